@@ -1,0 +1,53 @@
+# The two commands a newcomer needs are `make demo` and `make test`; `make` alone is the
+# developer's loop. Everything runs in a virtual environment of its own under .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORPUS ?= ../shared/corpus
+
+.DEFAULT_GOAL := dev
+.PHONY: dev demo test all format lint types arrow fast e2e bench golden clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+dev: format lint types arrow fast  ## the development loop
+
+demo: $(VENV)/.installed  ## set up and run the main job
+	$(BIN)/headroom demo
+
+test: $(VENV)/.installed  ## set up and pass all tests
+	$(BIN)/pytest
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+arrow: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+fast: $(VENV)/.installed
+	$(BIN)/pytest -m "not live and not e2e" -n 2
+
+e2e: $(VENV)/.installed
+	$(BIN)/pytest -m e2e
+
+all: lint types arrow test  ## everything that CI checks
+
+golden: $(VENV)/.installed  ## rewrite the golden files; review the diff
+	HEADROOM_WRITE_GOLDEN=1 $(BIN)/pytest tests/golden
+
+bench: $(VENV)/.installed  ## measure time and ratio; prints medians and same-run ratios
+	$(BIN)/python -m benchmarks --corpus "$(CORPUS)"
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

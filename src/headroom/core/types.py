@@ -1,0 +1,324 @@
+"""The words of the project as values: spans, edits, views, plans, manifests.
+
+Everything here is frozen and holds no behaviour beyond small derived values. Spans are
+half-open byte ranges into the *original* request body; texts are ``str``.
+"""
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+JsonValue: TypeAlias = (
+    "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+)
+
+Kind: TypeAlias = Literal[
+    "json", "table", "listing", "log", "build", "trace",
+    "search", "diff", "html", "prose", "code", "mixed",
+]  # fmt: skip
+"""What a tool output is; the same twelve words in results, manifests and metrics."""
+
+KINDS: tuple[Kind, ...] = (
+    "json", "table", "listing", "log", "build", "trace",
+    "search", "diff", "html", "prose", "code", "mixed",
+)  # fmt: skip
+
+CountTokens: TypeAlias = Callable[[str], int]
+"""Tokens of a text by the counter that gates results (a low-bias, real tokenizer)."""
+
+
+class Span(Struct, frozen=True, gc=False, order=True):
+    """A half-open range ``[start, end)`` of byte offsets into a body."""
+
+    start: int
+    end: int
+
+    def of(self, body: bytes) -> bytes:
+        """The bytes this span covers."""
+        return body[self.start : self.end]
+
+
+class Edit(Struct, frozen=True, gc=False):
+    """One replacement of one span; an empty span inserts."""
+
+    span: Span
+    replacement: bytes
+
+
+class ToolCall(Struct, frozen=True, gc=False):
+    """The call that asked for a tool result.
+
+    Attributes:
+        id: the provider's call id; empty where the API has none (Gemini).
+        name: the tool's name, as the client spells it.
+        input: the arguments, raw JSON as it stands in the body.
+    """
+
+    id: str
+    name: str
+    input: bytes
+
+
+class Slot(Struct, frozen=True, gc=False):
+    """One place in a message whose string literal may be replaced.
+
+    Attributes:
+        address: where in the message, stable under markers: ``"c"`` for
+            string content, ``"2"`` for the text of block 2, ``"2.0"`` for its part 0.
+        block_index: index of the block, ``None`` for string content.
+        block_type: ``tool_result``, ``text``, ``string_content``, …
+        literal: the JSON string literal, quotes included.
+        is_tool: the text was returned by a tool (else a person or harness wrote it).
+        call_id: the id of the tool call that asked for it; empty if there is none.
+        is_error: the client flagged the result as an error.
+    """
+
+    address: str
+    block_index: int | None
+    block_type: str
+    literal: Span
+    is_tool: bool
+    call_id: str = ""
+    is_error: bool = False
+
+
+class HotBlock(Struct, frozen=True, gc=False):
+    """A block that is never touched wherever it stands."""
+
+    block_index: int
+    block_type: str
+
+
+class MessageView(Struct, frozen=True, gc=False):
+    """One message: who wrote it, where it stands, what it is for the ledger.
+
+    Attributes:
+        role: ``user`` (tool results included, whatever the API calls them),
+            ``assistant`` or ``other`` (system, developer: never live).
+        span: the whole message object.
+        canonical: the bytes that enter the chain key, ``cache_control`` cut out.
+        has_marker: the client set a cache breakpoint on one of its blocks.
+    """
+
+    role: Literal["user", "assistant", "other"]
+    span: Span
+    canonical: bytes
+    has_marker: bool
+
+
+class RequestView(Struct, frozen=True, gc=False):
+    """What a provider module read out of a body; it points into it and copies little.
+
+    Attributes:
+        api: the provider family, part of every chain key (``anthropic``, …).
+        tool_names: the names of the client's tools, in the body's order.
+        frozen_count: messages at or below the client's last marker (SPEC R23).
+        is_caching: the provider may cache this prefix (markers, or automatic).
+        text_before: spans of what precedes the messages in the provider's prefix
+            (tools, system), for the estimate of its length.
+    """
+
+    api: str
+    body: bytes
+    model: str
+    messages: tuple[MessageView, ...]
+    tool_names: tuple[str, ...]
+    is_stream: bool
+    frozen_count: int
+    is_caching: bool
+    text_before: tuple[Span, ...]
+
+
+class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
+    """A recorded replacement: what was sent in place of a slot's text.
+
+    Attributes:
+        address: the slot within its message.
+        digest: content digest of the original text.
+        replacement: the text that was sent.
+        strategy: the compressor that made it.
+        recipe: version of the recipe, so that a lost replacement can be made again.
+        is_lossy: facts were left out; the original is in the store.
+        refers_to: digests of earlier texts that the replacement points at.
+    """
+
+    address: str
+    digest: str
+    replacement: str
+    strategy: str
+    recipe: str
+    is_lossy: bool = False
+    refers_to: tuple[str, ...] = ()
+
+
+class Decision(Struct, frozen=True, gc=False, array_like=True):
+    """What was decided about one message when it was first forwarded.
+
+    No edits means ``left``: the message leaves as the client wrote it, for ever.
+
+    Attributes:
+        tools: what Headroom adds to the tool list of this conversation, decided on its
+            first request and repeated in every record; empty: nothing.
+    """
+
+    edits: tuple[SlotEdit, ...] = ()
+    tools: str = ""
+
+
+class Policy(Struct, frozen=True, gc=False):
+    """The frozen numbers and switches the core works by, built from settings.
+
+    Attributes:
+        is_reapplying: repeat recorded edits (off: compare with the naive way only).
+        min_lossless_bytes: below this a block is not looked at (UTF-8 bytes).
+        min_lossy_bytes: the same for lossy results, by kind; absent: ``5120``.
+        allow_lossy: the credential's policy permits lossy results of tool output.
+        lossy_user_text: … and of text that people wrote.
+        cache_minimum_tokens: shortest prefix the provider caches for this model.
+        max_block_bytes: larger blocks are left alone.
+    """
+
+    is_reapplying: bool = True
+    min_lossless_bytes: int = 256
+    min_lossy_bytes: dict[str, int] = {}
+    allow_lossy: bool = False
+    lossy_user_text: bool = False
+    cache_minimum_tokens: int = 4096
+    max_block_bytes: int = 16 * 1024 * 1024
+
+
+class Candidate(Struct, frozen=True, gc=False):
+    """One shorter form of a text.
+
+    Attributes:
+        text: the form itself.
+        strategy: which encoding, for manifests and metrics (``json_table``, …).
+        omitted: for a lossy form, what is missing, in units of the source, such as
+            ``lines 120-980 omitted: 861 lines, 3 templates``; empty if lossless.
+        refers_to: digests of earlier texts in the conversation it points at.
+    """
+
+    text: str
+    strategy: str
+    omitted: str = ""
+    refers_to: tuple[str, ...] = ()
+
+
+class Compressed(Struct, frozen=True, gc=False):
+    """What a compressor found: at most one form of each class."""
+
+    lossless: Candidate | None = None
+    lossy: Candidate | None = None
+
+
+class EarlierText(Struct, frozen=True, gc=False):
+    """A tool output that stands earlier in the conversation, in full, as forwarded."""
+
+    digest: str
+    text: str
+    call: ToolCall | None = None
+
+
+class Context(Struct, frozen=True, gc=False):
+    """All that a compressor may look at beside the text itself; causal by construction.
+
+    Attributes:
+        count: exact (or gate) token count; costly, count only what can win.
+        call: the tool call that asked for the text, if known.
+        question: the last thing the user asked before it; empty if unknown.
+        wants_lossy: a lossy form could be used; else do not spend time on one.
+        is_tool: the text was returned by a tool.
+        earlier: tool outputs before it that may be referred to, oldest first.
+    """
+
+    count: CountTokens
+    call: ToolCall | None = None
+    question: str = ""
+    wants_lossy: bool = False
+    is_tool: bool = True
+    earlier: tuple[EarlierText, ...] = ()
+
+
+class BlockTask(Struct, frozen=True, gc=False):
+    """One block to compress: everything the work needs, as picklable values."""
+
+    message_index: int
+    slot: Slot
+    text: str
+    model: str
+    call: ToolCall | None = None
+    question: str = ""
+    wants_lossy: bool = False
+    earlier: tuple[EarlierText, ...] = ()
+
+
+Action: TypeAlias = Literal[
+    "no_compression_applied",
+    "below_byte_threshold",
+    "compressed",
+    "rejected_not_smaller",
+    "compressor_error",
+    "excluded",
+]
+
+
+class BlockOutcome(Struct, frozen=True, gc=False):
+    """What happened to one block and why (SPEC B.4).
+
+    Attributes:
+        reason: for ``excluded``: ``hot_zone_block_type``, ``below_frozen_floor``,
+            ``above_live_zone``; for the rest, words for a person.
+        replacement: the text to send, with its marker; only if ``compressed``.
+        original: the text to store; only if the replacement is lossy.
+    """
+
+    action: Action
+    kind: str = ""
+    strategy: str = ""
+    reason: str = ""
+    original_bytes: int = 0
+    compressed_bytes: int = 0
+    original_tokens: int = 0
+    compressed_tokens: int = 0
+    threshold_bytes: int = 0
+    is_lossy: bool = False
+    replacement: str | None = None
+    refers_to: tuple[str, ...] = ()
+
+
+class ManifestEntry(Struct, frozen=True, gc=False):
+    """One block's line in the manifest."""
+
+    message_index: int
+    block_index: int | None
+    block_type: str
+    outcome: BlockOutcome
+    is_reapplied: bool = False
+
+
+class Manifest(Struct, frozen=True, gc=False):
+    """What happened to every block that was looked at in one request (SPEC B.5)."""
+
+    messages_total: int
+    messages_below_frozen_floor: int
+    latest_user_message_index: int | None
+    entries: tuple[ManifestEntry, ...]
+
+    def tokens_saved(self) -> int:
+        """Tokens saved by blocks first compressed in this request."""
+        return sum(
+            e.outcome.original_tokens - e.outcome.compressed_tokens
+            for e in self.entries
+            if e.outcome.action == "compressed" and not e.is_reapplied
+        )
+
+    def transforms_applied(self) -> tuple[str, ...]:
+        """Unique strategies of compressed blocks, in first-seen order."""
+        return tuple(
+            dict.fromkeys(
+                e.outcome.strategy
+                for e in self.entries
+                if e.outcome.action == "compressed"
+            )
+        )
