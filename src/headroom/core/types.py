@@ -64,8 +64,8 @@ class Slot(Struct, frozen=True, gc=False):
     """One place in a message whose string literal may be replaced.
 
     Attributes:
-        address: where in the message, stable under markers: ``"c"`` for
-            string content, ``"2"`` for the text of block 2, ``"2.0"`` for its part 0.
+        address: where in the message, stable under markers: ``"2"`` for the text of
+            block 2, ``"2.0"`` for its part 0; string content is block ``"0"``.
         block_index: index of the block, ``None`` for string content.
         block_type: ``tool_result``, ``text``, ``string_content``, …
         literal: the JSON string literal, quotes included.
@@ -98,13 +98,13 @@ class MessageView(Struct, frozen=True, gc=False):
             ``assistant`` or ``other`` (system, developer: never live).
         span: the whole message object.
         canonical: the bytes that enter the chain key, ``cache_control`` cut out.
-        has_marker: the client set a cache breakpoint on one of its blocks.
+        markers: the values of the ``cache_control`` members in it, in order.
     """
 
     role: Literal["user", "assistant", "other"]
     span: Span
     canonical: bytes
-    has_marker: bool
+    markers: tuple[Span, ...] = ()
 
 
 class RequestView(Struct, frozen=True, gc=False):
@@ -141,6 +141,8 @@ class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
         recipe: version of the recipe, so that a lost replacement can be made again.
         is_lossy: facts were left out; the original is in the store.
         refers_to: digests of earlier texts that the replacement points at.
+        original_tokens: tokens of the original, by the counter that gated the result.
+        compressed_tokens: tokens of the replacement, by the same counter.
     """
 
     address: str
@@ -150,6 +152,8 @@ class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
     recipe: str
     is_lossy: bool = False
     refers_to: tuple[str, ...] = ()
+    original_tokens: int = 0
+    compressed_tokens: int = 0
 
 
 class Decision(Struct, frozen=True, gc=False, array_like=True):
@@ -245,6 +249,7 @@ class BlockTask(Struct, frozen=True, gc=False):
 
     message_index: int
     slot: Slot
+    digest: str
     text: str
     model: str
     call: ToolCall | None = None

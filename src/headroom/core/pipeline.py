@@ -1,0 +1,307 @@
+"""Run a plan: compress each block, count tokens, accept or reject, say what happened.
+
+Between the planner and the splice. ``compress_block`` is a pure function of one task,
+so that the shell may run it inline, in a thread or in another process; ``accept`` turns
+the outcomes into decisions in the order of the conversation; ``make_edits`` finds the
+spans the decisions mean in this body.
+
+What always holds: a replacement has strictly fewer tokens and bytes than what it stands
+for; a failing block stays as it was and its siblings go on; an edit never pulls the
+forwarded prefix below the shortest length the provider caches.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from headroom.core import digest
+from headroom.core.compressors import COMPRESSORS
+from headroom.core.plan import Plan
+from headroom.core.protocols import Compressor, Provider
+from headroom.core.types import (
+    BlockOutcome,
+    BlockTask,
+    Candidate,
+    Context,
+    CountTokens,
+    Decision,
+    Edit,
+    Manifest,
+    ManifestEntry,
+    Policy,
+    RequestView,
+    Slot,
+    SlotEdit,
+)
+from headroom.core.wire import json_spans
+from headroom.errors import CompressionError
+
+RECIPE = "1"
+"""Version of everything that shapes a replacement; raised when any output changes."""
+
+MIN_CONFIDENCE = 0.5
+"""A compressor less sure than this is not asked."""
+
+USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
+"""Machine output that people paste; the rest of what people wrote stays."""
+
+LOW_BYTES_PER_TOKEN = 6
+"""A body has at least one token per six bytes: English JSON has about one per four."""
+
+
+class Outcome(Struct, frozen=True):
+    """What a plan came to: decisions for every message, and the account of them.
+
+    Attributes:
+        decisions: by message index, for every message of the request.
+        originals: content digest → text, of lossy replacements; to be stored first.
+        call_ids: ``(message index, slot address)`` → call id, of fresh edits.
+        manifest: one line per block that was looked at.
+    """
+
+    decisions: dict[int, Decision]
+    originals: dict[str, str]
+    call_ids: dict[tuple[int, str], str]
+    manifest: Manifest
+
+
+def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> BlockOutcome:
+    """Try to shorten one block; never raises for what the block holds."""
+    size_bytes = len(task.text.encode("utf-8"))
+    if size_bytes > policy.max_block_bytes:
+        return BlockOutcome(
+            "no_compression_applied",
+            reason="block is larger than max_block_bytes",
+            original_bytes=size_bytes,
+        )
+    context = Context(
+        count=count,
+        call=task.call,
+        question=task.question,
+        wants_lossy=task.wants_lossy,
+        is_tool=task.slot.is_tool,
+        earlier=task.earlier,
+    )
+    rejected: BlockOutcome | None = None
+    for compressor in ranked(task.text, is_tool=task.slot.is_tool):
+        outcome = _try_one(compressor, task.text, size_bytes, context)
+        if outcome is not None and outcome.action == "compressed":
+            return outcome
+        rejected = rejected or outcome
+    return rejected or BlockOutcome("no_compression_applied", original_bytes=size_bytes)
+
+
+def ranked(text: str, *, is_tool: bool = True) -> list[Compressor]:
+    """The compressors that may serve a text, the surest first."""
+    scored = [
+        (compressor.detect(text), -position, compressor)
+        for position, compressor in enumerate(COMPRESSORS)
+        if is_tool or compressor.kind in USER_TEXT_KINDS
+    ]
+    scored = [entry for entry in scored if entry[0] >= MIN_CONFIDENCE]
+    scored.sort(key=lambda entry: entry[:2], reverse=True)
+    return [compressor for _, _, compressor in scored]
+
+
+def _try_one(
+    compressor: Compressor, text: str, size_bytes: int, context: Context
+) -> BlockOutcome | None:
+    """One compressor's result, gated; ``None`` if it found nothing to gain."""
+    try:
+        found = compressor.compress(text, context)
+    except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
+        return BlockOutcome(
+            "compressor_error",
+            kind=compressor.kind,
+            strategy=compressor.name,
+            reason=f"{type(error).__name__}: {error}"[:200],
+            original_bytes=size_bytes,
+        )
+    if found is None or found.lossless is None:
+        return None
+    return _gate(compressor, found.lossless, text, size_bytes, context)
+
+
+def _gate(
+    compressor: Compressor,
+    candidate: Candidate,
+    text: str,
+    size_bytes: int,
+    context: Context,
+) -> BlockOutcome | None:
+    if candidate.text == text:
+        return None
+    before = context.count(text)
+    after = context.count(candidate.text)
+    compressed_bytes = len(candidate.text.encode("utf-8"))
+    is_smaller = after < before and compressed_bytes < size_bytes
+    return BlockOutcome(
+        "compressed" if is_smaller else "rejected_not_smaller",
+        kind=compressor.kind,
+        strategy=candidate.strategy,
+        original_bytes=size_bytes,
+        compressed_bytes=compressed_bytes,
+        original_tokens=before,
+        compressed_tokens=after,
+        replacement=candidate.text if is_smaller else None,
+        refers_to=candidate.refers_to,
+    )
+
+
+def accept(
+    view: RequestView,
+    plan: Plan,
+    outcomes: Sequence[BlockOutcome],
+    policy: Policy,
+) -> Outcome:
+    """Turn the outcomes of a plan's tasks into decisions.
+
+    Args:
+        view: the request.
+        plan: its plan.
+        outcomes: one per task of the plan, in the same order.
+        policy: what the plan was made by.
+    """
+    edits: dict[int, list[SlotEdit]] = {
+        index: list(decision.edits) for index, decision in plan.decisions.items()
+    }
+    call_ids: dict[tuple[int, str], str] = {}
+    originals: dict[str, str] = {}
+    entries = list(plan.entries) + _reapplied_entries(plan)
+    floor = _PrefixFloor(view, plan, policy)
+    for task, outcome in zip(plan.tasks, outcomes, strict=True):
+        settled = floor.admit(task, outcome)
+        entries.append(
+            ManifestEntry(
+                task.message_index,
+                task.slot.block_index,
+                task.slot.block_type,
+                settled,
+            )
+        )
+        if settled.replacement is None:
+            continue
+        edit = SlotEdit(
+            address=task.slot.address,
+            digest=task.digest,
+            replacement=settled.replacement,
+            strategy=settled.strategy,
+            recipe=RECIPE,
+            is_lossy=settled.is_lossy,
+            refers_to=settled.refers_to,
+            original_tokens=settled.original_tokens,
+            compressed_tokens=settled.compressed_tokens,
+        )
+        edits[task.message_index].append(edit)
+        if task.slot.call_id:
+            call_ids[task.message_index, edit.address] = task.slot.call_id
+        if edit.is_lossy:
+            originals[edit.digest] = task.text
+    entries.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
+    decisions = {
+        index: Decision(edits=tuple(found), tools=plan.tools)
+        for index, found in edits.items()
+    }
+    manifest = Manifest(
+        messages_total=len(view.messages),
+        messages_below_frozen_floor=view.frozen_count,
+        latest_user_message_index=_latest_user(view, plan.live_from),
+        entries=tuple(entries),
+    )
+    return Outcome(decisions, originals, call_ids, manifest)
+
+
+class _PrefixFloor:
+    """Keeps the forwarded prefix at or above the shortest length the provider caches.
+
+    A shorter prefix is billed in full on every turn, where the longer one it replaced
+    would have been read from the cache at a tenth of the price.
+    """
+
+    def __init__(self, view: RequestView, plan: Plan, policy: Policy) -> None:
+        self.minimum_tokens = policy.cache_minimum_tokens if view.is_caching else 0
+        self.before_bytes = sum(s.end - s.start for s in view.text_before)
+        self.origin = view.messages[0].span.start if view.messages else 0
+        self.saved_tokens = sum(
+            edit.original_tokens - edit.compressed_tokens
+            for decision in plan.decisions.values()
+            for edit in decision.edits
+        )
+
+    def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
+        """The outcome, or its rejection if the prefix would become too short."""
+        if outcome.replacement is None:
+            return outcome
+        saved = outcome.original_tokens - outcome.compressed_tokens
+        reach = self.before_bytes + task.slot.literal.end - self.origin
+        low_tokens = reach // LOW_BYTES_PER_TOKEN - self.saved_tokens - saved
+        if low_tokens < self.minimum_tokens:
+            return BlockOutcome(
+                "no_compression_applied",
+                kind=outcome.kind,
+                strategy=outcome.strategy,
+                reason="prefix would fall below the cache minimum",
+                original_bytes=outcome.original_bytes,
+            )
+        self.saved_tokens += saved
+        return outcome
+
+
+def make_edits(
+    view: RequestView, provider: Provider, decisions: Mapping[int, Decision]
+) -> list[Edit]:
+    """The span edits that decisions mean in this body.
+
+    Raises:
+        CompressionError: a decision names a slot or an original that is not there.
+    """
+    found: list[Edit] = []
+    for index, decision in decisions.items():
+        if not decision.edits:
+            continue
+        slots = {
+            slot.address: slot
+            for slot in provider.slots(view, index)
+            if isinstance(slot, Slot)
+        }
+        for edit in decision.edits:
+            slot = slots.get(edit.address)
+            if slot is None:
+                raise CompressionError(
+                    f"message {index} has no slot {edit.address!r}, recorded as edited"
+                )
+            text = json_spans.string(view.body, slot.literal)
+            if digest.content_digest(text) != edit.digest:
+                raise CompressionError(
+                    f"slot {edit.address!r} of message {index} is not the text"
+                    f" {edit.digest} that was recorded"
+                )
+            found.append(Edit(slot.literal, json_spans.encode_string(edit.replacement)))
+    return found
+
+
+def _reapplied_entries(plan: Plan) -> list[ManifestEntry]:
+    return [
+        ManifestEntry(
+            index,
+            int(edit.address.partition(".")[0]),
+            "",
+            BlockOutcome(
+                "compressed",
+                strategy=edit.strategy,
+                original_tokens=edit.original_tokens,
+                compressed_tokens=edit.compressed_tokens,
+                is_lossy=edit.is_lossy,
+            ),
+            is_reapplied=True,
+        )
+        for index, decision in plan.decisions.items()
+        for edit in decision.edits
+    ]
+
+
+def _latest_user(view: RequestView, live_from: int) -> int | None:
+    for index in range(len(view.messages) - 1, live_from - 1, -1):
+        if view.messages[index].role == "user":
+            return index
+    return None

@@ -1,0 +1,390 @@
+"""Request view + what was sent before → what to do with each block.
+
+The planner is pure; the shell asks it for keys, reads the ledger, and asks it for the
+plan. Three things can happen to a message: it lies in the **prefix** and leaves as it
+left before; it lies in the **live zone** and its blocks may be compressed; or it was
+sent by somebody else before (an assistant message stands behind it) and is left, unless
+one of its blocks is known from another prefix.
+
+What always holds: what a block becomes depends on the block and on what stands before
+it, never on what comes after, on the clock or on other conversations.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from headroom.core import digest
+from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.types import (
+    BlockOutcome,
+    BlockTask,
+    Decision,
+    HotBlock,
+    ManifestEntry,
+    Policy,
+    RequestView,
+    Slot,
+    SlotEdit,
+    ToolCall,
+)
+from headroom.core.wire import json_spans
+
+BLOCK_LINEAGE = b"block"
+"""Lineage of records that are found by tool call id and content alone."""
+
+RETRIEVAL_TOOL = "headroom_retrieve"
+
+
+class Chain(Struct, frozen=True):
+    """The keys of one request: one per message, and the lineage it belongs to."""
+
+    namespace: str
+    keys: tuple[bytes, ...]
+    lineage: bytes
+
+
+class Plan(Struct, frozen=True):
+    """What to do with each message of one request.
+
+    Attributes:
+        frontier: index of the last message known to have been sent; ``-1``: none.
+        live_from: index of the first message of the live zone.
+        decisions: one per message: repeated from records, ``left`` for messages that
+            were sent before Headroom saw them, and for live messages what is known
+            before their tasks are run.
+        tasks: the live blocks to compress, in order.
+        entries: manifest lines of blocks that are not tasks.
+        tools: what Headroom adds to the tool list of this conversation.
+        is_recomputing: the ledger could not be read; decisions are made again.
+    """
+
+    frontier: int
+    live_from: int
+    decisions: dict[int, Decision]
+    tasks: tuple[BlockTask, ...]
+    entries: tuple[ManifestEntry, ...]
+    tools: str = ""
+    is_recomputing: bool = False
+
+
+def make_chain(view: RequestView, *, namespace: str, auth_mode: str) -> Chain:
+    """The chain key after each message, and the request's lineage.
+
+    Args:
+        view: the request.
+        namespace: separates tenants; never derived from the provider credential.
+        auth_mode: whose credential this is; part of the lineage.
+    """
+    names = "\0".join(view.tool_names)
+    lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"))
+    key = digest.chain_key(namespace.encode(), view.api.encode())
+    keys = []
+    for message in view.messages:
+        key = digest.chain_key(key, message.canonical)
+        keys.append(key)
+    return Chain(namespace, tuple(keys), lineage)
+
+
+def block_key(chain: Chain, call_id: str, content_digest: str) -> bytes:
+    """The key of a block's record: its tool call and its content, nothing else."""
+    return digest.chain_key(
+        chain.namespace.encode(), b"block", call_id.encode(), content_digest.encode()
+    )
+
+
+def is_retrieval_tool(name: str) -> bool:
+    """Whether a tool of this name serves originals, ours or an MCP server's."""
+    return name == RETRIEVAL_TOOL or name.endswith(f"__{RETRIEVAL_TOOL}")
+
+
+def last_assistant(view: RequestView) -> int:
+    """Index of the last assistant message, ``-1`` if there is none."""
+    for index in range(len(view.messages) - 1, -1, -1):
+        if view.messages[index].role == "assistant":
+            return index
+    return -1
+
+
+def orphan_slots(
+    view: RequestView, provider: Provider, chain: Chain, records: Sequence[Record]
+) -> dict[bytes, tuple[int, Slot]]:
+    """Tool-result slots that have no chain record but may have one of their own.
+
+    Returns:
+        Block key → message index and slot, for the shell to look up. Empty on a turn
+        that extends a known conversation, but for the newest results.
+    """
+    known = _by_key(records)
+    found: dict[bytes, tuple[int, Slot]] = {}
+    for index, message in enumerate(view.messages):
+        if message.role != "user" or chain.keys[index] in known:
+            continue
+        for slot in provider.slots(view, index):
+            if isinstance(slot, Slot) and slot.call_id:
+                text = json_spans.string(view.body, slot.literal)
+                key = block_key(chain, slot.call_id, digest.content_digest(text))
+                found[key] = (index, slot)
+    return found
+
+
+def make(
+    view: RequestView,
+    provider: Provider,
+    chain: Chain,
+    records: Sequence[Record],
+    policy: Policy,
+    *,
+    is_complete: bool = True,
+) -> Plan:
+    """Decide about every message of a request.
+
+    Args:
+        view: the request.
+        provider: the module that made the view.
+        chain: the request's keys.
+        records: all ledger records found under its chain and block keys.
+        policy: what the credential and the settings allow.
+        is_complete: the ledger answered in full; else messages without a record are
+            decided again as they were at first sight (failing open means the bytes
+            forwarded last time).
+    """
+    planner = _Planner(view, provider, chain, records, policy)
+    return planner.run(is_complete=is_complete)
+
+
+class _Planner:
+    """The state of making one plan; lives for one call of ``make``."""
+
+    def __init__(
+        self,
+        view: RequestView,
+        provider: Provider,
+        chain: Chain,
+        records: Sequence[Record],
+        policy: Policy,
+    ) -> None:
+        self.view = view
+        self.provider = provider
+        self.chain = chain
+        self.policy = policy
+        self.known = _by_key(records)
+        self.last_assistant = last_assistant(view)
+        self.decisions: dict[int, Decision] = {}
+        self.tasks: list[BlockTask] = []
+        self.entries: list[ManifestEntry] = []
+        self.calls: dict[str, ToolCall] = {}
+
+    def run(self, *, is_complete: bool) -> Plan:
+        view = self.view
+        frontier = self._frontier() if self.policy.is_reapplying else -1
+        is_known = frontier >= 0
+        live_from = max(frontier, self.last_assistant) + 1
+        if not is_known and not self.policy.is_reapplying:
+            live_from = max(live_from, view.frozen_count)
+        tools = ""
+        for index in range(len(view.messages)):
+            record = self._record(index) if index <= frontier else None
+            if record is not None:
+                tools = tools or record.tools
+                self.decisions[index] = record
+            elif index >= live_from or not is_complete:
+                self._plan_live(index)
+            else:
+                self.decisions[index] = self._plan_sent(index)
+        return Plan(
+            frontier=frontier,
+            live_from=live_from,
+            decisions=self.decisions,
+            tasks=tuple(self.tasks),
+            entries=tuple(self.entries),
+            tools=tools,
+            is_recomputing=not is_complete,
+        )
+
+    def _frontier(self) -> int:
+        """The last message with a record that counts for this request.
+
+        A request without any record of its own lineage that has not got past the first
+        assistant message merely began with the same words as another conversation.
+        """
+        keys = self.chain.keys
+        seen = [index for index, key in enumerate(keys) if key in self.known]
+        if not seen:
+            return -1
+        first_assistant = next(
+            (i for i, m in enumerate(self.view.messages) if m.role == "assistant"),
+            len(keys),
+        )
+        lineage = self.chain.lineage
+        if seen[-1] < first_assistant:
+            own = [
+                i
+                for i in seen
+                if any(r.lineage == lineage for r in self.known[keys[i]])
+            ]
+            return own[-1] if own else -1
+        return seen[-1]
+
+    def _record(self, index: int) -> Decision | None:
+        """The decision recorded for a message: own lineage first, else the oldest."""
+        records = self.known.get(self.chain.keys[index])
+        if not records:
+            return None
+        for record in records:
+            if record.lineage == self.chain.lineage:
+                return record.decision
+        decision = records[0].decision
+        if self.policy.allow_lossy or not any(e.is_lossy for e in decision.edits):
+            return decision
+        kept = tuple(e for e in decision.edits if not e.is_lossy)
+        return Decision(edits=kept, tools=decision.tools)
+
+    def _plan_sent(self, index: int) -> Decision:
+        """A message somebody sent before: what its blocks' own records say, or left."""
+        if self.view.messages[index].role != "user":
+            return Decision()
+        edits = []
+        for slot in self.provider.slots(self.view, index):
+            if isinstance(slot, Slot) and slot.call_id:
+                edit = self._block_edit(slot)
+                if edit is not None:
+                    edits.append(edit)
+        return Decision(edits=tuple(edits))
+
+    def _block_edit(self, slot: Slot) -> SlotEdit | None:
+        text = json_spans.string(self.view.body, slot.literal)
+        key = block_key(self.chain, slot.call_id, digest.content_digest(text))
+        records = self.known.get(key)
+        if not records or not records[0].decision.edits:
+            return None
+        edit = records[0].decision.edits[0]
+        if edit.is_lossy and not self.policy.allow_lossy:
+            return None
+        return msgspec.structs.replace(edit, address=slot.address)
+
+    def _plan_live(self, index: int) -> None:
+        """Tasks for every block of a live message; settled at once if it has none."""
+        if self.view.messages[index].role != "user":
+            self.decisions[index] = Decision()
+            return
+        edits: list[SlotEdit] = []
+        for slot in self.provider.slots(self.view, index):
+            if isinstance(slot, HotBlock):
+                self._exclude(index, slot.block_index, slot.block_type)
+                continue
+            edit = self._block_edit(slot) if slot.call_id else None
+            if edit is not None:
+                edits.append(edit)
+            else:
+                self._plan_slot(index, slot)
+        self.decisions[index] = Decision(edits=tuple(edits))
+
+    def _plan_slot(self, index: int, slot: Slot) -> None:
+        size_bytes = slot.literal.end - slot.literal.start - 2
+        threshold = self.policy.min_lossless_bytes
+        if 0 < size_bytes < threshold:
+            outcome = BlockOutcome(
+                "below_byte_threshold",
+                original_bytes=size_bytes,
+                threshold_bytes=threshold,
+            )
+            self.entries.append(
+                ManifestEntry(index, slot.block_index, slot.block_type, outcome)
+            )
+            return
+        if size_bytes == 0:
+            return
+        call = self._call(index, slot.call_id)
+        if call is not None and is_retrieval_tool(call.name):
+            self._exclude(index, slot.block_index, slot.block_type, "retrieval_answer")
+            return
+        text = json_spans.string(self.view.body, slot.literal)
+        self.tasks.append(
+            BlockTask(
+                message_index=index,
+                slot=slot,
+                digest=digest.content_digest(text),
+                text=text,
+                model=self.view.model,
+                call=call,
+                wants_lossy=self.policy.allow_lossy
+                and (slot.is_tool or self.policy.lossy_user_text),
+            )
+        )
+
+    def _exclude(
+        self,
+        index: int,
+        block_index: int | None,
+        block_type: str,
+        reason: str = "hot_zone_block_type",
+    ) -> None:
+        outcome = BlockOutcome("excluded", reason=reason)
+        self.entries.append(ManifestEntry(index, block_index, block_type, outcome))
+
+    def _call(self, index: int, call_id: str) -> ToolCall | None:
+        """The call a result answers; it stands in the assistant message before it."""
+        if not call_id:
+            return None
+        if call_id not in self.calls:
+            for before in range(index - 1, -1, -1):
+                if self.view.messages[before].role == "assistant":
+                    self.calls.update(self.provider.tool_calls(self.view, before))
+                    break
+        return self.calls.get(call_id)
+
+
+def new_records(
+    view: RequestView,
+    chain: Chain,
+    records: Sequence[Record],
+    decisions: Mapping[int, Decision],
+    call_ids: Mapping[tuple[int, str], str],
+) -> list[tuple[LedgerKey, Decision]]:
+    """The records to write before the request leaves: one per message without one.
+
+    Args:
+        view: the request.
+        chain: its keys.
+        records: what the ledger knew.
+        decisions: what was decided, for every message of the request.
+        call_ids: ``(message index, slot address)`` → tool call id, of edited slots.
+    """
+    own = {r.key for r in records if r.lineage == chain.lineage}
+    batch: list[tuple[LedgerKey, Decision]] = []
+    for index in range(len(view.messages)):
+        key = chain.keys[index]
+        if key in own:
+            continue
+        decision = decisions[index]
+        batch.append((LedgerKey(key, chain.lineage), decision))
+        for edit in decision.edits:
+            call_id = call_ids.get((index, edit.address))
+            if call_id:
+                block = block_key(chain, call_id, edit.digest)
+                batch.append((LedgerKey(block, BLOCK_LINEAGE), Decision((edit,))))
+    return batch
+
+
+def with_winners(
+    chain: Chain,
+    decisions: Mapping[int, Decision],
+    winners: Mapping[LedgerKey, Decision],
+) -> dict[int, Decision]:
+    """The decisions to forward: whoever recorded a message first decided about it."""
+    settled = dict(decisions)
+    if winners:
+        for index, key in enumerate(chain.keys):
+            winner = winners.get(LedgerKey(key, chain.lineage))
+            if winner is not None:
+                settled[index] = winner
+    return settled
+
+
+def _by_key(records: Iterable[Record]) -> dict[bytes, list[Record]]:
+    known: dict[bytes, list[Record]] = {}
+    for record in records:
+        known.setdefault(record.key, []).append(record)
+    return known

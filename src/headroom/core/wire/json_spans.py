@@ -1,0 +1,196 @@
+"""Byte spans inside JSON, found without building or re-encoding the rest.
+
+First step of every request: a provider module asks for the members of an object or the
+elements of an array and gets spans into the original bytes. ``msgspec`` validates and
+cuts; a walk over the level's own punctuation then proves where each piece stands. The
+walk sees what a decoder hides: duplicate keys and keys spelled with escapes do not line
+up with the bytes, and either one is refused.
+
+What holds: for the spans returned, ``span.of(body)`` is exactly one JSON value; any
+doubt (grammar, duplicate or escaped key, invalid UTF-8, NaN, byte order mark, lone
+surrogate, nesting beyond the decoder's limit) raises ``MalformedBodyError``, and the
+caller forwards the body as it came. Nothing here recurses or uses regular expressions.
+
+Grammar: RFC 8259, https://www.rfc-editor.org/rfc/rfc8259.
+"""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from headroom.core.types import Span
+from headroom.errors import MalformedBodyError
+
+_T = TypeVar("_T")
+
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_ARRAY = msgspec.json.Decoder(list[Raw])
+_STRING = msgspec.json.Decoder(str)
+_ENCODER = msgspec.json.Encoder()
+
+# UnicodeDecodeError is a ValueError, and so is msgspec's DecodeError.
+_DOUBTS = (ValueError, RecursionError, MemoryError)
+
+_QUOTE, _COMMA, _COLON = 0x22, 0x2C, 0x3A
+_SPACE = 0x20
+
+
+def whole(body: bytes) -> Span:
+    """The span of the one value a body holds, white space around it left out.
+
+    Raises:
+        MalformedBodyError: the body is empty or not strict UTF-8.
+    """
+    if not body.isascii():
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise MalformedBodyError("body is not UTF-8", error.start) from error
+    end = len(body)
+    while end and body[end - 1] in b" \t\n\r":
+        end -= 1
+    start = _skip_space(body, 0, end)
+    if start == end:
+        raise MalformedBodyError("body is empty")
+    return Span(start, end)
+
+
+def members(body: bytes, span: Span) -> dict[str, Span]:
+    """The values of an object by key, in the order they stand in.
+
+    Raises:
+        MalformedBodyError: not an object, or in any doubt where its members stand.
+    """
+    raws = _decode(_OBJECT, body, span, "an object")
+    found: dict[str, Span] = {}
+    position = span.start + 1
+    last = span.end - 1
+    for key, raw in raws.items():
+        if found:
+            position = _expect(body, position, last, _COMMA)
+        position = _skip_space(body, position, last)
+        literal = b'"%b"' % key.encode("utf-8")
+        if not body.startswith(literal, position):
+            raise MalformedBodyError("key is escaped or repeated", position)
+        position = _expect(body, position + len(literal), last, _COLON)
+        position = _skip_space(body, position, last)
+        value = bytes(raw)
+        end = position + len(value)
+        if body[position:end] != value:
+            raise MalformedBodyError("key is repeated", position)
+        found[key] = Span(position, end)
+        position = end
+    if _skip_space(body, position, last) != last:
+        raise MalformedBodyError("key is repeated", position)
+    return found
+
+
+def elements(body: bytes, span: Span) -> list[Span]:
+    """The elements of an array in order.
+
+    Raises:
+        MalformedBodyError: not an array.
+    """
+    raws = _decode(_ARRAY, body, span, "an array")
+    found: list[Span] = []
+    position = span.start + 1
+    last = span.end - 1
+    for raw in raws:
+        if found:
+            position = _expect(body, position, last, _COMMA)
+        position = _skip_space(body, position, last)
+        end = position + memoryview(raw).nbytes
+        found.append(Span(position, end))
+        position = end
+    if _skip_space(body, position, last) != last:
+        raise MalformedBodyError("elements do not line up", position)
+    return found
+
+
+def is_string(body: bytes, span: Span) -> bool:
+    """Whether the value is a string literal."""
+    return body[span.start] == _QUOTE
+
+
+def is_object(body: bytes, span: Span) -> bool:
+    """Whether the value is an object."""
+    return body[span.start] == 0x7B
+
+
+def is_array(body: bytes, span: Span) -> bool:
+    """Whether the value is an array."""
+    return body[span.start] == 0x5B
+
+
+def string(body: bytes, span: Span) -> str:
+    """The text a string literal means.
+
+    Raises:
+        MalformedBodyError: not a string, or it holds a lone surrogate.
+    """
+    text: str = _decode(_STRING, body, span, "a string")
+    return text
+
+
+def encode_string(text: str) -> bytes:
+    """A JSON string literal for the text, UTF-8, escaping only what it must.
+
+    Raises:
+        UnicodeEncodeError: the text holds a lone surrogate.
+    """
+    return _ENCODER.encode(text)
+
+
+def without_member(body: bytes, span: Span, value: Span) -> tuple[Span, Span]:
+    """The two parts of an object that remain when one member is cut out.
+
+    Args:
+        body: the bytes all spans point into.
+        span: the object.
+        value: the member's value, as ``members`` returned it.
+
+    Returns:
+        What stands before and after the member; one neighbouring comma goes with it, so
+        that the object reads as if the member had never been written.
+    """
+    before = _skip_back(body, value.start)  # onto the colon
+    before = _skip_back(body, before - 1)
+    before = body.rindex(b'"', span.start, before - 1)  # the key's opening quote
+    lead = _skip_back(body, before)
+    if body[lead - 1] == _COMMA:
+        return Span(span.start, lead - 1), Span(value.end, span.end)
+    after = _skip_space(body, value.end, span.end)
+    if body[after] == _COMMA:
+        after = _skip_space(body, after + 1, span.end)
+    return Span(span.start, before), Span(after, span.end)
+
+
+def _decode(
+    decoder: msgspec.json.Decoder[_T], body: bytes, span: Span, expected: str
+) -> _T:
+    try:
+        return decoder.decode(memoryview(body)[span.start : span.end])
+    except _DOUBTS as error:
+        raise MalformedBodyError(f"expected {expected}: {error}", span.start) from error
+
+
+def _skip_space(body: bytes, position: int, end: int) -> int:
+    while position < end and body[position] <= _SPACE:
+        if body[position] not in b" \t\n\r":
+            raise MalformedBodyError("control character", position)
+        position += 1
+    return position
+
+
+def _skip_back(body: bytes, position: int) -> int:
+    while body[position - 1] in b" \t\n\r":
+        position -= 1
+    return position
+
+
+def _expect(body: bytes, position: int, end: int, byte: int) -> int:
+    position = _skip_space(body, position, end)
+    if position >= end or body[position] != byte:
+        raise MalformedBodyError("members do not line up", position)
+    return position + 1

@@ -1,0 +1,1 @@
+"""Anthropic Messages: where its spans are, how its stream reads."""

@@ -1,0 +1,249 @@
+"""Anthropic Messages requests: where messages, blocks and markers stand in the bytes.
+
+Shape: https://docs.anthropic.com/en/api/messages. A message's ``content`` is a string
+or a list of blocks; a ``tool_result`` block's ``content`` is again a string or a list
+of parts. Live text stands in user messages only: string content, ``text`` blocks, and
+the text of ``tool_result`` blocks. Every other block type is hot: never touched.
+
+For the ledger, a message is its own bytes with ``cache_control`` members cut out
+(clients move them every turn), and string content is the one text block it means.
+"""
+
+from typing import Literal
+
+from headroom.core.types import HotBlock, MessageView, RequestView, Slot, Span, ToolCall
+from headroom.core.wire import json_spans
+from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
+from headroom.errors import MalformedBodyError
+
+API = "anthropic"
+
+_MARKER_KEY = b'"cache_control"'
+
+
+class AnthropicMessages:
+    """The ``Provider`` for ``/v1/messages``; holds no state."""
+
+    api = API
+
+    def parse(self, body: bytes) -> RequestView:
+        """Read a request body.
+
+        Raises:
+            MalformedBodyError: in any doubt; the body is then forwarded as it came.
+        """
+        top = json_spans.members(body, json_spans.whole(body))
+        messages = top.get("messages")
+        if messages is None:
+            raise MalformedBodyError("no messages")
+        views = tuple(_message(body, span) for span in elements(body, messages))
+        before = tuple(top[name] for name in ("tools", "system") if name in top)
+        model = top.get("model")
+        stream = top.get("stream")
+        is_marked = any(_MARKER_KEY in span.of(body) for span in before)
+        return RequestView(
+            api=API,
+            body=body,
+            model="" if model is None else json_spans.string(body, model),
+            messages=views,
+            tool_names=_tool_names(body, top.get("tools")),
+            is_stream=stream is not None and stream.of(body) == b"true",
+            frozen_count=compute_frozen_count(views),
+            is_caching=is_marked
+            or "cache_control" in top
+            or any(v.markers for v in views),
+            text_before=before,
+        )
+
+    def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
+        """The blocks of message ``index`` in order, hot ones included."""
+        body = view.body
+        message = view.messages[index]
+        content = json_spans.members(body, message.span).get("content")
+        if content is None:
+            return ()
+        if is_string(body, content):
+            return (Slot("0", None, "string_content", content, is_tool=False),)
+        found: list[Slot | HotBlock] = []
+        for number, span in enumerate(elements(body, content)):
+            found.extend(_block_slots(body, span, number, message.role == "user"))
+        return tuple(found)
+
+    def tool_calls(self, view: RequestView, index: int) -> dict[str, ToolCall]:
+        """The tool calls that message ``index`` makes, by call id."""
+        body = view.body
+        content = json_spans.members(body, view.messages[index].span).get("content")
+        calls: dict[str, ToolCall] = {}
+        if content is None or not is_array(body, content):
+            return calls
+        for span in elements(body, content):
+            block = json_spans.members(body, span)
+            if _text(body, block.get("type")) == "tool_use":
+                call_id = _text(body, block.get("id"))
+                name = _text(body, block.get("name"))
+                arguments = block.get("input")
+                raw = b"{}" if arguments is None else arguments.of(body)
+                calls[call_id] = ToolCall(call_id, name, raw)
+        return calls
+
+
+def compute_frozen_count(messages: tuple[MessageView, ...]) -> int:
+    """The smallest N such that no message at or above N carries a marker.
+
+    Markers in ``system`` and ``tools`` do not count: these fields are hot anyway.
+    """
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].markers:
+            return index + 1
+    return 0
+
+
+def ttl_order_violations(view: RequestView) -> int:
+    """How many ``1h`` markers of messages stand behind a ``5m`` one.
+
+    The API wants longer lifetimes first; a marker without ``ttl`` lives 5 minutes
+    (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
+    """
+    violations = 0
+    has_short = False
+    for message in view.messages:
+        for marker in message.markers:
+            value = marker.of(view.body)
+            if b'"1h"' not in value:
+                has_short = True
+            elif has_short:
+                violations += 1
+    return violations
+
+
+def _message(body: bytes, span: Span) -> MessageView:
+    found = json_spans.members(body, span)
+    role = _text(body, found.get("role"))
+    content = found.get("content")
+    if content is None:
+        raise MalformedBodyError("message without content", span.start)
+    pieces = [role.encode()]
+    markers: list[Span] = []
+    for name, value in found.items():
+        if name == "content":
+            pieces.append(_canonical_content(body, content, markers))
+        elif name != "role":
+            pieces += (name.encode(), value.of(body))
+    return MessageView(
+        role="user" if role == "user" else _other_role(role),
+        span=span,
+        canonical=b"\0".join(pieces),
+        markers=tuple(markers),
+    )
+
+
+def _other_role(role: str) -> Literal["assistant", "other"]:
+    return "assistant" if role == "assistant" else "other"
+
+
+def _canonical_content(body: bytes, content: Span, markers: list[Span]) -> bytes:
+    """The content's bytes without markers; a lone text block is the string it means."""
+    if is_string(body, content):
+        return b"s" + content.of(body)
+    blocks = elements(body, content)
+    if len(blocks) == 1:
+        block = json_spans.members(body, blocks[0])
+        plain = {name for name in block if name != "cache_control"}
+        if plain == {"type", "text"} and _text(body, block["type"]) == "text":
+            if "cache_control" in block:
+                markers.append(block["cache_control"])
+            return b"s" + block["text"].of(body)
+    if _MARKER_KEY not in content.of(body):
+        return content.of(body)
+    return b"".join(_without_markers(body, content, blocks, markers))
+
+
+def _without_markers(
+    body: bytes, content: Span, blocks: list[Span], markers: list[Span]
+) -> list[bytes]:
+    """The pieces of a block list that remain when its markers are cut out.
+
+    Only markers of blocks and of a ``tool_result``'s parts are markers; the same word
+    inside a tool's input is content.
+    """
+    holes: list[Span] = []
+    for span in blocks:
+        if _MARKER_KEY not in span.of(body):
+            continue
+        holes += _marker_holes(body, span, markers)
+        inner = json_spans.members(body, span).get("content")
+        if inner is not None and is_array(body, inner):
+            for part in elements(body, inner):
+                if is_object(body, part) and _MARKER_KEY in part.of(body):
+                    holes += _marker_holes(body, part, markers)
+    pieces: list[bytes] = []
+    cursor = content.start
+    for hole in sorted(holes):
+        pieces.append(body[cursor : hole.start])
+        cursor = hole.end
+    pieces.append(body[cursor : content.end])
+    return pieces
+
+
+def _marker_holes(body: bytes, span: Span, markers: list[Span]) -> list[Span]:
+    marker = json_spans.members(body, span).get("cache_control")
+    if marker is None:
+        return []
+    markers.append(marker)
+    before, after = json_spans.without_member(body, span, marker)
+    return [Span(before.end, after.start)]
+
+
+def _block_slots(
+    body: bytes, span: Span, number: int, is_user: bool
+) -> list[Slot | HotBlock]:
+    block = json_spans.members(body, span)
+    kind = _text(body, block.get("type"))
+    if is_user and kind == "text" and "text" in block:
+        return [Slot(str(number), number, kind, block["text"], is_tool=False)]
+    if not (is_user and kind == "tool_result" and "content" in block):
+        return [HotBlock(number, kind)]
+    content = block["content"]
+    call_id = _text(body, block.get("tool_use_id"))
+    flag = block.get("is_error")
+    is_error = flag is not None and flag.of(body) == b"true"
+    if is_string(body, content):
+        literals = [(str(number), content)]
+    elif is_array(body, content):
+        literals = []
+        for part_number, part_span in enumerate(elements(body, content)):
+            part = json_spans.members(body, part_span)
+            if _text(body, part.get("type")) == "text" and "text" in part:
+                literals.append((f"{number}.{part_number}", part["text"]))
+    else:
+        return [HotBlock(number, kind)]
+    return [
+        Slot(
+            address,
+            number,
+            kind,
+            literal,
+            is_tool=True,
+            call_id=call_id,
+            is_error=is_error,
+        )
+        for address, literal in literals
+        if is_string(body, literal)
+    ]
+
+
+def _tool_names(body: bytes, tools: Span | None) -> tuple[str, ...]:
+    if tools is None or not is_array(body, tools):
+        return ()
+    names = []
+    for span in elements(body, tools):
+        tool = json_spans.members(body, span)
+        names.append(_text(body, tool.get("name")))
+    return tuple(names)
+
+
+def _text(body: bytes, span: Span | None) -> str:
+    """The text of a string member; empty where it is absent or no string."""
+    if span is None or not is_string(body, span):
+        return ""
+    return json_spans.string(body, span)
