@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from headroom.core import digest
+from headroom.core import digest, markers
 from headroom.core.compressors import COMPRESSORS
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
@@ -44,6 +44,13 @@ MIN_CONFIDENCE = 0.5
 
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
 """Machine output that people paste; the rest of what people wrote stays."""
+
+DEFAULT_MIN_LOSSY_BYTES = 1024
+"""Below this a marker and a possible retrieval outweigh what is left out (SPEC B.3)."""
+
+MIN_LOSSY_GAIN_TOKENS = 48
+MIN_LOSSY_GAIN = 0.1
+"""A lossy result must beat the lossless one by both: a retrieval costs a whole step."""
 
 LOW_BYTES_PER_TOKEN = 6
 """A body has at least one token per six bytes: English JSON has about one per four."""
@@ -82,70 +89,132 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         is_tool=task.slot.is_tool,
         earlier=task.earlier,
     )
+    work = _Block(task, size_bytes, context, policy)
     rejected: BlockOutcome | None = None
-    for compressor in ranked(task.text, is_tool=task.slot.is_tool):
-        outcome = _try_one(compressor, task.text, size_bytes, context)
+    for compressor in ranked(task.text, kind=task.kind, is_tool=task.slot.is_tool):
+        outcome = work.attempt(compressor)
         if outcome is not None and outcome.action == "compressed":
             return outcome
         rejected = rejected or outcome
     return rejected or BlockOutcome("no_compression_applied", original_bytes=size_bytes)
 
 
-def ranked(text: str, *, is_tool: bool = True) -> list[Compressor]:
-    """The compressors that may serve a text, the surest first."""
-    scored = [
-        (compressor.detect(text), -position, compressor)
-        for position, compressor in enumerate(COMPRESSORS)
-        if is_tool or compressor.kind in USER_TEXT_KINDS
-    ]
-    scored = [entry for entry in scored if entry[0] >= MIN_CONFIDENCE]
-    scored.sort(key=lambda entry: entry[:2], reverse=True)
-    return [compressor for _, _, compressor in scored]
+def ranked(text: str, *, kind: str = "", is_tool: bool = True) -> list[Compressor]:
+    """The compressors that may serve a text, the surest first.
+
+    Args:
+        text: the text.
+        kind: what the caller knows it to be; compressors of that kind come first,
+            whatever they think of it.
+        is_tool: a tool returned it; of what people wrote only machine output is served.
+    """
+    scored = []
+    for position, compressor in enumerate(COMPRESSORS):
+        if is_tool or compressor.kind in USER_TEXT_KINDS:
+            is_named = compressor.kind == kind
+            confidence = compressor.detect(text)
+            if is_named or confidence >= MIN_CONFIDENCE:
+                scored.append((is_named, confidence, -position, compressor))
+    scored.sort(key=lambda entry: entry[:3], reverse=True)
+    return [entry[3] for entry in scored]
 
 
-def _try_one(
-    compressor: Compressor, text: str, size_bytes: int, context: Context
-) -> BlockOutcome | None:
-    """One compressor's result, gated; ``None`` if it found nothing to gain."""
-    try:
-        found = compressor.compress(text, context)
-    except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
-        return BlockOutcome(
-            "compressor_error",
-            kind=compressor.kind,
-            strategy=compressor.name,
-            reason=f"{type(error).__name__}: {error}"[:200],
-            original_bytes=size_bytes,
+class _Block:
+    """One block on its way through the compressors; lives for one call."""
+
+    def __init__(
+        self, task: BlockTask, size_bytes: int, context: Context, policy: Policy
+    ) -> None:
+        self.task = task
+        self.size_bytes = size_bytes
+        self.context = context
+        self.policy = policy
+        self.tokens: int | None = None
+
+    def attempt(self, compressor: Compressor) -> BlockOutcome | None:
+        """One compressor's best result, gated; ``None`` if it found nothing to gain."""
+        try:
+            found = compressor.compress(self.task.text, self.context)
+        except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
+            return BlockOutcome(
+                "compressor_error",
+                kind=compressor.kind,
+                strategy=compressor.name,
+                reason=f"{type(error).__name__}: {error}"[:200],
+                original_bytes=self.size_bytes,
+            )
+        if found is None:
+            return None
+        lossless = lossy = None
+        if found.lossless is not None:
+            lossless = self._gate(compressor, found.lossless, found.lossless.text)
+        if found.lossy is not None and self._may_be_lossy(compressor):
+            lossy = self._gate(
+                compressor, found.lossy, self._marked(found.lossy), is_lossy=True
+            )
+        return _better(lossless, lossy)
+
+    def _may_be_lossy(self, compressor: Compressor) -> bool:
+        if not self.task.wants_lossy:
+            return False
+        minimum = self.policy.min_lossy_bytes.get(
+            compressor.kind, DEFAULT_MIN_LOSSY_BYTES
         )
-    if found is None or found.lossless is None:
-        return None
-    return _gate(compressor, found.lossless, text, size_bytes, context)
+        return self.size_bytes >= minimum
+
+    def _marked(self, candidate: Candidate) -> str:
+        if not self.policy.marker:
+            return candidate.text
+        newline = "" if candidate.text.endswith("\n") else "\n"
+        marker = markers.write_marker(
+            self.task.digest, candidate.omitted, self.policy.marker
+        )
+        return f"{candidate.text}{newline}{marker}"
+
+    def _gate(
+        self,
+        compressor: Compressor,
+        candidate: Candidate,
+        replacement: str,
+        *,
+        is_lossy: bool = False,
+    ) -> BlockOutcome | None:
+        """Accept only what has strictly fewer tokens and bytes (SPEC R121, F27)."""
+        if replacement == self.task.text:
+            return None
+        if self.tokens is None:
+            self.tokens = self.context.count(self.task.text)
+        after = self.context.count(replacement)
+        compressed_bytes = len(replacement.encode("utf-8"))
+        is_smaller = after < self.tokens and compressed_bytes < self.size_bytes
+        return BlockOutcome(
+            "compressed" if is_smaller else "rejected_not_smaller",
+            kind=compressor.kind,
+            strategy=candidate.strategy,
+            original_bytes=self.size_bytes,
+            compressed_bytes=compressed_bytes,
+            original_tokens=self.tokens,
+            compressed_tokens=after,
+            is_lossy=is_lossy,
+            omitted=candidate.omitted if is_lossy else "",
+            replacement=replacement if is_smaller else None,
+            refers_to=candidate.refers_to,
+        )
 
 
-def _gate(
-    compressor: Compressor,
-    candidate: Candidate,
-    text: str,
-    size_bytes: int,
-    context: Context,
+def _better(
+    lossless: BlockOutcome | None, lossy: BlockOutcome | None
 ) -> BlockOutcome | None:
-    if candidate.text == text:
-        return None
-    before = context.count(text)
-    after = context.count(candidate.text)
-    compressed_bytes = len(candidate.text.encode("utf-8"))
-    is_smaller = after < before and compressed_bytes < size_bytes
-    return BlockOutcome(
-        "compressed" if is_smaller else "rejected_not_smaller",
-        kind=compressor.kind,
-        strategy=candidate.strategy,
-        original_bytes=size_bytes,
-        compressed_bytes=compressed_bytes,
-        original_tokens=before,
-        compressed_tokens=after,
-        replacement=candidate.text if is_smaller else None,
-        refers_to=candidate.refers_to,
+    """The lossless result, unless leaving something out saves clearly more."""
+    if lossy is None or lossy.replacement is None:
+        return lossless or lossy
+    if lossless is None or lossless.replacement is None:
+        return lossy
+    gain = lossless.compressed_tokens - lossy.compressed_tokens
+    is_worth_it = gain >= max(
+        MIN_LOSSY_GAIN_TOKENS, lossless.compressed_tokens * MIN_LOSSY_GAIN
     )
+    return lossy if is_worth_it else lossless
 
 
 def accept(

@@ -107,25 +107,29 @@ def last_assistant(view: RequestView) -> int:
     return -1
 
 
-def orphan_slots(
+def orphan_keys(
     view: RequestView, provider: Provider, chain: Chain, records: Sequence[Record]
-) -> dict[bytes, tuple[int, Slot]]:
-    """Tool-result slots that have no chain record but may have one of their own.
+) -> list[bytes]:
+    """Keys of block records to look up where the client has edited its own history.
 
-    Returns:
-        Block key → message index and slot, for the shell to look up. Empty on a turn
-        that extends a known conversation, but for the newest results.
+    Empty on a turn that extends a known conversation: then nothing that was sent
+    before lacks a chain record, and newest results cannot have been sent.
     """
-    known = _by_key(records)
-    found: dict[bytes, tuple[int, Slot]] = {}
+    known = {record.key for record in records}
+    last = last_assistant(view)
+    found: list[bytes] = []
+    is_broken = False
     for index, message in enumerate(view.messages):
         if message.role != "user" or chain.keys[index] in known:
+            continue
+        is_broken = is_broken or index < last
+        if not is_broken:
             continue
         for slot in provider.slots(view, index):
             if isinstance(slot, Slot) and slot.call_id:
                 text = json_spans.string(view.body, slot.literal)
-                key = block_key(chain, slot.call_id, digest.content_digest(text))
-                found[key] = (index, slot)
+                content = digest.content_digest(text)
+                found.append(block_key(chain, slot.call_id, content))
     return found
 
 

@@ -181,6 +181,8 @@ class Policy(Struct, frozen=True, gc=False):
         lossy_user_text: … and of text that people wrote.
         cache_minimum_tokens: shortest prefix the provider caches for this model.
         max_block_bytes: larger blocks are left alone.
+        marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
+            no marker at all (the caller keeps the original).
     """
 
     is_reapplying: bool = True
@@ -190,6 +192,7 @@ class Policy(Struct, frozen=True, gc=False):
     lossy_user_text: bool = False
     cache_minimum_tokens: int = 4096
     max_block_bytes: int = 16 * 1024 * 1024
+    marker: str = ""
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -245,7 +248,12 @@ class Context(Struct, frozen=True, gc=False):
 
 
 class BlockTask(Struct, frozen=True, gc=False):
-    """One block to compress: everything the work needs, as picklable values."""
+    """One block to compress: everything the work needs, as picklable values.
+
+    Attributes:
+        digest: content digest of ``text``.
+        kind: what the caller knows the text to be; empty: detect it.
+    """
 
     message_index: int
     slot: Slot
@@ -256,6 +264,7 @@ class BlockTask(Struct, frozen=True, gc=False):
     question: str = ""
     wants_lossy: bool = False
     earlier: tuple[EarlierText, ...] = ()
+    kind: str = ""
 
 
 Action: TypeAlias = Literal[
@@ -288,6 +297,7 @@ class BlockOutcome(Struct, frozen=True, gc=False):
     compressed_tokens: int = 0
     threshold_bytes: int = 0
     is_lossy: bool = False
+    omitted: str = ""
     replacement: str | None = None
     refers_to: tuple[str, ...] = ()
 

@@ -159,7 +159,8 @@ def without_member(body: bytes, span: Span, value: Span) -> tuple[Span, Span]:
     before = body.rindex(b'"', span.start, before - 1)  # the key's opening quote
     lead = _skip_back(body, before)
     if body[lead - 1] == _COMMA:
-        return Span(span.start, lead - 1), Span(value.end, span.end)
+        comma = _skip_back(body, lead - 1)
+        return Span(span.start, comma), Span(value.end, span.end)
     after = _skip_space(body, value.end, span.end)
     if body[after] == _COMMA:
         after = _skip_space(body, after + 1, span.end)

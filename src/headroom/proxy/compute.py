@@ -1,0 +1,118 @@
+"""Where compression runs: inline, in a thread, or in another process.
+
+Small blocks are done before a thread could have started; middling ones share the
+interpreter in short slices (the command sets ``sys.setswitchinterval``); large ones go
+to a process of their own, so that a small request beside them never waits. The pool is
+made on first need and, until it is warm, threads do its work.
+
+What always holds: every task gets an outcome. A task whose process died or ran out of
+time is left as it was, and says so.
+
+The borders come from ``benchmarks/proxy_overhead.py``.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from headroom.core.pipeline import compress_block
+from headroom.core.types import BlockOutcome, BlockTask, Policy
+from headroom.inference.tokens import counter_for
+
+INLINE_BYTES = 2_000
+THREAD_BYTES = 32_000
+DEADLINE_S = 20.0
+
+
+def run_tasks(tasks: Sequence[BlockTask], policy: Policy) -> list[BlockOutcome]:
+    """Compress blocks one after the other; a pure function of its arguments."""
+    return [compress_block(task, policy, counter_for(task.model)) for task in tasks]
+
+
+def _warm() -> bool:
+    """Load in a fresh process what the first task would otherwise wait for."""
+    counter_for("")("warm")
+    return True
+
+
+class Compute:
+    """Runs tasks where they disturb least; one per server process."""
+
+    def __init__(self, *, deadline_s: float = DEADLINE_S) -> None:
+        self._deadline_s = deadline_s
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-compress")
+        self._pool: ProcessPoolExecutor | None = None
+        self._warming: Future[bool] | None = None
+        self._is_counter_loaded = False
+        self.failures = 0
+
+    async def run(
+        self, tasks: Sequence[BlockTask], policy: Policy
+    ) -> list[BlockOutcome]:
+        """Outcomes of the tasks, in their order."""
+        if not tasks:
+            return []
+        size = sum(len(task.text) for task in tasks)
+        if size <= INLINE_BYTES and self._is_counter_loaded:
+            return run_tasks(tasks, policy)
+        pool = self._warm_pool() if size > THREAD_BYTES else None
+        executor: ProcessPoolExecutor | ThreadPoolExecutor = pool or self._threads
+        loop = asyncio.get_running_loop()
+        try:
+            outcomes = await asyncio.wait_for(
+                loop.run_in_executor(executor, run_tasks, tasks, policy),
+                self._deadline_s,
+            )
+        except BrokenProcessPool:
+            self._drop_pool()
+            self.failures += 1
+            return _left(tasks, "the compressing process died")
+        except TimeoutError:
+            self.failures += 1
+            return _left(tasks, f"not done within {self._deadline_s} s")
+        if pool is None:
+            self._is_counter_loaded = True
+        return outcomes
+
+    def close(self) -> None:
+        """Stop the threads and the pool; running tasks are given up."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._drop_pool()
+
+    def _warm_pool(self) -> ProcessPoolExecutor | None:
+        """The pool once its process has loaded; until then ``None``."""
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            workers = max(1, (os.cpu_count() or 2) - 1)
+            self._pool = ProcessPoolExecutor(workers, mp_context=context)
+            self._warming = self._pool.submit(_warm)
+            return None
+        warming = self._warming
+        if warming is None or not warming.done():
+            return None
+        if warming.exception() is not None:
+            self._drop_pool()
+            return None
+        return self._pool
+
+    def _drop_pool(self) -> None:
+        if self._pool is not None:
+            with contextlib.suppress(OSError):
+                self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = None
+        self._warming = None
+
+
+def _left(tasks: Sequence[BlockTask], reason: str) -> list[BlockOutcome]:
+    return [
+        BlockOutcome(
+            "compressor_error",
+            reason=reason,
+            original_bytes=len(task.text.encode("utf-8", "surrogatepass")),
+        )
+        for task in tasks
+    ]
