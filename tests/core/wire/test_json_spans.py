@@ -22,12 +22,7 @@ JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
-            inner,
-            max_size=4,
-        )
+        st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4)
     ),
     max_leaves=20,
 )
