@@ -31,13 +31,17 @@ class MalformedBodyError(RequestError):
 
     Attributes:
         start: byte offset at which reading stopped.
+        reason: ``not_json``, or ``no_messages`` where a provider's shape is missing.
     """
 
     code = "malformed_body"
 
-    def __init__(self, message: str, start: int = 0) -> None:
+    def __init__(
+        self, message: str, start: int = 0, *, reason: str = "not_json"
+    ) -> None:
         super().__init__(message)
         self.start = start
+        self.reason = reason
 
 
 class LimitExceededError(RequestError):

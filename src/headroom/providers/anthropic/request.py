@@ -34,8 +34,8 @@ class AnthropicMessages:
         """
         top = json_spans.members(body, json_spans.whole(body))
         messages = top.get("messages")
-        if messages is None:
-            raise MalformedBodyError("no messages")
+        if messages is None or not is_array(body, messages):
+            raise MalformedBodyError("no messages", reason="no_messages")
         views = tuple(_message(body, span) for span in elements(body, messages))
         before = tuple(top[name] for name in ("tools", "system") if name in top)
         model = top.get("model")
