@@ -1,0 +1,209 @@
+"""The law: what was sent once is sent the same way again.
+
+Conversations are generated as clients make them: whole history on every turn, markers
+that move, string content that becomes a block list, parallel tool results, rewinds,
+forks, retries, compaction, another worker. After every request the forwarded bytes of
+each prefix are compared with what was forwarded for it before.
+"""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import HALVE, DictStore, forward
+from headroom.core import pipeline
+from headroom.core.types import Policy
+from headroom.providers.anthropic.request import AnthropicMessages
+
+PROVIDER = AnthropicMessages()
+MARK = {"type": "ephemeral"}
+TOOLS = [{"name": name, "input_schema": {}} for name in ("Bash", "Read", "Grep")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_cheap_compressor():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(pipeline, "COMPRESSORS", (HALVE,))
+    yield
+    patch.undo()
+
+
+class Client:
+    """A client that resends its whole history, and now and then edits it."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict] = []
+        self.tools = TOOLS
+        self.system = "You are a careful engineer."
+        self.calls = 0
+
+    def say(self, words: str, *, as_blocks: bool) -> None:
+        content = [{"type": "text", "text": words}] if as_blocks else words
+        self.messages.append({"role": "user", "content": content})
+
+    def run_tools(self, outputs: list[str], note: str) -> None:
+        uses, results = [], []
+        for output in outputs:
+            self.calls += 1
+            call_id = f"toolu_{self.calls}"
+            uses.append(
+                {"type": "tool_use", "id": call_id, "name": "Bash", "input": {"c": 1}}
+            )
+            results.append(
+                {"type": "tool_result", "tool_use_id": call_id, "content": output}
+            )
+        if note:
+            results.append({"type": "text", "text": note})
+        self.messages.append({"role": "assistant", "content": uses})
+        self.messages.append({"role": "user", "content": results})
+
+    def answer(self) -> None:
+        if self.messages[-1]["role"] == "user":
+            block = {"type": "text", "text": f"answer {len(self.messages)}"}
+            self.messages.append({"role": "assistant", "content": [block]})
+
+    def rewind(self, position: int) -> None:
+        del self.messages[position + 1 :]
+
+    def compact(self) -> None:
+        """As clients do: a summary, then the newest tool exchange as it was."""
+        tail = self.messages[-2:] if len(self.messages) > 2 else []
+        summary = {
+            "role": "user",
+            "content": f"Summary of {len(self.messages)} messages",
+        }
+        if tail and tail[0]["role"] == "assistant":
+            self.messages = [summary, *tail]
+
+    def body(self, markers: str) -> dict:
+        messages = json.loads(json.dumps(self.messages))
+        if markers == "newest":
+            for message in messages[-1:]:
+                if isinstance(message["content"], str):
+                    message["content"] = [{"type": "text", "text": message["content"]}]
+                message["content"][-1]["cache_control"] = MARK
+        system = [{"type": "text", "text": self.system}]
+        if markers != "none":
+            system[0]["cache_control"] = MARK
+        return {
+            "model": "claude-x",
+            "max_tokens": 100,
+            "system": system,
+            "tools": self.tools,
+            "messages": messages,
+        }
+
+
+class Provider:
+    """Remembers what it was sent for each prefix; complains when that changes."""
+
+    def __init__(self) -> None:
+        self.sent: dict[bytes, bytes] = {}
+
+    def receive(self, rewrite, forwarded: bytes) -> None:
+        view = PROVIDER.parse(forwarded)
+        assert len(view.messages) == len(rewrite.view.messages)
+        for key, message in zip(rewrite.chain.keys, view.messages, strict=True):
+            where = key + rewrite.chain.lineage
+            before = self.sent.setdefault(where, message.canonical)
+            assert before == message.canonical, "a prefix that was sent has changed"
+
+
+LINES = st.integers(2, 40).map(
+    lambda n: "".join(
+        f"2026-01-01 line {i} of {n} is ordinary output\n" for i in range(n)
+    )
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.text("ab ", max_size=9), st.booleans()),
+        st.tuples(
+            st.just("tools"),
+            st.lists(LINES, min_size=1, max_size=3),
+            st.sampled_from(["", "<system-reminder>mind it</system-reminder>"]),
+        ),
+        st.tuples(st.just("rewind"), st.integers(0, 30)),
+        st.tuples(st.just("fork"), st.integers(0, 30)),
+        st.tuples(st.just("retry")),
+        st.tuples(st.just("compact")),
+        st.tuples(st.just("tool_change")),
+    ),
+    min_size=2,
+    max_size=14,
+)
+MARKERS = st.sampled_from(["newest", "system", "none"])
+
+
+def take_step(client: Client, step: tuple) -> None:
+    match step:
+        case ("say", words, as_blocks):
+            client.answer()
+            client.say(words or "go on", as_blocks=as_blocks)
+        case ("tools", outputs, note):
+            client.run_tools(outputs, note)
+        case ("rewind" | "fork", position):
+            users = [i for i, m in enumerate(client.messages) if m["role"] == "user"]
+            client.rewind(users[position % len(users)])
+            if step[0] == "fork":
+                client.answer()
+                client.say(f"instead, {position}", as_blocks=True)
+        case ("compact",):
+            client.compact()
+        case ("tool_change",):
+            client.tools = client.tools[:-1] if len(client.tools) > 1 else TOOLS
+
+
+@settings(max_examples=1000)
+@given(STEPS, st.data())
+def test_no_generated_conversation_ever_breaks_a_prefix(steps, data):
+    store, provider, client = DictStore(), Provider(), Client()
+    policy = Policy(cache_minimum_tokens=0, allow_lossy=False)
+    client.say("please help", as_blocks=data.draw(st.booleans()))
+    for step in [("retry",), *steps]:
+        take_step(client, step)
+        body = client.body(data.draw(MARKERS))
+        forwarded, rewrite = forward(body, store, policy=policy)
+        provider.receive(rewrite, forwarded)
+        assert forwarded == json.dumps(body).encode() or b"~2026" in forwarded
+
+
+@settings(max_examples=200)
+@given(STEPS, st.data())
+def test_a_ledger_that_cannot_be_read_breaks_no_conversation_it_began(steps, data):
+    store, provider, client = DictStore(), Provider(), Client()
+    client.say("please help", as_blocks=True)
+    for step in steps:
+        if step[0] in {"say", "tools", "retry"}:
+            take_step(client, step)
+        store.is_down = data.draw(st.booleans())
+        forwarded, rewrite = forward(client.body("newest"), store)
+        provider.receive(rewrite, forwarded)
+
+
+@settings(max_examples=200)
+@given(STEPS, st.integers(2, 4))
+def test_identical_conversations_side_by_side_do_not_disturb_each_other(steps, copies):
+    store, provider = DictStore(), Provider()
+    clients = [Client() for _ in range(copies)]
+    for client in clients:
+        client.say("please help", as_blocks=True)
+    for step in [("retry",), *steps]:
+        seen = set()
+        for client in clients:
+            take_step(client, step)
+            forwarded, rewrite = forward(client.body("newest"), store)
+            provider.receive(rewrite, forwarded)
+            seen.add(forwarded)
+        assert len(seen) == 1
+
+
+def test_the_check_itself_notices_a_changed_prefix():
+    store, provider, client = DictStore(), Provider(), Client()
+    client.say("please help", as_blocks=True)
+    client.run_tools(["".join(f"line {i}\n" for i in range(90))], "")
+    forwarded, rewrite = forward(client.body("newest"), store)
+    provider.receive(rewrite, forwarded)
+    with pytest.raises(AssertionError, match="has changed"):
+        provider.receive(rewrite, json.dumps(client.body("newest")).encode())
