@@ -1,0 +1,196 @@
+"""The OpenAI vocabularies shipped with the package, ready to encode text offline.
+
+The only module that touches tiktoken, and it does so when an encoding is first used:
+importing the package must stay cheap, and the ranks cost 0.3 s and 80 MB once loaded.
+Two SHA-256 sums pin each vocabulary: of the shipped file, checked at start-up, and of
+the unpacked ranks, which are the sums tiktoken itself expects of the official files.
+tiktoken's own loader, which downloads, is never called; nothing here opens a socket.
+
+Texts are encoded in pieces. tiktoken's regular expressions overflow their stack on
+runs of about a million blanks, and a piece of bounded length keeps the time linear.
+A cut between an ASCII letter or digit and the blank that follows it never changes the
+tokens: in both patterns a word or number ends there and looks at nothing beyond. Only
+a run without any such place for 64 KiB is cut blindly, which can add one or two tokens
+per cut.
+"""
+
+import binascii
+import gzip
+import re
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
+
+from headroom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tiktoken import Encoding as Engine
+
+EncodingName: TypeAlias = Literal["o200k_base", "cl100k_base"]
+
+PIECE_CHARS = 65_536
+_SEARCH_CHARS = 65_536
+_SAFE_CUT = re.compile(r"[A-Za-z0-9](?=[ \n\t])")
+
+# The patterns are part of the encodings' definition; they are the ones published in
+# https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py (MIT).
+_O200K_PATTERN = "|".join(
+    (
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    )
+)
+_CL100K_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+|"
+    r" ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+
+
+class _Source(Struct, frozen=True):
+    file_name: str
+    file_sha256: str
+    ranks_sha256: str
+    pattern: str
+
+
+_SOURCES: dict[str, _Source] = {
+    "o200k_base": _Source(
+        "o200k_base.tiktoken.gz",
+        "aa7f57c462db101b58b6648a2b0047128f61e68c0776814ad75251aab1bccdfa",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        _O200K_PATTERN,
+    ),
+    "cl100k_base": _Source(
+        "cl100k_base.tiktoken.gz",
+        "eb039321fca3dd961193251802424710b59fbd1df8a16067911191014f4ab732",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+        _CL100K_PATTERN,
+    ),
+}
+
+_DATA = Path(__file__).parent / "data"
+_loaded: dict[str, "Encoding"] = {}
+_lock = threading.Lock()
+
+
+class Encoding:
+    """One vocabulary: text to tokens. Immutable, safe in threads, pickled by name."""
+
+    __slots__ = ("_engine", "name")
+
+    def __init__(self, name: EncodingName, engine: "Engine") -> None:
+        self.name = name
+        self._engine = engine
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of ``text``; names of special tokens are ordinary text."""
+        if len(text) <= PIECE_CHARS:
+            return self._engine.encode_ordinary(text)
+        tokens: list[int] = []
+        for piece in _pieces(text):
+            tokens += self._engine.encode_ordinary(piece)
+        return tokens
+
+    def count(self, text: str) -> int:
+        """How many tokens ``text`` has."""
+        if len(text) <= PIECE_CHARS:
+            return len(self._engine.encode_ordinary(text))
+        return sum(len(self._engine.encode_ordinary(p)) for p in _pieces(text))
+
+    def decode(self, tokens: list[int]) -> bytes:
+        """The bytes the tokens stand for."""
+        return self._engine.decode_bytes(tokens)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return load_encoding, (self.name,)
+
+
+def load_encoding(name: EncodingName) -> Encoding:
+    """The encoding of that name, loaded on first use and kept for the process.
+
+    The first call takes about 0.3 s of CPU; call it off the event loop.
+
+    Raises:
+        ConfigError: there is no such encoding, or its file is missing or altered.
+    """
+    if (found := _loaded.get(name)) is not None:
+        return found
+    with _lock:
+        if (found := _loaded.get(name)) is None:
+            found = _loaded[name] = _load(name)
+        return found
+
+
+def verify_vocabularies() -> None:
+    """Check that both vocabulary files are there and are the ones that were shipped.
+
+    Reads and hashes 2.4 MB (a few milliseconds) and loads nothing.
+
+    Raises:
+        ConfigError: a file is missing or its SHA-256 differs; the message names it.
+    """
+    for source in _SOURCES.values():
+        _read(source)
+
+
+def _read(source: _Source) -> bytes:
+    path = _DATA / source.file_name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"vocabulary file {path} cannot be read: {error}") from error
+    found = sha256(data, usedforsecurity=False).hexdigest()
+    if found != source.file_sha256:
+        raise ConfigError(
+            f"vocabulary file {path} is not the one that was shipped: "
+            f"expected SHA-256 {source.file_sha256}, found {found}"
+        )
+    return data
+
+
+def _load(name: EncodingName) -> Encoding:
+    source = _SOURCES.get(name)
+    if source is None:
+        raise ConfigError(f"no encoding {name!r}; there are {', '.join(_SOURCES)}")
+    ranks_text = gzip.decompress(_read(source))
+    found = sha256(ranks_text, usedforsecurity=False).hexdigest()
+    if found != source.ranks_sha256:
+        raise ConfigError(
+            f"vocabulary {name} unpacks to SHA-256 {found}, "
+            f"expected {source.ranks_sha256}"
+        )
+    import tiktoken  # noqa: PLC0415  (the package's import must not pay for it)
+
+    engine = tiktoken.Encoding(
+        name=name,
+        pat_str=source.pattern,
+        mergeable_ranks=_ranks(ranks_text),
+        special_tokens={},
+    )
+    return Encoding(name, engine)
+
+
+def _ranks(text: bytes) -> dict[bytes, int]:
+    decode = binascii.a2b_base64
+    fields = text.split()
+    return dict(zip(map(decode, fields[::2]), map(int, fields[1::2]), strict=True))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start, end = 0, len(text)
+    while end - start > PIECE_CHARS:
+        at = start + PIECE_CHARS
+        found = _SAFE_CUT.search(text, at, at + _SEARCH_CHARS)
+        cut = found.end() if found else at
+        yield text[start:cut]
+        start = cut
+    yield text[start:]
