@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPUS ?= ../shared/corpus
 
 .DEFAULT_GOAL := dev
-.PHONY: dev demo test all format lint types arrow fast e2e bench golden clean
+.PHONY: dev demo test all format lint types arrow fast e2e bench bench-corpus golden clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -51,3 +51,6 @@ bench: $(VENV)/.installed  ## measure time and ratio; prints medians and same-ru
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+bench-corpus: $(VENV)/.installed  ## hold the compressors to their figures on a corpus
+	$(BIN)/python -m benchmarks.corpus --corpus "$(CORPUS)"
