@@ -1,1 +1,1 @@
-"""core."""
+"""The pure core: values in, values out."""

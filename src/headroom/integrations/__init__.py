@@ -1,1 +1,1 @@
-"""integrations."""
+"""Headroom inside other packages; each an extra."""

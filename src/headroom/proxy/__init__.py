@@ -1,1 +1,1 @@
-"""proxy."""
+"""The server: what gathers, forwards and streams; no decision is made here."""

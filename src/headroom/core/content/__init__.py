@@ -1,1 +1,1 @@
-"""content."""
+"""What a text is: detection, token estimates."""

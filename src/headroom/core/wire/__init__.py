@@ -1,1 +1,1 @@
-"""wire."""
+"""Bytes to structure and back: JSON spans, event framing."""

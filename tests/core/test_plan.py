@@ -1,0 +1,241 @@
+"""What the planner decides, rule by rule."""
+
+import json
+
+import pytest
+
+from fakes import HALVE, DictStore, forward
+from headroom.core import pipeline, plan
+from headroom.core.types import Policy
+
+LOG = "".join(f"2026-01-01 line {i} of an ordinary log\n" for i in range(40))
+OTHER = "".join(f"2026-02-02 row {i} of another log\n" for i in range(40))
+MARK = {"type": "ephemeral"}
+TOOLS = [{"name": "Bash", "input_schema": {}}]
+
+
+@pytest.fixture(autouse=True)
+def _one_cheap_compressor(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", (HALVE,))
+
+
+def use(call_id, name="Bash"):
+    block = {"type": "tool_use", "id": call_id, "name": name, "input": {"c": "x"}}
+    return {"role": "assistant", "content": [block]}
+
+
+def results(*pairs, text=None, mark=False):
+    blocks = [
+        {"type": "tool_result", "tool_use_id": call_id, "content": content}
+        for call_id, content in pairs
+    ]
+    if text:
+        blocks.append({"type": "text", "text": text})
+    if mark:
+        blocks[-1]["cache_control"] = MARK
+    return {"role": "user", "content": blocks}
+
+
+def ask(words="please look"):
+    return {"role": "user", "content": [{"type": "text", "text": words}]}
+
+
+def body(*messages, tools=TOOLS, **more):
+    return {"model": "m", "tools": tools, "messages": list(messages), **more}
+
+
+def texts(forwarded):
+    """All tool result texts of a forwarded body, in order."""
+    return [
+        block["content"]
+        for message in json.loads(forwarded)["messages"]
+        if isinstance(message["content"], list)
+        for block in message["content"]
+        if block["type"] == "tool_result"
+    ]
+
+
+def is_short(text):
+    return text.startswith("~")
+
+
+def test_a_new_tool_result_is_compressed_and_stays_so_on_the_next_turn():
+    store = DictStore()
+    first, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    again, rewrite = forward(
+        body(ask(), use("a"), results(("a", LOG)), use("b"), results(("b", OTHER))),
+        store,
+    )
+    assert is_short(texts(first)[0])
+    assert texts(again)[0] == texts(first)[0]
+    assert is_short(texts(again)[1])
+    assert rewrite.made_plan.frontier == 2
+
+
+def test_all_parallel_results_of_the_live_zone_are_live():
+    forwarded, _ = forward(
+        body(ask(), use("a"), results(("a", LOG), ("b", OTHER))), DictStore()
+    )
+    assert all(is_short(text) for text in texts(forwarded))
+
+
+def test_a_marker_on_the_newest_message_does_not_freeze_it():
+    forwarded, rewrite = forward(
+        body(ask(), use("a"), results(("a", LOG), mark=True)), DictStore()
+    )
+    assert is_short(texts(forwarded)[0])
+    assert rewrite.view.frozen_count == 3
+
+
+def test_a_conversation_that_began_elsewhere_keeps_its_history():
+    store = DictStore()
+    forwarded, _ = forward(
+        body(ask(), use("a"), results(("a", LOG)), use("b"), results(("b", OTHER))),
+        store,
+    )
+    assert texts(forwarded)[0] == LOG
+    assert is_short(texts(forwarded)[1])
+    later, _ = forward(
+        body(
+            *json.loads(json.dumps([ask(), use("a"), results(("a", LOG)), use("b")])),
+            results(("b", OTHER)),
+            use("c"),
+            results(("c", LOG)),
+        ),
+        store,
+    )
+    assert texts(later)[:2] == texts(forwarded)
+
+
+def test_a_block_first_sent_raw_is_never_compressed_later(monkeypatch):
+    store = DictStore()
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    raw, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    monkeypatch.setattr(pipeline, "COMPRESSORS", (HALVE,))
+    again, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    assert texts(raw) == texts(again) == [LOG]
+
+
+def test_a_compressed_block_stays_compressed_when_the_compressor_is_gone(monkeypatch):
+    store = DictStore()
+    first, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    again, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    assert first == again
+
+
+def test_an_edit_survives_when_the_client_edits_what_stood_before_it():
+    store = DictStore()
+    first, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    compacted, _ = forward(
+        body(ask("a summary"), use("a"), results(("a", LOG)), use("b"), ask("go on")),
+        store,
+    )
+    assert texts(compacted) == texts(first)
+
+
+def test_the_same_words_under_other_tools_begin_their_own_conversation():
+    store = DictStore()
+    title = body(ask(LOG), tools=[])
+    main = body(ask(LOG))
+    forward(title, store)
+    _, rewrite = forward(main, store)
+    assert rewrite.made_plan.frontier == -1
+
+
+def test_new_tools_in_mid_conversation_keep_its_edits():
+    store = DictStore()
+    first, _ = forward(body(ask(), use("a"), results(("a", LOG))), store)
+    again, rewrite = forward(
+        body(
+            ask(),
+            use("a"),
+            results(("a", LOG)),
+            use("b"),
+            ask(),
+            tools=[*TOOLS, *TOOLS],
+        ),
+        store,
+    )
+    assert texts(again) == texts(first)
+    assert rewrite.made_plan.frontier == 2
+
+
+def test_whoever_records_a_message_first_decides_about_it():
+    store = DictStore()
+    request = body(ask(), use("a"), results(("a", LOG)))
+    _, rewrite = forward(request, store)
+    lost = {
+        key: decision
+        for key, decision in store.records.items()
+        if key.lineage == rewrite.chain.lineage
+    }
+    settled = plan.with_winners(rewrite.chain, {0: None, 1: None, 2: None}, lost)
+    assert settled == rewrite.decisions
+
+
+@pytest.mark.parametrize(
+    "name", ["headroom_retrieve", "mcp__headroom__headroom_retrieve"]
+)
+def test_the_answer_to_a_retrieval_is_never_compressed(name):
+    forwarded, rewrite = forward(
+        body(ask(), use("a", name), results(("a", LOG))), DictStore()
+    )
+    assert texts(forwarded) == [LOG]
+    reasons = [e.outcome.reason for e in rewrite.manifest.entries]
+    assert "retrieval_answer" in reasons
+
+
+def test_small_blocks_are_not_looked_at():
+    _, rewrite = forward(body(ask(), use("a"), results(("a", "x" * 255))), DictStore())
+    outcome = rewrite.manifest.entries[-1].outcome
+    assert (outcome.action, outcome.threshold_bytes) == ("below_byte_threshold", 256)
+    _, rewrite = forward(body(ask(), use("a"), results(("a", "x" * 256))), DictStore())
+    assert rewrite.manifest.entries[-1].outcome.action != "below_byte_threshold"
+
+
+def test_the_prefix_never_falls_below_what_the_provider_caches():
+    policy = Policy(cache_minimum_tokens=1024)
+    forwarded, rewrite = forward(
+        body(ask(), use("a"), results(("a", LOG), mark=True)),
+        DictStore(),
+        policy=policy,
+    )
+    assert texts(forwarded) == [LOG]
+    assert "cache minimum" in rewrite.manifest.entries[-1].outcome.reason
+    long = body(ask(), use("a"), results(("a", LOG), mark=True), system="s" * 9000)
+    assert is_short(texts(forward(long, DictStore(), policy=policy)[0])[0])
+
+
+def test_without_any_marker_the_minimum_does_not_matter():
+    policy = Policy(cache_minimum_tokens=1024)
+    request = body(ask(), use("a"), results(("a", LOG)))
+    assert is_short(texts(forward(request, DictStore(), policy=policy)[0])[0])
+
+
+def test_without_reapply_edits_last_one_turn_only():
+    policy = Policy(cache_minimum_tokens=0, is_reapplying=False)
+    store = DictStore()
+    first, _ = forward(body(ask(), use("a"), results(("a", LOG))), store, policy=policy)
+    again, _ = forward(
+        body(ask(), use("a"), results(("a", LOG)), use("b"), ask()),
+        store,
+        policy=policy,
+    )
+    assert is_short(texts(first)[0])
+    assert texts(again) == [LOG]
+
+
+def test_a_lost_ledger_leaves_history_and_serves_the_request():
+    forward(body(ask(), use("a"), results(("a", LOG))), DictStore())
+    again, _ = forward(
+        body(ask(), use("a"), results(("a", LOG)), use("b"), ask()), DictStore()
+    )
+    assert texts(again) == [LOG]
+
+
+def test_a_request_without_messages_has_nothing_to_decide():
+    request = json.dumps(body()).encode()
+    forwarded, rewrite = forward(request, DictStore())
+    assert forwarded is request
+    assert rewrite.manifest.entries == ()
