@@ -1,0 +1,237 @@
+"""Lines of a log that come together again and again, folded into one row.
+
+Works like pair replacement in grammar compression (Re-Pair), a few rounds deep: the pair
+of neighbouring rows that is most frequent becomes one row whose form has both lines; what
+both say with the same word is said once. A block never holds the same template twice, so
+that loops stay loops. Where in a block the clock moves is part of its form.
+
+Linear: a bounded number of rounds, each a constant number of passes over the rows.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headroom.core.compressors.log.templates import Template
+from headroom.core.content.tokens import estimate_tokens
+
+SAME, CLOCK, FULL = 0, 1, 2
+"""What a row shows of its time: nothing, the clock, all of it."""
+
+VERBATIM = -1
+
+_ROUNDS = 16
+_MAX_PARTS = 12
+_MAX_SLOTS = 24
+_MIN_BLOCKS = 3
+_SAMPLE = 64
+
+
+class Part(NamedTuple):
+    """One line of a form: its template, the slot of its clock or -1, its holes' slots."""
+
+    template: int
+    clock: int
+    slots: tuple[int, ...]
+
+
+Parts = tuple[Part, ...]
+
+
+class Event(NamedTuple):
+    """One row to be: its symbol or ``VERBATIM``, time shown, values, first source line."""
+
+    symbol: int
+    lead: str
+    values: tuple[str, ...]
+    index: int
+
+
+class Symbols:
+    """What the symbols of events mean; three for each template, then the blocks."""
+
+    def __init__(self, templates: Sequence[Template]) -> None:
+        self.parts: list[Parts] = []
+        self.slots: list[int] = []
+        self.shows: list[int] = []
+        self.costs: list[int] = []
+        for at, template in enumerate(templates):
+            holes = template.holes()
+            cost = template.literal_cost() + 2 * holes + 4
+            for shown in (SAME, CLOCK, FULL):
+                self.add((Part(at, -1, tuple(range(holes))),), holes, shown, cost)
+
+    def add(self, parts: Parts, slots: int, shown: int, cost: int) -> int:
+        """A fresh symbol; ``shown`` is how its first line shows the time."""
+        self.parts.append(parts)
+        self.slots.append(slots)
+        self.shows.append(shown)
+        self.costs.append(cost)
+        return len(self.parts) - 1
+
+    def can_join(self, first: int, second: int) -> bool:
+        """Whether the two may stand in one block."""
+        a, b = self.parts[first], self.parts[second]
+        return (
+            self.shows[second] != FULL
+            and len(a) + len(b) <= _MAX_PARTS
+            and self.slots[first] + self.slots[second] < _MAX_SLOTS
+            and not {p.template for p in a} & {p.template for p in b}
+        )
+
+
+def fold(events: list[Event], symbols: Symbols) -> list[Event]:
+    """The events with frequent neighbours folded into blocks."""
+    for _ in range(_ROUNDS):
+        row = [event.symbol for event in events]
+        totals = Counter(row)
+        pairs = _frequent_pairs(row, totals, symbols)
+        if not pairs:
+            break
+        heads = _fold_pairs(events, _places(row, pairs), totals, symbols)
+        if not heads:
+            break
+        events = _rewrite(events, heads, symbols)
+    return events
+
+
+def _frequent_pairs(
+    row: list[int], totals: Counter[int], symbols: Symbols
+) -> set[tuple[int, int]]:
+    """Frequent pairs of neighbours; no symbol is in two of them."""
+    chosen: set[tuple[int, int]] = set()
+    used: set[int] = {VERBATIM}
+    counts = Counter(zip(row, row[1:], strict=False))
+    for (first, second), count in sorted(counts.items(), key=lambda p: (-p[1], p[0])):
+        if count < _MIN_BLOCKS:
+            break
+        if first in used or second in used or first == second:
+            continue
+        if 4 * count < min(totals[first], totals[second]):
+            continue
+        if symbols.can_join(first, second):
+            used |= {first, second}
+            chosen.add((first, second))
+    return chosen
+
+
+def _places(
+    row: list[int], pairs: set[tuple[int, int]]
+) -> dict[tuple[int, int], list[int]]:
+    places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for at, pair in enumerate(zip(row, row[1:], strict=False)):
+        if pair in pairs:
+            places[pair].append(at)
+    return places
+
+
+def _fold_pairs(
+    events: list[Event],
+    places: dict[tuple[int, int], list[int]],
+    totals: Counter[int],
+    symbols: Symbols,
+) -> dict[int, tuple[int, list[int]]]:
+    """For the first event of each pair to fold: its block and the values it adds."""
+    heads: dict[int, tuple[int, list[int]]] = {}
+    for (first, second), where in places.items():
+        shared, where_equal = _shared_values(events, where, symbols.slots[second])
+        count = len(where_equal)
+        if count < _MIN_BLOCKS:
+            continue
+        sample = where_equal[:_SAMPLE]
+        equal = [j for j, source in enumerate(shared) if source >= 0]
+        said_once = sum(
+            1 + estimate_tokens(events[at + 1].values[j]) for at in sample for j in equal
+        )
+        saved = count * 2 + said_once * count // len(sample)
+        cost = symbols.costs[first] + symbols.costs[second]
+        freed = (symbols.costs[first] if count == totals[first] else 0) + (
+            symbols.costs[second] if count == totals[second] else 0
+        )
+        if saved <= cost - freed:
+            continue
+        block = _join(symbols, first, second, shared)
+        added = [j for j, source in enumerate(shared) if source < 0]
+        for at in where_equal:
+            heads[at] = (block, added)
+    return heads
+
+
+def _shared_values(
+    events: list[Event], where: list[int], width: int
+) -> tuple[list[int], list[int]]:
+    """For each value of the second event the equal one of the first, or -1.
+
+    Also those places at which all of these hold; most do, by a sample.
+    """
+    shared: list[int] = []
+    for j in range(width):
+        sample = where[:_SAMPLE]
+        hits = Counter(
+            x
+            for at in sample
+            for x, value in enumerate(events[at].values)
+            if value == events[at + 1].values[j]
+        )
+        best = min(hits, key=lambda x: (-hits[x], x), default=-1)
+        if best >= 0 and 10 * hits[best] >= 6 * len(sample):
+            where = [
+                at for at in where if events[at].values[best] == events[at + 1].values[j]
+            ]
+            shared.append(best)
+        else:
+            shared.append(-1)
+    return shared, where
+
+
+def _join(symbols: Symbols, first: int, second: int, shared: list[int]) -> int:
+    width = symbols.slots[first]
+    clock = -1
+    if symbols.shows[second] == CLOCK:
+        clock, width = width, width + 1
+    slot_of: list[int] = []
+    for source in shared:
+        if source >= 0:
+            slot_of.append(source)
+        else:
+            slot_of.append(width)
+            width += 1
+    moved = [
+        Part(
+            part.template,
+            slot_of[part.clock] if part.clock >= 0 else -1,
+            tuple(slot_of[s] for s in part.slots),
+        )
+        for part in symbols.parts[second]
+    ]
+    moved[0] = moved[0]._replace(clock=clock)
+    return symbols.add(
+        symbols.parts[first] + tuple(moved),
+        width,
+        symbols.shows[first],
+        symbols.costs[first] + symbols.costs[second],
+    )
+
+
+def _rewrite(
+    events: list[Event], heads: dict[int, tuple[int, list[int]]], symbols: Symbols
+) -> list[Event]:
+    folded: list[Event] = []
+    skip = False
+    for at, event in enumerate(events):
+        if skip:
+            skip = False
+            continue
+        head = heads.get(at)
+        if head is None:
+            folded.append(event)
+            continue
+        block, added = head
+        second = events[at + 1]
+        values = list(event.values)
+        if symbols.shows[second.symbol] == CLOCK:
+            values.append(second.lead)
+        values += [second.values[j] for j in added]
+        folded.append(Event(block, event.lead, tuple(values), event.index))
+        skip = True
+    return folded

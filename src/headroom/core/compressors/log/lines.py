@@ -1,0 +1,81 @@
+"""A log as lines: what is normalised away, and each line cut into time and text.
+
+Normalised: ANSI colours, carriage returns (of a progress line only what stands last is
+kept), blanks at the ends of lines, line ends at the end of the text.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headroom.core.compressors.log.times import (
+    TIME_MARK,
+    Notation,
+    Stamp,
+    find_notation,
+)
+
+_ANSI = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+# Signs that separate words without blanks stand as words of their own while templates
+# are looked for.
+_SEPARATORS = (("\t", " \x1d "), ("|", " \x1e "))
+RESERVED = frozenset((TIME_MARK, "\x1d", "\x1e"))
+
+
+def normalise(text: str) -> str:
+    """The text as its lossless form gives it back."""
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        text = "\n".join(
+            line.rstrip("\r").rpartition("\r")[2] if "\r" in line else line
+            for line in text.split("\n")
+        )
+    if " \n" in text or "\t\n" in text or text[-1:].isspace():
+        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
+        text = text.rstrip("\n")
+    return text
+
+
+class Source(NamedTuple):
+    """A log's lines; where ``stamps`` is not ``None`` the text is without its time.
+
+    Attributes:
+        texts: words separated by single blanks, separators other than blanks and the
+            place of a time inside the line being words too.
+    """
+
+    lines: Sequence[str]
+    notation: Notation | None
+    stamps: Sequence[Stamp | None]
+    texts: Sequence[str]
+
+
+def read_lines(normalised: str) -> Source:
+    """The lines of a normalised text, cut at their times."""
+    lines = normalised.split("\n")
+    notation = find_notation(lines)
+    stamps: list[Stamp | None] = []
+    texts: list[str] = []
+    if notation is None:
+        stamps = [None] * len(lines)
+        texts = lines
+    else:
+        for line in lines:
+            cut = notation.cut(line)
+            stamps.append(cut[0] if cut else None)
+            texts.append(cut[1] if cut else line)
+    for sign, word in _SEPARATORS:
+        if sign in normalised:
+            texts = [t.replace(sign, word) if sign in t else t for t in texts]
+    return Source(lines, notation, stamps, texts)
+
+
+def join_words(words: Sequence[str], time: str) -> str:
+    """The text whose words these are; ``time`` stands where one was cut out."""
+    text = " ".join(words)
+    for sign, word in _SEPARATORS:
+        text = text.replace(word, sign)
+    return text.replace(f" {TIME_MARK} ", time)

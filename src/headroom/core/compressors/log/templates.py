@@ -1,0 +1,208 @@
+"""Which lines of a log are the same but for some words.
+
+A template is a line with holes; a hole is a whole word (between blanks, tabs or ``|``),
+so that identifiers, addresses and numbers stay quotable. Lines fall together when they
+differ only in words with digits; templates that differ in one other word are joined only
+from ``MIN_WORDS`` different words on, else a rare event would hide in a frequent one.
+A word that is frequent in a hole becomes part of a template of its own where that is
+cheaper. Any word with ``~`` is a hole, so that template text is free of that sign.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import compress
+from typing import NamedTuple, TypeAlias
+
+from headroom.core.content.tokens import estimate_tokens
+
+HOLE = "~"
+MIN_WORDS = 8
+_MIN_ROWS = 3
+_MAX_WORDS = 80
+_MAX_LINE = 4000
+_MAX_DEPTH = 6
+_MAX_VALUES = 48
+"""Most frequent words of a hole that are looked at to give them a template."""
+
+_MERGE_BUDGET = 60_000
+"""Word positions tried when joining templates; bounds time and memory on random text."""
+
+_VARIES = re.compile("[0-9~]")
+
+Row: TypeAlias = tuple[int, tuple[str, ...]]
+"""A line's index and the words in its template's holes."""
+
+
+class Template(NamedTuple):
+    """Words, holes among them, and the lines that have this form, in order."""
+
+    words: tuple[str, ...]
+    rows: list[Row]
+
+    def literal_cost(self) -> int:
+        """About how many tokens of each line the template stands for."""
+        return estimate_tokens(" ".join(w for w in self.words if w != HOLE))
+
+    def holes(self) -> int:
+        """How many words of each line are its own."""
+        return self.words.count(HOLE)
+
+
+class _Masked(dict[str, str]):
+    """Maps a word to itself, or to a hole if it varies by its looks."""
+
+    def __missing__(self, word: str) -> str:
+        shown = HOLE if _VARIES.search(word) else word
+        self[word] = shown
+        return shown
+
+
+_Groups: TypeAlias = dict[tuple[str, ...], list[Row]]
+
+
+def mine(texts: Sequence[str], classes: Sequence[int]) -> list[Template]:
+    """Templates of ``texts``, every row in one of them or in none.
+
+    Args:
+        texts: lines whose words are separated by single blanks.
+        classes: lines of different classes never share a template.
+
+    Returns:
+        Templates of at least three rows, those that save most first.
+    """
+    groups = _group(texts, classes)
+    _merge(groups)
+    found: list[Template] = []
+    for key, rows in groups.items():
+        if len(rows) >= _MIN_ROWS:
+            _settle(Template(key[1:], rows), found, 0)
+    found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
+    return found
+
+
+def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
+    masked = _Masked()
+    lookup = masked.__getitem__
+    groups: _Groups = {}
+    chosen: dict[tuple[str, ...], list[bool]] = {}
+    for index, text in enumerate(texts):
+        if len(text) > _MAX_LINE:
+            continue
+        words = text.split(" ")
+        if len(words) > _MAX_WORDS:
+            continue
+        key = (str(classes[index]), *map(lookup, words))
+        rows = groups.get(key)
+        if rows is None:
+            rows = groups[key] = []
+            chosen[key] = [word == HOLE for word in key[1:]]
+        rows.append((index, tuple(compress(words, chosen[key]))))
+    return groups
+
+
+def _merge(groups: _Groups) -> None:
+    """Join, in place, groups that differ in one word with many values."""
+    for _ in range(2):
+        like: defaultdict[int, list[tuple[tuple[str, ...], int]]] = defaultdict(list)
+        budget = _MERGE_BUDGET
+        for key in groups:
+            budget -= len(key)
+            if budget < 0:
+                break
+            for place in range(1, len(key)):
+                if len(key[place]) > 1 and key[place] != HOLE:
+                    joined = (*key[:place], HOLE, *key[place + 1 :])
+                    like[hash(joined)].append((key, place))
+        families = [f for f in like.values() if len(f) >= MIN_WORDS]
+        if not families:
+            return
+        families.sort(key=lambda f: (-len(f), f[0]))
+        for family in families:
+            _join(groups, family)
+
+
+def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:
+    first, place = family[0]
+    joined = (*first[:place], HOLE, *first[place + 1 :])
+    members = [
+        key
+        for key, at in family
+        if key in groups
+        and at == place
+        and len(key) == len(joined)
+        and (*key[:place], HOLE, *key[place + 1 :]) == joined
+    ]
+    if len(members) < MIN_WORDS:
+        return
+    at = first[1:place].count(HOLE)
+    rows = groups.pop(joined, [])
+    for key in members:
+        word = key[place]
+        rows += [(i, (*v[:at], word, *v[at:])) for i, v in groups.pop(key)]
+    rows.sort()
+    groups[joined] = rows
+
+
+def _settle(template: Template, found: list[Template], depth: int) -> None:
+    """Fill holes that do not vary, then split off frequent words while that is cheaper."""
+    template, columns = _fill(template)
+    split = _best_split(template, columns) if depth < _MAX_DEPTH else None
+    if split is None:
+        found.append(template)
+        return
+    column, words = split
+    place = [i for i, word in enumerate(template.words) if word == HOLE][column]
+    parts: dict[str, list[Row]] = {word: [] for word in words}
+    rest: list[Row] = []
+    for index, values in template.rows:
+        part = parts.get(values[column])
+        if part is None:
+            rest.append((index, values))
+        else:
+            part.append((index, values[:column] + values[column + 1 :]))
+    for word, rows in parts.items():
+        filled = (*template.words[:place], word, *template.words[place + 1 :])
+        _settle(Template(filled, rows), found, depth + 1)
+    if rest:
+        _settle(Template(template.words, rest), found, depth + 1)
+
+
+def _fill(template: Template) -> tuple[Template, list[tuple[str, ...]]]:
+    columns = list(zip(*(values for _, values in template.rows), strict=True))
+    varies = [len(set(c)) > 1 or HOLE in c[0] for c in columns]
+    if all(varies):
+        return template, columns
+    values = iter(zip(columns, varies, strict=True))
+    words: list[str] = []
+    for word in template.words:
+        if word == HOLE:
+            column, is_open = next(values)
+            words.append(word if is_open else column[0])
+        else:
+            words.append(word)
+    rows = [(i, tuple(compress(v, varies))) for i, v in template.rows]
+    return Template(tuple(words), rows), list(compress(columns, varies))
+
+
+def _best_split(
+    template: Template, columns: list[tuple[str, ...]]
+) -> tuple[int, list[str]] | None:
+    """The hole whose frequent words save most as templates of their own, with them."""
+    best: tuple[int, list[str]] | None = None
+    best_gain = 0
+    # A legend entry: the template's text, two tokens a hole, its name and line.
+    cost = template.literal_cost() + 2 * template.holes() + 4
+    for at, column in enumerate(columns):
+        gain = 0
+        words: list[str] = []
+        for word, count in Counter(column).most_common(_MAX_VALUES):
+            if count < _MIN_ROWS:
+                break
+            saved = (count - 1) * estimate_tokens(word) - cost
+            if saved > 0 and HOLE not in word:
+                gain += saved
+                words.append(word)
+        if gain > best_gain:
+            best, best_gain = (at, words), gain
+    return best
