@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headroom.core.pipeline import compress_block
 from headroom.core.protocols import Compressor, LedgerKey, Record
+from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Rewrite
 from headroom.core.types import Candidate, Compressed, Context, Decision, Policy
 from headroom.errors import OriginalNotFoundError, StoreUnavailableError
@@ -94,6 +95,7 @@ def forward(
     policy: Policy | None = None,
     api: str = "anthropic",
     auth_mode: str = "payg",
+    memo: SourceMemo | None = None,
 ) -> tuple[bytes, Rewrite]:
     """What the proxy would forward for a body, and how it got there."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -109,9 +111,12 @@ def forward(
             Record(key.key, key.lineage, decision) for key, decision in store.pending
         ]
         is_complete = False
-    tasks = rewrite.plan(records, is_complete=is_complete)
-    outcomes = [compress_block(task, policy, count_words) for task in tasks]
-    batch = rewrite.settle(outcomes)
+    rewrite.plan(records, is_complete=is_complete)
+    memo = SourceMemo() if memo is None else memo
+    for tasks in rewrite.groups():
+        rest = rewrite.refer(tasks, memo, count_words)
+        rewrite.add({i: compress_block(tasks[i], policy, count_words) for i in rest})
+    batch = rewrite.settle()
     try:
         winners = store.save(batch.records, batch.originals)
     except StoreUnavailableError:

@@ -36,7 +36,7 @@ RETIRED = (
     "_inject_to_system_or_instructions",
     "responses_converter",
 )
-"""History dropping, prompt rewriting and shape conversion: nothing may bring them back."""
+"""History dropping, prompt rewriting, shape conversion: nothing may bring them back."""
 
 NO_REGEX = (
     "core/wire/json_spans.py",

@@ -26,7 +26,17 @@ from headroom.core.types import (
     ToolCall,
 )
 from headroom.errors import ConfigError
-from headroom.inference.tokens import counter_for
+from headroom.inference.tokens import count_tokens, counter_for
+
+__all__ = [
+    "Message",
+    "MessagesResult",
+    "TextResult",
+    "compress",
+    "compress_text",
+    "count_tokens",
+    "retrieve",
+]
 
 Message = dict[str, Any]
 """One message of a provider's API, as its SDK takes it: JSON of any shape."""

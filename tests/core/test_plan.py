@@ -239,3 +239,42 @@ def test_a_request_without_messages_has_nothing_to_decide():
     forwarded, rewrite = forward(request, DictStore())
     assert forwarded is request
     assert rewrite.manifest.entries == ()
+
+
+def test_a_repeat_of_an_earlier_result_becomes_a_reference(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    store = DictStore()
+    history = [ask(), use("a"), results(("a", LOG)), use("b"), results(("b", LOG))]
+    forwarded, rewrite = forward(body(*history), store)
+    assert texts(forwarded)[0] == LOG
+    assert texts(forwarded)[1] == "[repeats #1 Bash]\n[= #1:1-41]"
+    again, _ = forward(body(*history, use("c"), results(("c", LOG))), store)
+    assert texts(again)[:2] == texts(forwarded)
+    assert texts(again)[2].startswith("[repeats #1 Bash]")
+
+
+def test_a_compressed_result_is_never_referred_to():
+    store = DictStore()
+    history = [ask(), use("a"), results(("a", LOG))]
+    forward(body(*history), store)
+    forwarded, _ = forward(body(*history, use("b"), results(("b", LOG))), store)
+    assert all(is_short(text) for text in texts(forwarded))
+
+
+def test_where_the_provider_may_drop_blocks_nothing_refers_to_them(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    history = [ask(), use("a"), results(("a", LOG)), use("b"), results(("b", LOG))]
+    forwarded, _ = forward(body(*history, context_management={}), DictStore())
+    assert texts(forwarded) == [LOG, LOG]
+
+
+def test_after_compaction_a_reference_is_decided_anew(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    store = DictStore()
+    forward(
+        body(ask(), use("a"), results(("a", LOG)), use("b"), results(("b", LOG))), store
+    )
+    compacted, _ = forward(
+        body(ask("summary"), use("b"), results(("b", LOG)), use("c"), ask()), store
+    )
+    assert texts(compacted) == [LOG]

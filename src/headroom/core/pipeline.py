@@ -18,6 +18,7 @@ from headroom.core import digest, markers
 from headroom.core.compressors import COMPRESSORS
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
+from headroom.core.repeats import Source, refer
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
@@ -87,7 +88,6 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         question=task.question,
         wants_lossy=task.wants_lossy,
         is_tool=task.slot.is_tool,
-        earlier=task.earlier,
     )
     work = _Block(task, size_bytes, context, policy)
     rejected: BlockOutcome | None = None
@@ -215,6 +215,40 @@ def _better(
         MIN_LOSSY_GAIN_TOKENS, lossless.compressed_tokens * MIN_LOSSY_GAIN
     )
     return lossy if is_worth_it else lossless
+
+
+def refer_block(
+    task: BlockTask, sources: Sequence[Source], count: CountTokens
+) -> BlockOutcome | None:
+    """A repeat of earlier results as references; ``None`` if too little repeats."""
+    candidate = refer(task.text, sources)
+    if candidate is None:
+        return None
+    size_bytes = len(task.text.encode("utf-8"))
+    compressed_bytes = len(candidate.text.encode("utf-8"))
+    before, after = count(task.text), count(candidate.text)
+    if after >= before or compressed_bytes >= size_bytes:
+        return None
+    return BlockOutcome(
+        "compressed",
+        kind="mixed",
+        strategy=candidate.strategy,
+        original_bytes=size_bytes,
+        compressed_bytes=compressed_bytes,
+        original_tokens=before,
+        compressed_tokens=after,
+        replacement=candidate.text,
+        refers_to=candidate.refers_to,
+    )
+
+
+def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
+    """Of two outcomes for a block, the one that sends fewer tokens."""
+    if one is None or one.replacement is None:
+        return other
+    if other.replacement is None or one.compressed_tokens <= other.compressed_tokens:
+        return one
+    return other
 
 
 def accept(

@@ -246,14 +246,20 @@ class _Planner:
         return Decision(edits=kept, tools=decision.tools)
 
     def _plan_sent(self, index: int) -> Decision:
-        """A message somebody sent before: what its blocks' own records say, or left."""
+        """A message somebody sent before: what its blocks' own records say, or left.
+
+        A reference to another block is decided anew: what it pointed at, or its number,
+        may have gone with the client's edit.
+        """
         if self.view.messages[index].role != "user":
             return Decision()
         edits = []
         for slot in self.provider.slots(self.view, index):
             if isinstance(slot, Slot) and slot.call_id:
                 edit = self._block_edit(slot)
-                if edit is not None:
+                if edit is not None and edit.refers_to:
+                    self._plan_slot(index, slot)
+                elif edit is not None:
                     edits.append(edit)
         return Decision(edits=tuple(edits))
 
@@ -279,7 +285,7 @@ class _Planner:
                 self._exclude(index, slot.block_index, slot.block_type)
                 continue
             edit = self._block_edit(slot) if slot.call_id else None
-            if edit is not None:
+            if edit is not None and not edit.refers_to:
                 edits.append(edit)
             else:
                 self._plan_slot(index, slot)

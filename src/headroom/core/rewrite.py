@@ -7,9 +7,11 @@ calls the steps in this order and does what they return::
     rewrite = Rewrite(view, provider, policy, namespace=…, auth_mode=…)
     records  = ledger.lookup(rewrite.keys)            # the shell reads
     records += ledger.lookup(rewrite.orphan_keys(records))
-    tasks    = rewrite.plan(records)
-    outcomes = [compress_block(task, policy, count) for task in tasks]
-    batch    = rewrite.settle(outcomes)
+    rewrite.plan(records)
+    for tasks in rewrite.groups():
+        rest = rewrite.refer(tasks, memo, count)      # repeats of earlier results
+        rewrite.add({i: compress_block(tasks[i], policy, count) for i in rest})
+    batch    = rewrite.settle()
     winners  = store.save(batch.records, batch.originals)   # the shell writes, first
     body     = rewrite.finish(winners)                # … and only then forwards
 
@@ -17,22 +19,37 @@ What always holds: ``finish`` changes nothing but the slots of decisions that ar
 ledger by then, or were there before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from headroom.core import pipeline, plan
+from headroom.core.digest import content_digest
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.repeats import (
+    MIN_SOURCE_CHARS,
+    MessageSources,
+    Source,
+    SourceMemo,
+    make_source,
+)
 from headroom.core.splice import splice
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
+    CountTokens,
     Decision,
     Manifest,
     Policy,
     RequestView,
+    Slot,
+    ToolCall,
 )
+from headroom.core.wire import json_spans
+
+VERBATIM_STRATEGIES = frozenset({"read_gutter"})
+"""Edits that leave every line readable word for word, so that it may be referred to."""
 
 
 class Batch(Struct, frozen=True):
@@ -60,6 +77,8 @@ class Rewrite:
         self._provider = provider
         self._records: Sequence[Record] = ()
         self._plan: Plan | None = None
+        self._outcomes: list[BlockOutcome | None] = []
+        self._group_start = 0
         self._outcome: pipeline.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
 
@@ -72,10 +91,8 @@ class Rewrite:
         """Keys of block records to look up next; mostly none."""
         return plan.orphan_keys(self.view, self._provider, self.chain, records)
 
-    def plan(
-        self, records: Sequence[Record], *, is_complete: bool = True
-    ) -> tuple[BlockTask, ...]:
-        """The blocks to compress.
+    def plan(self, records: Sequence[Record], *, is_complete: bool = True) -> None:
+        """Decide what is known and what has to be worked out.
 
         Args:
             records: all that was found under both kinds of keys.
@@ -90,18 +107,134 @@ class Rewrite:
             self.policy,
             is_complete=is_complete,
         )
-        return self._plan.tasks
+        self._outcomes = [None] * len(self._plan.tasks)
 
-    def settle(self, outcomes: Sequence[BlockOutcome]) -> Batch:
-        """What to store, given the outcomes of the tasks, in their order."""
-        made = self.made_plan
-        outcome = pipeline.accept(self.view, made, outcomes, self.policy)
+    def groups(self) -> Iterator[tuple[BlockTask, ...]]:
+        """The blocks to compress, message by message.
+
+        A message's blocks may refer to earlier messages, so its group comes when the
+        outcomes of the one before have been added.
+        """
+        tasks = self.made_plan.tasks
+        start = 0
+        while start < len(tasks):
+            end = start + 1
+            while (
+                end < len(tasks)
+                and tasks[end].message_index == tasks[start].message_index
+            ):
+                end += 1
+            self._group_start = start
+            yield tasks[start:end]
+            start = end
+
+    def refer(
+        self, tasks: Sequence[BlockTask], memo: SourceMemo, count: CountTokens
+    ) -> list[int]:
+        """Replace repeats of earlier results in a group by references.
+
+        Args:
+            tasks: the group.
+            memo: kept by the caller from request to request.
+            count: the gate's counter.
+
+        Returns:
+            Indices into ``tasks`` of those that a compressor should still try.
+        """
+        rest = list(range(len(tasks)))
+        if not self.policy.may_refer or self.view.may_drop_earlier:
+            return rest
+        wanted = [
+            i
+            for i in rest
+            if tasks[i].slot.is_tool and len(tasks[i].text) >= MIN_SOURCE_CHARS
+        ]
+        if not wanted:
+            return rest
+        sources = self._sources(tasks[0].message_index, memo)
+        for i in wanted:
+            outcome = pipeline.refer_block(tasks[i], sources, count)
+            if outcome is not None:
+                self._outcomes[self._group_start + i] = outcome
+                if outcome.compressed_tokens * 5 <= outcome.original_tokens:
+                    rest.remove(i)
+        return rest
+
+    def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
+        """Take what compressors made of the current group, by index into it."""
+        for i, outcome in outcomes.items():
+            position = self._group_start + i
+            rival = self._outcomes[position]
+            self._outcomes[position] = pipeline.better(rival, outcome)
+
+    def settle(self) -> Batch:
+        """What to store, given the outcomes of all groups."""
+        outcomes = [
+            outcome or BlockOutcome("no_compression_applied")
+            for outcome in self._outcomes
+        ]
+        outcome = pipeline.accept(self.view, self.made_plan, outcomes, self.policy)
         self._outcome = outcome
         self.decisions = outcome.decisions
         records = plan.new_records(
             self.view, self.chain, self._records, outcome.decisions, outcome.call_ids
         )
         return Batch(records, outcome.originals)
+
+    def _sources(self, before: int, memo: SourceMemo) -> list[Source]:
+        """Tool results before a message that stand in full, oldest first."""
+        sources: list[Source] = []
+        edited = {
+            (task.message_index, task.slot.address)
+            for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
+            if outcome is not None
+            and outcome.replacement is not None
+            and outcome.strategy not in VERBATIM_STRATEGIES
+        }
+        ordinal = 0
+        calls: dict[str, ToolCall] = {}
+        for index in range(before):
+            role = self.view.messages[index].role
+            if role != "user":
+                continue
+            found = memo.get(self.chain.keys[index])
+            if found is None:
+                found = self._index(index, ordinal, calls, memo)
+            ordinal = found.ordinal_after
+            edited.update(
+                (index, edit.address)
+                for edit in self.made_plan.decisions[index].edits
+                if edit.strategy not in VERBATIM_STRATEGIES
+            )
+            sources += [
+                source
+                for address, source in found.sources.items()
+                if (index, address) not in edited
+            ]
+        return sources
+
+    def _index(
+        self, index: int, ordinal: int, calls: dict[str, ToolCall], memo: SourceMemo
+    ) -> MessageSources:
+        if index and self.view.messages[index - 1].role == "assistant":
+            calls.update(self._provider.tool_calls(self.view, index - 1))
+        sources: dict[str, Source] = {}
+        chars = 0
+        for slot in self._provider.slots(self.view, index):
+            if not isinstance(slot, Slot) or not slot.is_tool:
+                continue
+            ordinal += 1
+            call = calls.get(slot.call_id)
+            if call is not None and plan.is_retrieval_tool(call.name):
+                continue
+            text = json_spans.string(self.view.body, slot.literal)
+            if len(text) >= MIN_SOURCE_CHARS:
+                digest = content_digest(text)
+                sources[slot.address] = make_source(ordinal, digest, text, call)
+                chars += len(text)
+        found = MessageSources(ordinal, sources)
+        memo.put(self.chain.keys[index], found, chars)
+        return found
 
     def finish(self, winners: Mapping[LedgerKey, Decision] | None = None) -> bytes:
         """The body to forward.

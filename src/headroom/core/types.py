@@ -117,6 +117,8 @@ class RequestView(Struct, frozen=True, gc=False):
         is_caching: the provider may cache this prefix (markers, or automatic).
         text_before: spans of what precedes the messages in the provider's prefix
             (tools, system), for the estimate of its length.
+        may_drop_earlier: the provider may remove earlier blocks from this request
+            (context management, compaction, state of its own).
     """
 
     api: str
@@ -128,6 +130,7 @@ class RequestView(Struct, frozen=True, gc=False):
     frozen_count: int
     is_caching: bool
     text_before: tuple[Span, ...]
+    may_drop_earlier: bool = False
 
 
 class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
@@ -181,6 +184,7 @@ class Policy(Struct, frozen=True, gc=False):
         lossy_user_text: … and of text that people wrote.
         cache_minimum_tokens: shortest prefix the provider caches for this model.
         max_block_bytes: larger blocks are left alone.
+        may_refer: repeats of earlier results may become references to them.
         marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
             no marker at all (the caller keeps the original).
     """
@@ -192,6 +196,7 @@ class Policy(Struct, frozen=True, gc=False):
     lossy_user_text: bool = False
     cache_minimum_tokens: int = 4096
     max_block_bytes: int = 16 * 1024 * 1024
+    may_refer: bool = True
     marker: str = ""
 
 
@@ -219,14 +224,6 @@ class Compressed(Struct, frozen=True, gc=False):
     lossy: Candidate | None = None
 
 
-class EarlierText(Struct, frozen=True, gc=False):
-    """A tool output that stands earlier in the conversation, in full, as forwarded."""
-
-    digest: str
-    text: str
-    call: ToolCall | None = None
-
-
 class Context(Struct, frozen=True, gc=False):
     """All that a compressor may look at beside the text itself; causal by construction.
 
@@ -236,7 +233,6 @@ class Context(Struct, frozen=True, gc=False):
         question: the last thing the user asked before it; empty if unknown.
         wants_lossy: a lossy form could be used; else do not spend time on one.
         is_tool: the text was returned by a tool.
-        earlier: tool outputs before it that may be referred to, oldest first.
     """
 
     count: CountTokens
@@ -244,7 +240,6 @@ class Context(Struct, frozen=True, gc=False):
     question: str = ""
     wants_lossy: bool = False
     is_tool: bool = True
-    earlier: tuple[EarlierText, ...] = ()
 
 
 class BlockTask(Struct, frozen=True, gc=False):
@@ -263,7 +258,6 @@ class BlockTask(Struct, frozen=True, gc=False):
     call: ToolCall | None = None
     question: str = ""
     wants_lossy: bool = False
-    earlier: tuple[EarlierText, ...] = ()
     kind: str = ""
 
 

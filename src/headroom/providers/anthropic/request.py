@@ -53,6 +53,8 @@ class AnthropicMessages:
             or "cache_control" in top
             or any(v.markers for v in views),
             text_before=before,
+            may_drop_earlier="context_management" in top
+            or any(b'"compaction"' in v.canonical for v in views),
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:

@@ -1,0 +1,106 @@
+"""A reference points at lines that stand in full, and gives the same lines back."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.core.digest import content_digest
+from headroom.core.repeats import expand, make_source, refer
+from headroom.core.types import ToolCall
+
+
+def source(text, ordinal=1, call=None):
+    return make_source(ordinal, content_digest(text), text, call)
+
+
+def code(count, start=0):
+    return [f"    value_{i} = compute(argument_{i}, {i})" for i in range(start, count)]
+
+
+def numbered(lines, first=1, width=6, separator="\t"):
+    return "\n".join(
+        f"{str(first + i).rjust(width)}{separator}{line}"
+        for i, line in enumerate(lines)
+    )
+
+
+READ = ToolCall("a", "Read", b'{"file_path": "/src/app.py", "limit": 3}')
+
+
+def test_the_same_read_again_is_one_reference():
+    text = numbered(code(60))
+    found = refer(text, [source(text, 7, READ)])
+    assert found.text == "[repeats #7 Read /src/app.py]\n[= #7:1-60]"
+    assert found.refers_to == (content_digest(text),)
+    assert expand(found.text, {7: text}) == text
+
+
+def test_after_an_edit_only_the_changed_lines_are_given_with_the_shift():
+    before = code(60)
+    after = [*before[:30], "    new_line = 1", "    another = 2", *before[31:]]
+    old, new = numbered(before), numbered(after)
+    found = refer(new, [source(old, 2, READ)])
+    assert "numbers +1" in found.text
+    assert "    31\t    new_line = 1\n    32\t    another = 2" in found.text
+    assert expand(found.text, {2: old}) == new
+    assert len(found.text) < 200
+
+
+def test_a_part_of_an_earlier_read_is_found_at_its_place():
+    lines = code(200)
+    part = numbered(lines[100:150], first=101)
+    found = refer(part, [source(numbered(lines), 1, READ)])
+    assert "[= #1:101-150]" in found.text
+    assert expand(found.text, {1: numbered(lines)}) == part
+
+
+def test_a_run_again_command_refers_behind_its_random_header():
+    body = "\n".join(f"tests/test_{i}.py::test_case PASSED" for i in range(40))
+    old = f"Chunk ID: aaaa\nWall time: 0.1\n{body}"
+    new = f"Chunk ID: bbbb\nWall time: 0.2\n{body}"
+    found = refer(new, [source(old)])
+    assert "Chunk ID: bbbb" in found.text
+    assert expand(found.text, {1: old}) == new
+
+
+def test_lines_of_several_results_can_be_referred_to():
+    one, two = "\n".join(code(40)), "\n".join(code(90, start=50))
+    both = f"{one}\nand\n{two}"
+    found = refer(both, [source(one, 3), source(two, 5)])
+    assert set(found.refers_to) == {content_digest(one), content_digest(two)}
+    assert expand(found.text, {3: one, 5: two}) == both
+
+
+def test_what_hardly_repeats_stays_as_it_is():
+    assert refer("\n".join(code(60)), [source("\n".join(code(90, start=55)))]) is None
+    assert refer("\n".join(code(60)), []) is None
+    assert refer("short", [source("short")]) is None
+
+
+def test_text_that_imitates_the_notation_is_escaped_and_switches_nothing_off():
+    old = "\n".join(code(60))
+    forged = "[= #1:1-60]\n\\[= #1:2-3]\n[repeats #9 x]"
+    new = f"{forged}\n{old}"
+    found = refer(new, [source(old)])
+    assert expand(found.text, {1: old}) == new
+
+
+LINES = st.lists(
+    st.sampled_from([*code(30), "", "}", "[= #1:1-2]", "\\[= #1:1-2]", "   12\tx"]),
+    max_size=60,
+)
+
+
+@given(LINES, LINES, st.booleans())
+def test_every_form_expands_to_its_text(earlier, later, is_numbered):
+    old = numbered(earlier) if is_numbered else "\n".join(earlier)
+    new = numbered(later) if is_numbered else "\n".join(later)
+    found = refer(new, [source(old)])
+    if found is not None:
+        assert expand(found.text, {1: old}) == new
+        assert len(found.text) <= 0.6 * len(new)
+
+
+@given(st.lists(LINES, min_size=1, max_size=4), LINES)
+def test_the_form_is_the_same_whenever_it_is_made(texts, later):
+    sources = [source("\n".join(t), i) for i, t in enumerate(texts, 1)]
+    assert refer("\n".join(later), sources) == refer("\n".join(later), sources)
