@@ -245,7 +245,7 @@ def test_a_repeat_of_an_earlier_result_becomes_a_reference(monkeypatch):
     monkeypatch.setattr(pipeline, "COMPRESSORS", ())
     store = DictStore()
     history = [ask(), use("a"), results(("a", LOG)), use("b"), results(("b", LOG))]
-    forwarded, rewrite = forward(body(*history), store)
+    forwarded, _ = forward(body(*history), store)
     assert texts(forwarded)[0] == LOG
     assert texts(forwarded)[1] == "[repeats #1 Bash]\n[= #1:1-41]"
     again, _ = forward(body(*history, use("c"), results(("c", LOG))), store)
