@@ -1,0 +1,107 @@
+r"""Diffs and git logs: git, unified and svn diffs, ``--stat``, ``log -p``, ``show``.
+
+Stands behind detection in the pipeline. The lossless form (``form``) shortens file
+headers, hunk headers, commit headers and stat blocks and leaves every line of every
+hunk as it is; ``unshorten`` gives the text back byte for byte, which ``compress``
+checks. The lossy form (``lossy``) is the same notation of a diff with less context.
+
+Normalised: the colours of a coloured diff. Nothing else.
+"""
+
+import re
+from typing import Final
+
+from headroom.core.compressors.diff.form import (
+    COMMIT,
+    HUNK,
+    shorten,
+    unshorten,
+)
+from headroom.core.compressors.diff.lossy import reduce_diff
+from headroom.core.compressors.diff.stat import STAT_LINE, SUMMARY
+from headroom.core.protocols import Compressor
+from headroom.core.types import Candidate, Compressed, Context
+
+__all__ = ["COMPRESSOR", "compress", "detect", "normalise", "shorten", "unshorten"]
+
+# Below this (about 600 tokens) nearly everything is used later: stay lossless.
+MIN_LOSSY_CHARS: Final = 2400
+SAMPLE_CHARS: Final = 12_000
+
+_COLOURED = re.compile(
+    r"\A(?:\x1b\[[0-9;]*m)+(?:diff |commit |---|\+\+\+|@@)|\n\x1b\[[0-9;]*m@@ "
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
+_FILE = re.compile(r"diff --(?:git|cc|combined) |diff -\w|Index: \S|--- \S")
+_COMBINED = re.compile(r"@@@+ -")
+
+
+def normalise(text: str) -> str:
+    """The text without colours, if git coloured it."""
+    if "\x1b" in text[:SAMPLE_CHARS] and _COLOURED.search(text[:SAMPLE_CHARS]):
+        return _COLOUR.sub("", text)
+    return text
+
+
+def detect(text: str) -> float:
+    """How surely the text's beginning is a diff, a stat block or a git log."""
+    lines = normalise(text[:SAMPLE_CHARS]).split("\n")
+    if lines[0].startswith("[diff") and unshorten("\n".join(lines[:60])) is not None:
+        return 0.95
+    files = hunks = stats = commits = 0
+    for line in lines:
+        if line.startswith("@@"):
+            hunks += HUNK.match(line) is not None or _COMBINED.match(line) is not None
+        elif _FILE.match(line):
+            files += 1
+        elif COMMIT.match(line):
+            commits += 1
+        elif line.startswith(" "):
+            stats += STAT_LINE.match(line) is not None or SUMMARY.match(line) is not None
+    if hunks and (files or lines[0].startswith("@@")):
+        starts = _FILE.match(lines[0]) or COMMIT.match(lines[0]) or hunks + files > 3
+        return 0.98 if starts else 0.7
+    if commits and COMMIT.match(lines[0]):
+        return 0.95
+    if stats >= 2 and 2 * stats >= len(lines) - 1:
+        return 0.9
+    return 0.9 if lines[0].startswith("diff --git ") else 0.0
+
+
+def compress(text: str, ctx: Context) -> Compressed | None:
+    """Both forms of a diff; ``None`` for own output and for anything else."""
+    if _is_own(text) or not detect(text):
+        return None
+    plain = normalise(text)
+    form = shorten(plain)
+    lossless = None
+    if len(form) < len(text) and unshorten(form) == plain:
+        lossless = Candidate(text=form, strategy="diff_compact")
+    lossy = None
+    if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
+        reduced = reduce_diff(plain)
+        if reduced is not None:
+            short = shorten(reduced.text)
+            if len(short) < len(lossless.text if lossless else text):
+                lossy = Candidate(
+                    text=short, strategy="diff_reduced", omitted=reduced.omitted
+                )
+    if lossless is None and lossy is None:
+        return None
+    return Compressed(lossless=lossless, lossy=lossy)
+
+
+def _is_own(text: str) -> bool:
+    """Whether the text is a form of this module, a marker at its end aside."""
+    if not text.startswith("[diff"):
+        return False
+    form = text
+    for _ in range(4):
+        plain = unshorten(form)
+        if plain is not None and shorten(plain) == form:
+            return True
+        form = form.rpartition("\n")[0]
+    return False
+
+
+COMPRESSOR = Compressor(name="diff", kind="diff", detect=detect, compress=compress)
