@@ -1,0 +1,156 @@
+"""The client of a replay: sends one request and reads the answer as an agent does.
+
+Reads both shapes of an answer, by its own reader and not by the proxy's, and reports
+anything a client would trip over: an error, a stream that ends early, an answer without
+usage.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from headroom.cachelab.prefix import Json
+
+_API_VERSION = "2023-06-01"
+
+
+class Answer(Struct, frozen=True):
+    """What came back.
+
+    Attributes:
+        blocks: the content; empty after an error.
+        error: what went wrong; empty if nothing did.
+        elapsed_ms: from sending to the last byte.
+    """
+
+    blocks: list[Json]
+    error: str
+    elapsed_ms: float
+
+
+class Client:
+    """One agent talking to one base URL; use as an async context manager."""
+
+    def __init__(self, base_url: str, *, is_reconnecting: bool = False) -> None:
+        """Prepare to talk to ``base_url``.
+
+        Args:
+            base_url: where ``/v1/messages`` is.
+            is_reconnecting: a new connection for every request.
+        """
+        self.base_url = base_url.rstrip("/")
+        self._is_reconnecting = is_reconnecting
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Client":
+        connector = aiohttp.TCPConnector(limit=0, force_close=self._is_reconnecting)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, body: bytes, key: str) -> Answer:
+        """Post ``body`` with an API key and read the answer to its end."""
+        assert self._session is not None
+        headers = {
+            "content-type": "application/json",
+            "x-api-key": key,
+            "anthropic-version": _API_VERSION,
+        }
+        url = f"{self.base_url}/v1/messages"
+        started = time.perf_counter()
+        try:
+            async with self._session.post(url, data=body, headers=headers) as response:
+                data = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            elapsed_ms = (time.perf_counter() - started) * 1000
+            return Answer([], f"{type(error).__name__}: {error}", elapsed_ms)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        if response.status != 200:
+            return Answer([], _error_text(response.status, data), elapsed_ms)
+        if response.content_type == "text/event-stream":
+            blocks, problem = read_stream(data)
+        else:
+            blocks, problem = _read_whole(data)
+        return Answer(blocks, problem, elapsed_ms)
+
+    async def is_ready(self, timeout_s: float, path: str = "/readyz") -> bool:
+        """Whether the other side answers (anything at all) within a time."""
+        assert self._session is not None
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                async with self._session.get(f"{self.base_url}{path}") as response:
+                    if response.status < 500:
+                        return True
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.05)
+        return False
+
+
+def read_stream(data: bytes) -> tuple[list[Json], str]:
+    """The content blocks of a whole event stream, and what is wrong with it."""
+    blocks: list[Json] = []
+    fragments: dict[int, list[str]] = {}
+    is_done = has_usage = False
+    for frame in data.replace(b"\r\n", b"\n").split(b"\n\n"):
+        lines = [line[5:] for line in frame.split(b"\n") if line.startswith(b"data:")]
+        if not lines:
+            continue
+        event: Json = msgspec.json.decode(b"\n".join(lines))
+        match event.get("type"):
+            case "message_start":
+                has_usage = "input_tokens" in event["message"]["usage"]
+            case "content_block_start":
+                blocks.append(dict(event["content_block"]))
+            case "content_block_delta":
+                _apply(blocks, fragments, event)
+            case "message_stop":
+                is_done = True
+            case "error":
+                return blocks, f"error event: {event['error']}"
+    for index, pieces in fragments.items():
+        blocks[index]["input"] = msgspec.json.decode("".join(pieces) or "{}")
+    if not is_done:
+        return blocks, "the stream ended before message_stop"
+    return blocks, "" if has_usage else "the stream has no usage"
+
+
+def _apply(blocks: list[Json], fragments: dict[int, list[str]], event: Json) -> None:
+    index: int = event["index"]
+    delta: Json = event["delta"]
+    match delta["type"]:
+        case "text_delta":
+            blocks[index]["text"] += delta["text"]
+        case "thinking_delta":
+            blocks[index]["thinking"] += delta["thinking"]
+        case "signature_delta":
+            blocks[index]["signature"] += delta["signature"]
+        case "input_json_delta":
+            fragments.setdefault(index, []).append(delta["partial_json"])
+
+
+def _read_whole(data: bytes) -> tuple[list[Json], str]:
+    try:
+        message: Any = msgspec.json.decode(data)
+        blocks: list[Json] = message["content"]
+        has_usage = "input_tokens" in message["usage"]
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        return [], f"unreadable answer: {error}"
+    return blocks, "" if has_usage else "the answer has no usage"
+
+
+def _error_text(status: int, data: bytes) -> str:
+    try:
+        text = msgspec.json.decode(data)["error"]["message"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        text = data[:200].decode(errors="replace")
+    return f"HTTP {status}: {text}"

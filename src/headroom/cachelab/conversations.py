@@ -1,0 +1,298 @@
+"""Recorded conversations, and the requests a real client makes of them.
+
+Three kinds of files are read, told apart by their shape: whole conversations
+(``{system, tools, messages}``, or the same under ``anthropic``), recordings of a client
+(one request per line, with its ``body``), and directories of either. A client sends the
+whole history on every turn: the request of turn k is everything up to, not including,
+the k-th answer of the assistant.
+
+Markers are set as the client sets them. ``newest``: the last system block, the last
+block of the newest message and of the user message before it, as Claude Code does; they
+move on every turn, and content that is a plain string becomes a block list while it is
+marked. ``system``: only the first of these. ``as-recorded``: what the file says; a
+recording's bodies are then sent byte for byte.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import msgspec
+from msgspec import Struct
+
+from headroom.cachelab.lab import user_id
+from headroom.cachelab.prefix import MARKER, Json, as_blocks
+from headroom.errors import ConfigError
+
+Markers: TypeAlias = Literal["newest", "system", "none", "as-recorded"]
+MARKERS: tuple[Markers, ...] = get_args(Markers)
+SHIPPED = Path(__file__).parent / "data" / "demo_conversation.json"
+DEFAULT_MODEL = "claude-sonnet-4-5"
+
+_BREAKPOINT: Json = {"type": "ephemeral"}
+_MAX_TOKENS = 32_000
+_PATH = "/v1/messages"
+
+
+class Turn(Struct, frozen=True):
+    """One request: parsed, or the recorded bytes.
+
+    Attributes:
+        end: how many of the conversation's messages it carries.
+        follow_up: what the user says instead, after a rewind to the message before.
+    """
+
+    end: int
+    recorded: bytes = b""
+    follow_up: str = ""
+
+
+class Conversation(Struct, frozen=True):
+    """One conversation of a client with the model.
+
+    Attributes:
+        turns: its requests in order.
+        is_recording: the turns hold the bodies as they were sent.
+    """
+
+    name: str
+    model: str
+    system: Any
+    tools: list[Json]
+    messages: list[Json]
+    turns: tuple[Turn, ...]
+    is_recording: bool = False
+
+    def answers(self) -> list[list[Json]]:
+        """What the assistant says, turn by turn, without thinking blocks.
+
+        Recorded thinking is signed by another provider, and stays in the history.
+        """
+        return [
+            [b for b in as_blocks(m["content"]) if "thinking" not in b["type"]]
+            for m in self.messages
+            if m["role"] == "assistant"
+        ]
+
+    def resent(self) -> "Conversation":
+        """The same, with a middle turn sent again at the end and another way on."""
+        middle = self.turns[len(self.turns) // 2]
+        way_on = Turn(min(middle.end + 1, len(self.messages)), follow_up=_OTHER_WAY)
+        extra = (middle,) if self.is_recording else (middle, way_on)
+        return msgspec.structs.replace(self, turns=(*self.turns, *extra))
+
+
+_OTHER_WAY = (
+    "Stop here, please. Let us try another way: explain first what you have found so "
+    "far, then propose the smallest change that could work."
+)
+
+
+class Sending(Struct, frozen=True):
+    """How requests are made out of conversations.
+
+    Attributes:
+        model: instead of the recorded one; empty: the recorded one, or a default where
+            the file names a placeholder.
+        thinks: thinking is switched on.
+    """
+
+    markers: Markers = "newest"
+    model: str = ""
+    is_stream: bool = True
+    thinks: bool = False
+
+
+def load(paths: list[Path]) -> list[Conversation]:
+    """The conversations in files and directories, in the order of their names.
+
+    Raises:
+        ConfigError: a path does not exist or holds no conversation that can be sent to
+            the Messages API.
+    """
+    found: list[Conversation] = []
+    for path in paths:
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES)
+            inside = [c for file in files for c in _load_file(file)]
+            if not inside:
+                raise ConfigError(f"no conversations in {path}")
+            found += inside
+        else:
+            one = list(_load_file(path))
+            if not one:
+                raise ConfigError(f"no Messages API conversation in {path}")
+            found += one
+    return found
+
+
+def request_body(
+    conversation: Conversation,
+    turn: Turn,
+    sending: Sending,
+    copy: str,
+    history: list[Json] | None = None,
+) -> bytes:
+    """The bytes a client sends for one turn, compact UTF-8.
+
+    Args:
+        conversation: where the turn is from.
+        turn: which one.
+        sending: markers, model and the like.
+        copy: the conversation's id at the provider.
+        history: the messages to send instead of the recorded ones.
+    """
+    if turn.recorded:
+        return _recorded_body(turn, sending)
+    messages = list((history or conversation.messages)[: turn.end])
+    if turn.follow_up:
+        messages.append(_follow_up(messages, turn.follow_up))
+    body: Json = {"model": sending.model or conversation.model, "messages": messages}
+    if conversation.system:
+        body["system"] = conversation.system
+    if conversation.tools:
+        body["tools"] = conversation.tools
+    body["metadata"] = {"user_id": user_id(copy)}
+    body["max_tokens"] = _MAX_TOKENS
+    if sending.thinks:
+        body["thinking"] = {"type": "adaptive"}
+    body["stream"] = sending.is_stream
+    if sending.markers != "as-recorded":
+        _mark(body, sending.markers)
+    return msgspec.json.encode(body)
+
+
+def _recorded_body(turn: Turn, sending: Sending) -> bytes:
+    if sending.markers == "as-recorded" and not sending.model:
+        return turn.recorded
+    body: Json = msgspec.json.decode(turn.recorded)
+    if sending.model:
+        body["model"] = sending.model
+    if sending.markers != "as-recorded":
+        _mark(body, sending.markers)
+    return msgspec.json.encode(body)
+
+
+def _follow_up(messages: list[Json], text: str) -> Json:
+    """What the user types after the last of ``messages``: calls are cut short first."""
+    calls = [
+        {"type": "tool_result", "tool_use_id": block["id"], "content": "Interrupted."}
+        for block in as_blocks(messages[-1]["content"])
+        if block["type"] == "tool_use"
+    ]
+    return {"role": "user", "content": [*calls, {"type": "text", "text": text}]}
+
+
+def _mark(body: Json, markers: Markers) -> None:
+    """Take every recorded marker out of ``body`` and set those the client would set."""
+    system: Any = body.get("system")
+    system = [_bare(b) for b in system] if isinstance(system, list) else system
+    tools = [_bare(tool) for tool in body.get("tools") or ()]
+    messages = [_bare_message(message) for message in body["messages"]]
+    if markers != "none" and system:
+        blocks = as_blocks(system)
+        system = [*blocks[:-1], {**blocks[-1], MARKER: _BREAKPOINT}]
+    elif markers != "none" and tools:
+        tools = [*tools[:-1], {**tools[-1], MARKER: _BREAKPOINT}]
+    if markers == "newest":
+        users = [n for n, m in enumerate(messages) if m["role"] == "user"]
+        for number in users[-2:]:
+            messages[number] = _mark_last_block(messages[number])
+    body["messages"] = messages
+    if system:
+        body["system"] = system
+    if tools:
+        body["tools"] = tools
+
+
+def _mark_last_block(message: Json) -> Json:
+    blocks = as_blocks(message["content"])
+    last = {**blocks[-1], MARKER: _BREAKPOINT}
+    return {**message, "content": [*blocks[:-1], last]}
+
+
+def _bare(block: Json) -> Json:
+    if MARKER in block:
+        return {key: block[key] for key in block if key != MARKER}
+    return block
+
+
+def _bare_message(message: Json) -> Json:
+    if not isinstance(message["content"], list):
+        return message
+    return {**message, "content": [_bare_block(b) for b in message["content"]]}
+
+
+def _bare_block(block: Json) -> Json:
+    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
+        block = {**block, "content": [_bare(part) for part in block["content"]]}
+    return _bare(block)
+
+
+_SUFFIXES = {".json", ".jsonl"}
+
+
+class _Line(Struct):
+    """One line of a client's recording; lines of other APIs lack some of it."""
+
+    path: str = ""
+    method: str = ""
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def _load_file(path: Path) -> Iterator[Conversation]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    try:
+        if path.suffix == ".jsonl":
+            yield from _recording(path.stem, data)
+            return
+        whole = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(whole, dict):
+        return
+    inner = whole.get("anthropic", whole)
+    messages = inner.get("messages")
+    if isinstance(messages, list) and messages:
+        ends = whole.get("slice", {}).get("anthropic") or [
+            n for n, m in enumerate(messages) if m["role"] == "assistant"
+        ]
+        turns = tuple(Turn(end) for end in ends if end)
+        named = whole.get("id", path.stem)
+        yield _conversation(str(named), inner, messages, turns)
+
+
+def _recording(name: str, data: bytes) -> Iterator[Conversation]:
+    turns: list[Turn] = []
+    longest: Json = {"messages": []}
+    for text in data.splitlines():
+        if not text.strip():
+            continue
+        line = msgspec.json.decode(text, type=_Line)
+        if line.method != "POST" or line.path.partition("?")[0] != _PATH:
+            continue
+        body: Json = msgspec.json.decode(line.body)
+        turns.append(Turn(len(body["messages"]), recorded=bytes(line.body)))
+        if len(body["messages"]) > len(longest["messages"]):
+            longest = body
+    if turns:
+        found = _conversation(name, longest, longest["messages"], tuple(turns))
+        yield msgspec.structs.replace(found, is_recording=True)
+
+
+def _conversation(
+    name: str, inner: Json, messages: list[Json], turns: tuple[Turn, ...]
+) -> Conversation:
+    model = inner.get("model")
+    is_real = isinstance(model, str) and model.startswith("claude-")
+    return Conversation(
+        name=name,
+        model=str(model) if is_real else DEFAULT_MODEL,
+        system=inner.get("system", ""),
+        tools=inner.get("tools") or [],
+        messages=messages,
+        turns=turns,
+    )

@@ -1,0 +1,335 @@
+"""One provider: its clock, caches, signatures and script, and a record per request.
+
+``Lab.messages`` takes a request's headers and bytes and returns what to send back; the
+server only moves bytes. Organisations, hence caches, are told apart by the API key.
+Requests that a replay sends also name their conversation, in ``metadata.user_id`` as
+Claude Code writes it (``user_…_session_cachelab-<id>``) or, where the body must stay
+as recorded, in the key (``sk-ant-cachelab-<id>``): both reach the provider through any
+proxy, and each conversation then has caches of its own, which makes bills repeatable.
+"""
+
+import itertools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from headroom.cachelab import shape
+from headroom.cachelab.cache import Bill, PromptCache, Usage, cost
+from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, Unit, lay_out, parse
+from headroom.cachelab.script import Script, stop_reason
+from headroom.cachelab.thinking import ThinkingLedger
+from headroom.inference.vocabulary import load_encoding
+from headroom.providers.models import model_named
+
+KEY_PREFIX = "sk-ant-cachelab-"
+_SESSION_MARK = "_session_"
+_REPLAY_MARK = "_session_cachelab-"
+_BINDING_BETA = "thinking-binding-controls-2026-08-01"
+
+# The API's own limit: https://platform.claude.com/docs/en/api/errors
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+class Clock:
+    """Seconds since the start: advanced by hand, or real time plus what was added."""
+
+    def __init__(self, *, is_real: bool = False) -> None:
+        self._start = time.monotonic() if is_real else None
+        self._added = 0.0
+
+    def now(self) -> float:
+        """The clock's reading in seconds."""
+        real = 0.0 if self._start is None else time.monotonic() - self._start
+        return real + self._added
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._added += seconds
+
+
+class TokenCounter:
+    """o200k counts, remembered by the digest of what was counted."""
+
+    def __init__(self) -> None:
+        self._counts: dict[bytes, int] = {}
+
+    def __call__(self, digest: bytes, text: str) -> int:
+        """Tokens of ``text``; the same digest always brings the same text."""
+        count = self._counts.get(digest)
+        if count is None:
+            count = self._counts[digest] = load_encoding("o200k_base").count(text)
+        return count
+
+
+class Record(Struct, frozen=True):
+    """What one request was, as the provider saw it, and what it cost.
+
+    Attributes:
+        bill: ``None`` if the request was refused.
+        tool_cost: the share of ``cost`` that tool outputs are, retrieved ones included.
+        retrieval_cost: the share that the retrieval tool's definition and calls are.
+        error: the refusal's text; empty if there was none.
+        server_ms: time from the request's last byte to the answer's first.
+    """
+
+    conversation: str
+    model: str
+    units: tuple[Unit, ...] = ()
+    bill: Bill | None = None
+    cost: float = 0.0
+    tool_cost: float = 0.0
+    retrieval_cost: float = 0.0
+    retrievals: int = 0
+    thinking_dropped: int = 0
+    error: str = ""
+    server_ms: float = 0.0
+
+    @property
+    def usage(self) -> Usage:
+        """The billed tokens; none if the request was refused."""
+        return self.bill.usage if self.bill else Usage()
+
+    @property
+    def cached_tokens(self) -> int:
+        """What of the prefix is in the cache once the request is done."""
+        usage = self.usage
+        return usage.read + usage.write_5m + usage.write_1h
+
+
+class Reply(Struct, frozen=True):
+    """An answer: an error, or a message to be sent whole or as a stream."""
+
+    status: int
+    request_id: str
+    message: Json
+    is_stream: bool = False
+
+
+class Lab:
+    """The provider's whole state; one per side of a comparison."""
+
+    def __init__(
+        self,
+        counter: TokenCounter,
+        *,
+        clock: Clock | None = None,
+        script: Script | None = None,
+        is_strict_thinking: bool = False,
+        keeps_requests: bool = False,
+    ) -> None:
+        """Start with cold caches.
+
+        Args:
+            counter: shared between labs, so that nothing is counted twice.
+            clock: what time it is; a virtual clock if not given.
+            script: what the model answers.
+            is_strict_thinking: refuse signatures that were not issued here.
+            keeps_requests: keep each conversation's last request for inspection.
+        """
+        self.counter = counter
+        self.clock = clock or Clock()
+        self.script = script or Script()
+        self.records: list[Record] = []
+        self.last_requests: dict[str, Json] = {}
+        self.last_answers: dict[str, list[Json]] = {}
+        self._keeps_requests = keeps_requests
+        self._cache = PromptCache()
+        self._thinking = ThinkingLedger(is_strict=is_strict_thinking)
+        self._numbers = itertools.count(1)
+
+    def reset(self) -> None:
+        """Forget caches and records; the clock, script and signatures stay."""
+        self._cache = PromptCache()
+        self.records.clear()
+        self.last_requests.clear()
+        self.last_answers.clear()
+
+    def messages(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer ``POST /v1/messages``."""
+        started = time.perf_counter()
+        request_id = self._request_id()
+        key = _credential(headers)
+        record, reply = self._exchange(headers, key, body, request_id)
+        server_ms = (time.perf_counter() - started) * 1000
+        self.records.append(msgspec.structs.replace(record, server_ms=server_ms))
+        return reply
+
+    def count_tokens(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer ``POST /v1/messages/count_tokens``, which is not billed."""
+        request_id = self._request_id()
+        request = parse(body)
+        if isinstance(request, str):
+            return refusal(400, request, request_id)
+        if (missing := _header_error(headers)) is not None:
+            return refusal(*missing, request_id)
+        problem = next(shape.refusals({"max_tokens": 1, **request}), None)
+        if problem:
+            return refusal(400, problem, request_id)
+        total = sum(unit.tokens for unit in lay_out(request, self.counter))
+        return Reply(200, request_id, {"input_tokens": total})
+
+    def _exchange(
+        self, headers: Mapping[str, str], key: str, body: bytes, request_id: str
+    ) -> tuple[Record, Reply]:
+        request = parse(body)
+        if isinstance(request, str):
+            name = _conversation({}, key)
+            reply = refusal(400, request, request_id)
+            return Record(name, "", error=request), reply
+        conversation = _conversation(request, key)
+        record = Record(conversation, str(request.get("model", "")))
+        missing = _header_error(headers)
+        problem = missing[1] if missing else next(shape.refusals(request), "")
+        if not problem:
+            record, problem = self._bill(record, request, headers, key)
+        if problem:
+            reply = refusal(missing[0] if missing else 400, problem, request_id)
+            return msgspec.structs.replace(record, error=problem), reply
+        if self._keeps_requests:
+            self.last_requests[conversation] = request
+        blocks = self._sign(record, self.script.answer(conversation, request))
+        self.last_answers[conversation] = blocks
+        message = _message(request_id, record, blocks, self.counter)
+        return record, Reply(200, request_id, message, request.get("stream") is True)
+
+    def _bill(
+        self, record: Record, request: Json, headers: Mapping[str, str], key: str
+    ) -> tuple[Record, str]:
+        units = lay_out(request, self.counter)
+        model = model_named(record.model)
+        refused = list(self._thinking.mismatches(request, units, model))
+        if refused and not _drops_blocks(request, headers):
+            unit, text = refused[0]
+            return record, f"{unit.path}: {text}"
+        dropped = {unit.key for unit, _ in refused}
+        units = [unit for unit in units if unit.key not in dropped]
+        owner = record.conversation if _is_replayed(request) else ""
+        scope = f"{key}\n{owner}\n{record.model}"
+        bill = self._cache.bill(scope, units, model.cache, self.clock.now())
+        tool_cost = retrieval_cost = 0.0
+        for number, unit in enumerate(units):
+            price = unit.tokens * bill.rate(number, model.cache)
+            if unit.is_tool_output:
+                tool_cost += price
+            elif unit.name == RETRIEVAL_TOOL:
+                retrieval_cost += price
+        last = units[-1].message if units else -1
+        record = msgspec.structs.replace(
+            record,
+            units=tuple(units),
+            bill=bill,
+            cost=cost(bill.usage, model.cache),
+            tool_cost=tool_cost,
+            retrieval_cost=retrieval_cost,
+            retrievals=sum(u.kind == "retrieved" and u.message == last for u in units),
+            thinking_dropped=len(dropped),
+        )
+        return record, ""
+
+    def _sign(self, record: Record, blocks: list[Json]) -> list[Json]:
+        units = list(record.units)
+        return [
+            {**b, "signature": self._thinking.issue(units, b["thinking"])}
+            if b["type"] == "thinking"
+            else b
+            for b in blocks
+        ]
+
+    def _request_id(self) -> str:
+        return f"req_011Cachelab{next(self._numbers):012d}"
+
+
+def refusal(status: int, text: str, request_id: str) -> Reply:
+    """An error in the provider's shape."""
+    kinds = {
+        400: "invalid_request_error",
+        401: "authentication_error",
+        404: "not_found_error",
+        405: "invalid_request_error",
+        413: "request_too_large",
+    }
+    error = {"type": kinds[status], "message": text}
+    body = {"type": "error", "error": error, "request_id": request_id}
+    return Reply(status, request_id, body)
+
+
+def user_id(conversation: str) -> str:
+    """A ``metadata.user_id`` that names the conversation, as Claude Code spells it."""
+    return f"user_cachelab_account_{_REPLAY_MARK}{conversation}"
+
+
+def _user(request: Json) -> str:
+    metadata = request.get("metadata")
+    user: Any = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return user if isinstance(user, str) else ""
+
+
+def _is_replayed(request: Json) -> bool:
+    return _REPLAY_MARK in _user(request)
+
+
+def _conversation(request: Json, key: str) -> str:
+    user = _user(request)
+    if _REPLAY_MARK in user:
+        return user.rpartition(_REPLAY_MARK)[2]
+    if _SESSION_MARK in user:
+        return user.rpartition(_SESSION_MARK)[2]
+    return key.removeprefix(KEY_PREFIX)
+
+
+def _credential(headers: Mapping[str, str]) -> str:
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    return headers.get("x-api-key") or bearer
+
+
+def _header_error(headers: Mapping[str, str]) -> tuple[int, str] | None:
+    if not _credential(headers):
+        return 401, "x-api-key header is required"
+    if "anthropic-version" not in headers:
+        return 400, "anthropic-version: header is required"
+    return None
+
+
+def _drops_blocks(request: Json, headers: Mapping[str, str]) -> bool:
+    """The client asks to have blocks dropped that do not fit their conversation."""
+    thinking = request.get("thinking")
+    binding = thinking.get("block_binding") if isinstance(thinking, dict) else None
+    if not isinstance(binding, dict) or _BINDING_BETA not in headers.get(
+        "anthropic-beta", ""
+    ):
+        return False
+    return bool(binding.get("prefix_mismatch_behavior") == "drop_block")
+
+
+def _message(
+    request_id: str, record: Record, blocks: list[Json], counter: TokenCounter
+) -> Json:
+    usage = record.usage
+    output = 0
+    for block in blocks:
+        text = block.get("text") or block.get("thinking")
+        text = text or msgspec.json.encode(block.get("input")).decode()
+        output += counter(text.encode(), text)
+    return {
+        "id": request_id.replace("req_", "msg_"),
+        "type": "message",
+        "role": "assistant",
+        "model": record.model,
+        "content": blocks,
+        "stop_reason": stop_reason(blocks),
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": usage.uncached,
+            "cache_creation_input_tokens": usage.write_5m + usage.write_1h,
+            "cache_read_input_tokens": usage.read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": usage.write_5m,
+                "ephemeral_1h_input_tokens": usage.write_1h,
+            },
+            "output_tokens": output,
+            "service_tier": "standard",
+        },
+    }
