@@ -10,6 +10,7 @@ Linear: a bounded number of rounds, each a constant number of passes over the ro
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from headroom.core.compressors.log.templates import Template
@@ -39,12 +40,12 @@ Parts = tuple[Part, ...]
 
 
 class Event(NamedTuple):
-    """One row to be: its symbol or ``VERBATIM``, time shown, values, first source line."""
+    """One row to be: its symbol or ``VERBATIM``, time shown, values, source line."""
 
     symbol: int
     lead: str
     values: tuple[str, ...]
-    index: int
+    line: int
 
 
 class Symbols:
@@ -56,10 +57,10 @@ class Symbols:
         self.shows: list[int] = []
         self.costs: list[int] = []
         for at, template in enumerate(templates):
-            holes = template.holes()
-            cost = template.literal_cost() + 2 * holes + 4
+            cost = template.literal_cost() + 2 * template.holes() + 4
+            width = max(template.slots, default=-1) + 1
             for shown in (SAME, CLOCK, FULL):
-                self.add((Part(at, -1, tuple(range(holes))),), holes, shown, cost)
+                self.add((Part(at, -1, template.slots),), width, shown, cost)
 
     def add(self, parts: Parts, slots: int, shown: int, cost: int) -> int:
         """A fresh symbol; ``shown`` is how its first line shows the time."""
@@ -101,7 +102,7 @@ def _frequent_pairs(
     """Frequent pairs of neighbours; no symbol is in two of them."""
     chosen: set[tuple[int, int]] = set()
     used: set[int] = {VERBATIM}
-    counts = Counter(zip(row, row[1:], strict=False))
+    counts = Counter(pairwise(row))
     for (first, second), count in sorted(counts.items(), key=lambda p: (-p[1], p[0])):
         if count < _MIN_BLOCKS:
             break
@@ -119,7 +120,7 @@ def _places(
     row: list[int], pairs: set[tuple[int, int]]
 ) -> dict[tuple[int, int], list[int]]:
     places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for at, pair in enumerate(zip(row, row[1:], strict=False)):
+    for at, pair in enumerate(pairwise(row)):
         if pair in pairs:
             places[pair].append(at)
     return places
@@ -141,7 +142,9 @@ def _fold_pairs(
         sample = where_equal[:_SAMPLE]
         equal = [j for j, source in enumerate(shared) if source >= 0]
         said_once = sum(
-            1 + estimate_tokens(events[at + 1].values[j]) for at in sample for j in equal
+            1 + estimate_tokens(events[at + 1].values[j])
+            for at in sample
+            for j in equal
         )
         saved = count * 2 + said_once * count // len(sample)
         cost = symbols.costs[first] + symbols.costs[second]
@@ -176,7 +179,9 @@ def _shared_values(
         best = min(hits, key=lambda x: (-hits[x], x), default=-1)
         if best >= 0 and 10 * hits[best] >= 6 * len(sample):
             where = [
-                at for at in where if events[at].values[best] == events[at + 1].values[j]
+                at
+                for at in where
+                if events[at].values[best] == events[at + 1].values[j]
             ]
             shared.append(best)
         else:
@@ -232,6 +237,6 @@ def _rewrite(
         if symbols.shows[second.symbol] == CLOCK:
             values.append(second.lead)
         values += [second.values[j] for j in added]
-        folded.append(Event(block, event.lead, tuple(values), event.index))
+        folded.append(Event(block, event.lead, tuple(values), event.line))
         skip = True
     return folded

@@ -17,7 +17,7 @@ its second. A template of several lines goes on in lines that begin with ``+``; 
 the time, the clock being the row's second value. A row is its time if it has changed (only
 the clock if only that), ``$`` and the template, ``×n`` if it stands n times, the values. A
 row without ``$`` is a source line as it was. Lines of a log with times that have none
-themselves are marked ``|`` in the legend, and in the rows where they could be mistaken.
+themselves are marked ``~|`` in the legend, and ``|`` in rows that could be mistaken.
 """
 
 import re
@@ -38,11 +38,12 @@ from headroom.core.compressors.log.blocks import (
     fold,
 )
 from headroom.core.compressors.log.lines import Source, join_words
-from headroom.core.compressors.log.severity import has_trouble, severity
+from headroom.core.compressors.log.severity import is_serious, level
 from headroom.core.compressors.log.templates import HOLE, Template
 from headroom.core.compressors.log.times import Notation, Stamp, lead_pattern, notation
 
 HEADER = "log templates"
+_UNTIMED = "~|"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CODE = r"\$(?P<code>[A-Za-z]+)(?:×(?P<times>\d+))?(?: |$)"
 _HOLE = re.compile(r"~(t?)(\d*)")
@@ -51,7 +52,9 @@ _HOLE = re.compile(r"~(t?)(\d*)")
 @cache
 def _coded(times: str) -> re.Pattern[str]:
     """A row with a template, in a log with that notation of times (or none)."""
-    return re.compile((lead_pattern(times) + "?" if times else "(x)?(x)?(x)?(x)?") + _CODE)
+    return re.compile(
+        (lead_pattern(times) + "?" if times else "(x)?(x)?(x)?(x)?") + _CODE
+    )
 
 
 class FormError(Exception):
@@ -148,10 +151,10 @@ def _landmarks(source: Source, templates: list[Template]) -> set[int]:
     for template in sorted(templates, key=lambda t: t.rows[0][0]):
         first = template.rows[0][0]
         text = " ".join(template.words)
-        level = severity(text)
-        is_error = level == "error" or (level == "warning" and has_trouble(text))
-        if level not in levels or (is_error and len(template.rows) <= _RARE_ERROR):
-            levels.add(level)
+        stated = level(text)
+        is_rare = len(template.rows) <= _RARE_ERROR
+        if stated not in levels or (is_rare and is_serious(text)):
+            levels.add(stated)
             found.add(first)
     return found
 
@@ -160,17 +163,19 @@ _RARE_ERROR = 12
 """A trouble template up to this frequent has its first line in full as well."""
 
 
-def _legend_lines(
-    parts: Parts, source: Source, templates: list[Template]
-) -> list[str]:
+def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> list[str]:
     is_leading = source.notation is not None and source.notation.is_leading
     shown: list[str] = []
+    first = parts[0].slots
+    is_plain = len(parts) == 1 and first == tuple(range(len(first)))
     for part in parts:
         template = templates[part.template]
         is_timed = source.stamps[template.rows[0][0]] is not None
         slots = iter(part.slots)
         words = [
-            (HOLE if len(parts) == 1 else f"{HOLE}{next(slots) + 1}") if w == HOLE else w
+            (HOLE if is_plain else f"{HOLE}{next(slots) + 1}")
+            if w == HOLE
+            else w
             for w in template.words
         ]
         time = "~t" + (str(part.clock + 1) if part.clock >= 0 else "")
@@ -178,7 +183,7 @@ def _legend_lines(
         if is_leading and part.clock >= 0:
             text = time + text
         elif is_leading and not is_timed:
-            text = "|" + text
+            text = _UNTIMED + text
         shown.append(text)
     return shown
 
@@ -206,9 +211,9 @@ class _Body(NamedTuple):
         return _counted(rows)
 
     def _verbatim(self, event: Event) -> str:
-        line = self.source.lines[event.index]
+        line = self.source.lines[event.line]
         times = self.source.notation
-        stamp = self.source.stamps[event.index]
+        stamp = self.source.stamps[event.line]
         if times is not None and times.is_leading and stamp is not None:
             text = line[len("".join(stamp)) :]
             if event.lead:
@@ -288,9 +293,9 @@ _TIME = -2
 
 def _read_line(text: str, times: Notation | None) -> _Line:
     is_leading = times is not None and times.is_leading
-    is_timed = is_leading and not text.startswith("|")
+    is_timed = is_leading and not text.startswith(_UNTIMED)
     if is_leading and not is_timed:
-        text = text[1:]
+        text = text.removeprefix(_UNTIMED)
     takes: list[int] = []
     clock = -1
     pattern: list[str] = []
@@ -302,7 +307,9 @@ def _read_line(text: str, times: Notation | None) -> _Line:
             clock = int(found[2] or 0) - 1
             takes.append(_TIME)
         else:
-            takes.append(int(found[2]) - 1 if found[2] else len(takes) - takes.count(_TIME))
+            takes.append(
+                int(found[2]) - 1 if found[2] else len(takes) - takes.count(_TIME)
+            )
     pattern.append(text[end:].replace("%", "%%"))
     if is_timed and takes[:1] != [_TIME]:
         takes.insert(0, _TIME)

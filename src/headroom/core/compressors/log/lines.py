@@ -15,12 +15,26 @@ from headroom.core.compressors.log.times import (
     find_notation,
 )
 
-_ANSI = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])"
+)
 
 # Signs that separate words without blanks stand as words of their own while templates
-# are looked for.
-_SEPARATORS = (("\t", " \x1d "), ("|", " \x1e "))
-RESERVED = frozenset((TIME_MARK, "\x1d", "\x1e"))
+# are looked for; what they enclose (addresses, paths, numbers, key=value) stays whole.
+_SEPARATORS = (
+    ("\t", " \x1d "),
+    ("|", " \x1e "),
+    ("(", " \x1c "),
+    (")", " \x1f "),
+    ("[", " \x03 "),
+    ("]", " \x04 "),
+    (", ", " \x05 "),
+)
+_EQUALS = ("=", " \x06 ")
+"""A separator only where lines are lists of keys and values."""
+
+_MIN_EQUALS = 4
+RESERVED = frozenset((TIME_MARK, *(word[1] for _, word in (*_SEPARATORS, _EQUALS))))
 
 
 def normalise(text: str) -> str:
@@ -67,7 +81,10 @@ def read_lines(normalised: str) -> Source:
             cut = notation.cut(line)
             stamps.append(cut[0] if cut else None)
             texts.append(cut[1] if cut else line)
-    for sign, word in _SEPARATORS:
+    separators = list(_SEPARATORS)
+    if normalised.count("=") >= _MIN_EQUALS * len(lines):
+        separators.append(_EQUALS)
+    for sign, word in separators:
         if sign in normalised:
             texts = [t.replace(sign, word) if sign in t else t for t in texts]
     return Source(lines, notation, stamps, texts)
@@ -76,6 +93,6 @@ def read_lines(normalised: str) -> Source:
 def join_words(words: Sequence[str], time: str) -> str:
     """The text whose words these are; ``time`` stands where one was cut out."""
     text = " ".join(words)
-    for sign, word in _SEPARATORS:
+    for sign, word in (*_SEPARATORS, _EQUALS):
         text = text.replace(word, sign)
     return text.replace(f" {TIME_MARK} ", time)

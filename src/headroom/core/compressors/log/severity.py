@@ -1,9 +1,8 @@
-"""How serious a log line says it is: by its level, else by the words it uses."""
+"""How serious a log line is: the level it states, and the words of trouble it uses."""
 
 import re
-from typing import Literal, TypeAlias
 
-Severity: TypeAlias = Literal["error", "warning", "info", "debug", "other"]
+LEVELS = ("error", "warning", "info", "debug")
 
 _LEVEL = re.compile(
     r"(?<![\w.-])(?:(?P<error>FATAL|ERROR|ERR|CRITICAL|CRIT|SEVERE|EMERG|ALERT|PANIC"
@@ -14,34 +13,36 @@ _LEVEL = re.compile(
     r"|(?P<debug>DEBUG|TRACE|VERBOSE|FINE|FINER|debug|trace|verbose|Debug|Trace"
     r"|Verbose))(?![\w.-])"
 )
+# logcat's `E Tag:`, glog's `E0311` (its date is cut out), brief logcat's `E/Tag`.
 _LETTER = re.compile(
-    r"^(?:[^A-Za-z]{0,40} )?(?:(?P<error>[EF])|(?P<warning>W)|(?P<info>I)"
-    r"|(?P<debug>[DV]))(?: [\w$.]+ *:|/[\w$.]|\d{4} |\x02| \x02)"
+    r"[^A-Za-z]{0,40}(?:(?P<error>[EF])|(?P<warning>W)|(?P<info>I)|(?P<debug>[DV]))"
+    r"(?= \S+ *:|/[\w$.]|\d{4} | \x02)"
 )
 _TROUBLE = re.compile(
-    r"(?i)\b(?:fail(?:ed|ure|ures|s|ing)?|\w*exception|\w+error|errors?|fatal|panic(?:ked)?"
-    r"|traceback|abort(?:ed|ing)?|den(?:ied|y)|refused|rejected|killed|oom|corrupt(?:ed|ion)?"
-    r"|segfault|unreachable|timed? ?out|timeout|invalid|illegal|unexpected|cannot|can't"
-    r"|unable|missing|not found|lost|broken|crash(?:ed)?|violation|attack|break-in"
-    r"|forbidden|unauthorized|overflow|deadlock|stack ?trace|backtrace|caused by)\b"
-    r'|" 5\d\d |\bstatus[=:] ?5\d\d\b'
+    r"(?i)(?:\b(?:fail|fatal|panic|abort|corrupt|crash|invalid|illegal|unexpected"
+    r"|traceback|backtrace|segfault|oom|den(?:y|ied)|refus|reject|kill|time[d]? ?out"
+    r"|unable|missing|not found|lost|broken|violat|attack|break-in|forbidden"
+    r"|unauthori[sz]ed|overflow|deadlock|caused by|can(?:not|'t)|could not|unknown"
+    r"|unreachable|conflict|retry|evict|exceed|out of)|exception|error"
+    r'|" 5\d\d |\bstatus[=:] ?5\d\d\b)'
 )
-_HEAD = 160
+_HEAD = 120
 """Levels stand near the start of a line; further on the words are the message's."""
 
 
-def severity(text: str) -> Severity:
-    """The severity a line states; ``other`` if it states none.
-
-    Trouble words make an unlevelled line a warning.
-    """
+def level(text: str) -> str:
+    """The level a line states, one of ``LEVELS``; empty if it states none."""
     head = text[:_HEAD]
     found = _LETTER.match(head) or _LEVEL.search(head)
-    if found:
-        return found.lastgroup  # type: ignore[return-value]  # the group names are the levels
-    return "warning" if _TROUBLE.search(text) else "other"
+    return (found.lastgroup or "") if found else ""
 
 
 def has_trouble(text: str) -> bool:
     """Whether the words speak of something gone wrong, whatever the level."""
     return _TROUBLE.search(text) is not None
+
+
+def is_serious(text: str) -> bool:
+    """An error by its level, or trouble in a line of no level or a warning."""
+    stated = level(text)
+    return stated == "error" or (stated in {"", "warning"} and has_trouble(text))

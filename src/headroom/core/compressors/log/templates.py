@@ -35,10 +35,15 @@ Row: TypeAlias = tuple[int, tuple[str, ...]]
 
 
 class Template(NamedTuple):
-    """Words, holes among them, and the lines that have this form, in order."""
+    """Words, holes among them, and the lines that have this form, in order.
+
+    Attributes:
+        slots: for each hole which of a row's values stands in it; empty: one each.
+    """
 
     words: tuple[str, ...]
     rows: list[Row]
+    slots: tuple[int, ...] = ()
 
     def literal_cost(self) -> int:
         """About how many tokens of each line the template stands for."""
@@ -61,27 +66,31 @@ class _Masked(dict[str, str]):
 _Groups: TypeAlias = dict[tuple[str, ...], list[Row]]
 
 
-def mine(texts: Sequence[str], classes: Sequence[int]) -> list[Template]:
-    """Templates of ``texts``, every row in one of them or in none.
+def families(texts: Sequence[str], classes: Sequence[bool]) -> list[Template]:
+    """Lines that are the same but for words that vary, as found; single lines too.
+
+    Overlong lines are in none.
 
     Args:
         texts: lines whose words are separated by single blanks.
-        classes: lines of different classes never share a template.
-
-    Returns:
-        Templates of at least three rows, those that save most first.
+        classes: lines of different classes are never in one family.
     """
     groups = _group(texts, classes)
     _merge(groups)
+    return [Template(key[1:], rows) for key, rows in groups.items()]
+
+
+def mine(found_families: Sequence[Template]) -> list[Template]:
+    """The templates that serve the families best, those that save most first."""
     found: list[Template] = []
-    for key, rows in groups.items():
-        if len(rows) >= _MIN_ROWS:
-            _settle(Template(key[1:], rows), found, 0)
+    for family in found_families:
+        if len(family.rows) >= _MIN_ROWS:
+            _settle(family, found, 0)
     found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
     return found
 
 
-def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
+def _group(texts: Sequence[str], classes: Sequence[bool]) -> _Groups:
     masked = _Masked()
     lookup = masked.__getitem__
     groups: _Groups = {}
@@ -149,7 +158,7 @@ def _settle(template: Template, found: list[Template], depth: int) -> None:
     template, columns = _fill(template)
     split = _best_split(template, columns) if depth < _MAX_DEPTH else None
     if split is None:
-        found.append(template)
+        found.append(_say_once(template, columns))
         return
     column, words = split
     place = [i for i, word in enumerate(template.words) if word == HOLE][column]
@@ -183,6 +192,17 @@ def _fill(template: Template) -> tuple[Template, list[tuple[str, ...]]]:
             words.append(word)
     rows = [(i, tuple(compress(v, varies))) for i, v in template.rows]
     return Template(tuple(words), rows), list(compress(columns, varies))
+
+
+def _say_once(template: Template, columns: list[tuple[str, ...]]) -> Template:
+    """The template with one value for holes that have the same word in all rows."""
+    first: dict[tuple[str, ...], int] = {}
+    slots = tuple(first.setdefault(column, len(first)) for column in columns)
+    if len(first) == len(columns):
+        return template._replace(slots=slots)
+    kept = [slots.index(slot) for slot in range(len(first))]
+    rows = [(i, tuple(v[at] for at in kept)) for i, v in template.rows]
+    return Template(template.words, rows, slots)
 
 
 def _best_split(

@@ -110,12 +110,17 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
         for name in _SOURCES:
             candidate = notation(name, is_leading=is_leading)
             if candidate is None or (name == "clock" and not is_leading):
-                continue
+                continue  # within a line, a bare clock is the last resort below
             hits = sum(1 for line in sample if candidate.cut(line))
             if hits > best_hits:
                 best, best_hits = candidate, hits
+        if best is not None and _pays(best, lines):
+            return best
         if best is not None:
-            return best if _pays(best, lines) else None
+            # Several notations in turn: their clocks alone have one form.
+            bare = notation("clock", is_leading=False)
+            hits = sum(1 for line in sample if bare and bare.cut(line))
+            return bare if hits > best_hits * 9 // 10 else None
     return None
 
 
