@@ -57,7 +57,9 @@ def detect(text: str) -> float:
         elif COMMIT.match(line):
             commits += 1
         elif line.startswith(" "):
-            stats += STAT_LINE.match(line) is not None or SUMMARY.match(line) is not None
+            stats += (
+                STAT_LINE.match(line) is not None or SUMMARY.match(line) is not None
+            )
     if hunks and (files or lines[0].startswith("@@")):
         starts = _FILE.match(lines[0]) or COMMIT.match(lines[0]) or hunks + files > 3
         return 0.98 if starts else 0.7

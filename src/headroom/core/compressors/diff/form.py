@@ -11,8 +11,8 @@ r"""The short form of diffs and git logs, and back. ``unshorten(shorten(t)) == t
     @97 "
 
 ``@41`` is ``@@ -… +41,… @@``: the hunk's first line in the changed file. The counts are
-those of the lines below; the old file's line follows from the hunks above (where it does
-not: ``@40+41``). ``"`` repeats the function of the hunk above. Removed, added and
+those of the lines below; the old file's line follows from the hunks above (where it
+does not: ``@40+41``). ``"`` repeats the function of the hunk above. Removed, added and
 context lines stay as they are, trailing blanks too; a blank context line loses its
 blank. ``\`` says that the file ends without a newline. Commits of a log: the id, the
 author where it changes, the date, the message indented by one blank; blank lines
@@ -37,6 +37,7 @@ from headroom.core.compressors.diff.stat import (
     Row,
     expand,
     is_directory_line,
+    is_width_line,
     print_rows,
 )
 from headroom.core.compressors.diff.stat import shorten as shorten_stat
@@ -55,8 +56,16 @@ _DATED = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d|\d{4}-\d\d-\d\d|\d+ \w+ ag
 _AMBIGUOUS = re.compile(r"[|]|## |@\d|commit |\[diff")
 
 
+def _is_stat(line: str) -> bool:
+    return (
+        is_directory_line(line)
+        or is_width_line(line)
+        or SHORT_LINE.match(line) is not None
+    )
+
+
 def hunk_size(lines: list[str], start: int, old: int, new: int) -> int | None:
-    """How many lines from ``start`` a hunk with these counts takes; ``None``: cut off."""
+    """How many lines from ``start`` on a hunk takes; ``None`` if it is cut off."""
     index = start
     while old > 0 or new > 0:
         sign = lines[index][:1] if index < len(lines) else "?"
@@ -103,7 +112,7 @@ class _Shortener:
             step = (
                 (line.startswith("@@ ") and self._hunk(line))
                 or (line.startswith("diff --git ") and self._file())
-                or (line.startswith(("commit ", "\n")) and self._commit())
+                or (line.startswith("commit ") and self._commit())
                 or (not line and self._blank_before_commit())
                 or (line.startswith(" ") and " | " in line and self._stat())
                 or self._raw(line)
@@ -138,9 +147,7 @@ class _Shortener:
             self.function = function
         self.out.append(place)
         for line in body:
-            self.out.append(
-                "" if line == " " else "\\" if line == NO_NEWLINE else line
-            )
+            self.out.append("" if line == " " else "\\" if line == NO_NEWLINE else line)
         self.after = "hunk"
         return size + 1
 
@@ -175,9 +182,8 @@ class _Shortener:
     def _commit(self) -> int:
         """A commit's header and message; the blank line before it is implied."""
         lines, index = self.lines, self.index
-        if not COMMIT.match(lines[index]) or self.commits != (index > 0):
-            if not self.commits or index == 0 or not COMMIT.match(lines[index]):
-                return 0
+        if not COMMIT.match(lines[index]) or (index > 0 and not self.commits):
+            return 0
         start = index
         short = [lines[index]]
         index += 1
@@ -250,13 +256,14 @@ class _Shortener:
             rows.append(Row(match[1], match[2], match[3] or ""))
             index += 1
         block = self.lines[self.index : index]
-        if not rows or print_rows(rows) != block:
+        width = block[0].rfind(" |", 0, block[0].find("|") + 1) - 1 if block else 0
+        if not rows or print_rows(rows, width) != block:
             return 0
         summary = None
         if index < len(self.lines) and SUMMARY.match(self.lines[index]):
             summary = self.lines[index]
             index += 1
-        short = shorten_stat(rows, summary)
+        short = shorten_stat(rows, summary, width)
         wanted = self.lines[self.index : index]
         last = short[-1] if summary is not None and SUMMARY.match(short[-1]) else None
         if expand(short[:-1] if last else short, last) != wanted:
@@ -271,9 +278,8 @@ class _Shortener:
             (self.after == "hunk" and first in {"", " ", "+", "-", "\\"})
             or (self.after == "message" and first in {"", " "})
             or _AMBIGUOUS.match(line) is not None
-            or SHORT_LINE.match(line) is not None
             or SUMMARY.match(line) is not None
-            or (line != "" and is_directory_line(line))
+            or (line != "" and _is_stat(line))
         )
         self.out.append(f"|{line}" if is_ambiguous else line)
         self.after = ""
@@ -284,7 +290,7 @@ class _Shortener:
 
 
 class _Expander:
-    """The way back; raises nothing, ``failed`` says that a line is no part of a form."""
+    """The way back; ``failed`` says that a line is no part of a form."""
 
     def __init__(self, lines: list[str], roots: Roots, *, is_bare: bool) -> None:
         self.lines = lines
@@ -309,7 +315,7 @@ class _Expander:
                 self._hunk(match)
             elif line.startswith("commit "):
                 self._commit(line)
-            elif line and (is_directory_line(line) or SHORT_LINE.match(line)):
+            elif line and _is_stat(line):
                 self._stat()
             else:
                 self._raw(line)
@@ -367,7 +373,9 @@ class _Expander:
             self.out.append("")
         self.out.append(line)
         for start in ("Merge: ", _AUTHOR):
-            if self.index < len(self.lines) and self.lines[self.index].startswith(start):
+            if self.index < len(self.lines) and self.lines[self.index].startswith(
+                start
+            ):
                 if start == _AUTHOR:
                     self.author = self.lines[self.index]
                 else:
@@ -397,7 +405,7 @@ class _Expander:
         start = self.index - 1
         while self.index < len(self.lines):
             line = self.lines[self.index]
-            if not line or not (is_directory_line(line) or SHORT_LINE.match(line)):
+            if not line or not _is_stat(line):
                 break
             self.index += 1
         rows = self.lines[start : self.index]

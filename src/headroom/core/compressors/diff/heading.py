@@ -94,7 +94,7 @@ class _Header(NamedTuple):
 
 
 def header_end(lines: Sequence[str], start: int) -> int:
-    """Index after the header that starts at a ``diff --git`` line (at most 12 lines)."""
+    """Index after the header (at most 12 lines) that a ``diff --git`` line starts."""
     end = start + 1
     while end < len(lines) and end < start + 12:
         line = lines[end]

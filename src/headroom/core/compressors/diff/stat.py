@@ -1,4 +1,4 @@
-"""``git diff --stat`` blocks: padding out, directories once, one-sided bars as one sign.
+"""``git diff --stat`` blocks: no padding, directories once, one-sided bars short.
 
 ::
 
@@ -21,11 +21,10 @@ STAT_LINE: Final = re.compile(r" (\S.*?) +\| +(\d+|Bin)(?: ([^ ].*))?\Z")
 SUMMARY: Final = re.compile(
     r" ?\d+ files? changed(?:, \d+ insertions?\(\+\))?(?:, \d+ deletions?\(-\))?\Z"
 )
-SHORT_LINE: Final = re.compile(
-    r"(\S.*?) (\d+|Bin)(?: (\++-*|-+|\d+ -> \d+ bytes))?\Z"
-)
+SHORT_LINE: Final = re.compile(r"(\S.*?) (\d+|Bin)(?: (\++-*|-+|\d+ -> \d+ bytes))?\Z")
 ROOT: Final = "./"
 
+_WIDTH = re.compile(r"\[width \d{1,4}\]\Z")
 _BAR = re.compile(r"\+*-*\Z")
 
 
@@ -42,13 +41,17 @@ def is_directory_line(line: str) -> bool:
     return line.endswith("/") and line[0] not in " |"
 
 
-def shorten(rows: Sequence[Row], summary: str | None) -> list[str]:
+def is_width_line(line: str) -> bool:
+    """Whether a line of the short form gives the width of the name column."""
+    return _WIDTH.match(line) is not None
+
+
+def shorten(rows: Sequence[Row], summary: str | None, width: int) -> list[str]:
     """The short lines of a block; ``expand`` must give the block back, see there."""
     scale = _scale([(r.size, r.bar) for r in rows])
-    out: list[str] = []
-    directory = ""
-    index = 0
     names = [r.name for r in rows]
+    out = [f"[width {width}]"] if width > max(map(len, names)) else []
+    directory = ""
     end = 0
     for index, row in enumerate(rows):
         if index >= end:
@@ -76,8 +79,12 @@ def expand(lines: Sequence[str], summary: str | None) -> list[str] | None:
     """The block as git prints it, from short lines and the summary below them."""
     rows: list[Row] = []
     directory = ""
+    width = 0
     for line in lines:
         match = SHORT_LINE.match(line)
+        if is_width_line(line):
+            width = int(line[7:-1])
+            continue
         if match is None:
             directory = line
             continue
@@ -95,14 +102,14 @@ def expand(lines: Sequence[str], summary: str | None) -> list[str] | None:
         if bar in {"+", "-"} and row.size.isdigit():
             bar *= _length(int(row.size), scale)
         full.append(row._replace(bar=bar))
-    out = print_rows(full)
+    out = print_rows(full, width)
     tail = f" {summary}" if summary is not None else _implied_summary(full)
     return [*out, tail] if tail else out
 
 
-def print_rows(rows: Sequence[Row]) -> list[str]:
-    """Rows padded as git pads them."""
-    name_width = max(len(r.name) for r in rows)
+def print_rows(rows: Sequence[Row], width: int = 0) -> list[str]:
+    """Rows padded as git pads them; names it cut can be shorter than their column."""
+    name_width = max([width, *(len(r.name) for r in rows)])
     size_width = max(len(r.size) for r in rows)
     out = []
     for name, size, bar in rows:
