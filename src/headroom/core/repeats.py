@@ -25,10 +25,10 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import pairwise
 
 from msgspec import Struct
 
+from headroom.core.content.gutter import GUTTER, is_numbered
 from headroom.core.types import Candidate, ToolCall
 
 STRATEGY = "repeat"
@@ -46,7 +46,6 @@ MAX_POSITIONS = 4
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |= )#\d")
 _REFERENCE = re.compile(r"\[= #(\d+):(\d+)-(\d+)(?: numbers ([+-]\d+))?\]")
-_GUTTER = re.compile(r"([ \t]*)(\d{1,7})(\t|→|\||: ?|│)")
 _ARGUMENTS = ("file_path", "path", "filePath", "command", "cmd", "pattern", "query")
 
 
@@ -196,11 +195,11 @@ def expand(form: str, originals: dict[int, str]) -> str:
 def _split(text: str) -> tuple[list[str], list[str], list[int]]:
     """Lines without gutter, lines as they are, gutter numbers."""
     raw = text.split("\n")
-    if not _is_numbered(raw):
+    if not is_numbered(raw):
         return raw, raw, [-1] * len(raw)
     lines, numbers = [], []
     for line in raw:
-        match = _GUTTER.match(line)
+        match = GUTTER.match(line)
         if match is None:
             lines.append(line)
             numbers.append(-1)
@@ -211,15 +210,8 @@ def _split(text: str) -> tuple[list[str], list[str], list[int]]:
     return lines, raw, numbers
 
 
-def _is_numbered(raw: list[str]) -> bool:
-    """Most of the first lines carry consecutive numbers."""
-    found = [int(m[2]) for line in raw[:24] if (m := _GUTTER.match(line))]
-    steps = sum(b == a + 1 for a, b in pairwise(found))
-    return steps >= 2 and steps * 2 >= min(len(raw), 24) - 2
-
-
 def _shifted(line: str, shift: int) -> str:
-    match = _GUTTER.match(line)
+    match = GUTTER.match(line)
     if match is None:
         return line
     width = len(match[1]) + len(match[2])
