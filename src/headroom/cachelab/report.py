@@ -1,0 +1,191 @@
+"""The figures of a replay as tables for people and as JSON for programs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headroom.cachelab.measure import Result, SideTotals, percentile, total
+from headroom.cachelab.prefix import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_SHOWN_PROBLEMS = 10
+
+
+def as_json(results: Sequence[Result], unattributed: int) -> Json:
+    """All figures; costs are in base-input-token units, latencies in milliseconds."""
+    return {
+        "conversations": [_row(result) for result in results],
+        "all": _row(total(results)),
+        "mean_ratio": mean_ratio(results),
+        "unattributed_requests": unattributed,
+    }
+
+
+def mean_ratio(results: Sequence[Result]) -> float:
+    """The mean over conversations of the bill in units of the direct one."""
+    return sum(r.ratio for r in results) / len(results) if results else 1.0
+
+
+def problems(results: Sequence[Result]) -> list[str]:
+    """What must not happen through a proxy: breaks, rewrites, errors, other answers."""
+    found: list[str] = []
+    for result in results:
+        for side, totals in (("direct", result.direct), ("target", result.target)):
+            if totals is None:
+                continue
+            found += [f"{result.name}: {side}: {error}" for error in totals.errors]
+            if totals.answers_changed:
+                count = totals.answers_changed
+                found.append(f"{result.name}: {side}: {count} answers changed")
+        found += [
+            f"{result.name}: turn {b.turn + 1}: prefix break at {b.where}, "
+            f"{b.lost_tokens} cached tokens lost"
+            for b in result.breaks
+        ]
+        if result.rewrites:
+            found.append(f"{result.name}: {result.rewrites} turns rewrite history")
+    return found
+
+
+def print_report(
+    console: "Console", results: Sequence[Result], unattributed: int
+) -> None:
+    """Tables: every conversation, then all; then what went wrong."""
+    table = _table(has_target=results[0].target is not None)
+    for result in results:
+        _add_rows(table, result)
+    if len(results) > 1:
+        table.add_section()
+        _add_rows(table, total(results))
+    console.print(table)
+    _print_summary(console, results)
+    if unattributed:
+        console.print(
+            f"{unattributed} requests reached the provider without naming their "
+            "conversation; they are in no figure above."
+        )
+    found = problems(results)
+    for line in found[:_SHOWN_PROBLEMS]:
+        console.print(f"[red]{line}[/red]", highlight=False)
+    if len(found) > _SHOWN_PROBLEMS:
+        console.print(f"[red]… and {len(found) - _SHOWN_PROBLEMS} more[/red]")
+
+
+def _table(*, has_target: bool) -> "Table":
+    from rich.table import Table  # noqa: PLC0415  (slow to import)
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("conversation", overflow="fold")
+    names = ["turns", "uncached", "write 5m", "write 1h", "read", "bill"]
+    if has_target:
+        names += ["ratio", "breaks", "errors", "added ms", "p99"]
+    for name in names:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _add_rows(table: "Table", result: Result) -> None:
+    target = result.target
+    if target is None:
+        table.add_row(result.name, str(result.turns), *_usage(result.direct))
+        return
+    errors = str(len(result.direct.errors))
+    table.add_row(
+        f"{result.name} [dim]direct[/dim]",
+        str(result.turns),
+        *_usage(result.direct),
+        *("1.000", "", errors),
+    )
+    table.add_row(
+        f"{'':{len(result.name)}} [dim]target[/dim]",
+        "",
+        *_usage(target),
+        f"{result.ratio:.3f}",
+        str(len(result.breaks)),
+        str(len(target.errors)),
+        f"{percentile(result.added_ms, 0.5):.1f}",
+        f"{percentile(result.added_ms, 0.99):.1f}",
+    )
+
+
+def _usage(totals: SideTotals) -> tuple[str, ...]:
+    usage = totals.usage
+    numbers = (usage.uncached, usage.write_5m, usage.write_1h, usage.read)
+    return (*(f"{number:,}" for number in numbers), f"{totals.cost:,.0f}")
+
+
+def _print_summary(console: "Console", results: Sequence[Result]) -> None:
+    whole = total(results)
+    share = whole.direct.tool_cost / whole.direct.cost if whole.direct.cost else 0.0
+    line = f"Tool outputs are {share:.1%} of the direct bill"
+    target = whole.target
+    if target is None:
+        console.print(f"{line}.")
+        return
+    saved = 1 - target.tool_cost / whole.direct.tool_cost if share else 0.0
+    console.print(
+        f"{line}; {saved:.1%} of that was saved. Mean ratio of the conversations: "
+        f"{mean_ratio(results):.4f}."
+    )
+    if target.retrieval_cost or target.retrievals:
+        console.print(
+            f"The retrieval tool's definition and calls cost "
+            f"{target.retrieval_cost:,.0f} of the target's bill; "
+            f"{target.retrievals} results were fetched back."
+        )
+    if whole.client_breaks:
+        console.print(
+            f"{whole.client_breaks} turns rewrite history in the client itself; "
+            "they are not counted as breaks."
+        )
+
+
+def _row(result: Result) -> Json:
+    row: Json = {
+        "name": result.name,
+        "turns": result.turns,
+        "direct": _side(result.direct),
+    }
+    if result.target is not None:
+        saved = result.direct.tool_cost - result.target.tool_cost
+        row |= {
+            "target": _side(result.target),
+            "ratio": result.ratio,
+            "prefix_breaks": len(result.breaks),
+            "breaks": [
+                {"turn": b.turn + 1, "where": b.where, "lost_tokens": b.lost_tokens}
+                for b in result.breaks
+            ],
+            "rewrites": result.rewrites,
+            "client_breaks": result.client_breaks,
+            "added_ms": {
+                "median": percentile(result.added_ms, 0.5),
+                "p99": percentile(result.added_ms, 0.99),
+            },
+            "tool_output_saved": (
+                saved / result.direct.tool_cost if result.direct.tool_cost else 0.0
+            ),
+        }
+    return row
+
+
+def _side(totals: SideTotals) -> Json:
+    usage = totals.usage
+    return {
+        "requests": totals.requests,
+        "uncached": usage.uncached,
+        "write_5m": usage.write_5m,
+        "write_1h": usage.write_1h,
+        "read": usage.read,
+        "input_tokens": usage.total,
+        "cost": totals.cost,
+        "tool_output_cost": totals.tool_cost,
+        "tool_output_share": totals.tool_cost / totals.cost if totals.cost else 0.0,
+        "retrieval_tool_cost": totals.retrieval_cost,
+        "retrievals": totals.retrievals,
+        "thinking_dropped": totals.thinking_dropped,
+        "answers_changed": totals.answers_changed,
+        "errors": list(totals.errors),
+    }
