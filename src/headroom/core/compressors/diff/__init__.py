@@ -27,12 +27,15 @@ __all__ = ["COMPRESSOR", "compress", "detect", "normalise", "shorten", "unshorte
 # Below this (about 600 tokens) nearly everything is used later: stay lossless.
 MIN_LOSSY_CHARS: Final = 2400
 SAMPLE_CHARS: Final = 12_000
+# Larger forms are not expanded to be known again: they read as nothing else.
+MAX_OWN_CHARS: Final = 200_000
 
 _COLOURED = re.compile(
     r"\A(?:\x1b\[[0-9;]*m)+(?:diff |commit |---|\+\+\+|@@)|\n\x1b\[[0-9;]*m@@ "
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
 _FILE = re.compile(r"diff --(?:git|cc|combined) |diff -\w|Index: \S|--- \S")
+_OWN_HEADER = re.compile(r"\[diff(?: \S+ \S+)?(?: bare)?\]\Z")
 _COMBINED = re.compile(r"@@@+ -")
 
 
@@ -46,7 +49,7 @@ def normalise(text: str) -> str:
 def detect(text: str) -> float:
     """How surely the text's beginning is a diff, a stat block or a git log."""
     lines = normalise(text[:SAMPLE_CHARS]).split("\n")
-    if lines[0].startswith("[diff") and unshorten("\n".join(lines[:60])) is not None:
+    if _OWN_HEADER.match(lines[0]) and unshorten("\n".join(lines[:60])) is not None:
         return 0.95
     files = hunks = stats = commits = 0
     for line in lines:
@@ -95,7 +98,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
 
 def _is_own(text: str) -> bool:
     """Whether the text is a form of this module, a marker at its end aside."""
-    if not text.startswith("[diff"):
+    if not text.startswith("[diff") or len(text) > MAX_OWN_CHARS:
         return False
     form = text
     for _ in range(4):

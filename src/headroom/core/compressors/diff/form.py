@@ -86,8 +86,9 @@ def hunk_size(lines: list[str], start: int, old: int, new: int) -> int | None:
 
 def print_hunk(old: tuple[int, int], new: tuple[int, int], function: str | None) -> str:
     """A hunk's header as git and GNU diff print it."""
-    sides = [f"{s},{n}" if n != 1 else str(s) for s, n in (old, new)]
-    header = f"@@ -{sides[0]} +{sides[1]} @@"
+    left = f"{old[0]},{old[1]}" if old[1] != 1 else f"{old[0]}"
+    right = f"{new[0]},{new[1]}" if new[1] != 1 else f"{new[0]}"
+    header = f"@@ -{left} +{right} @@"
     return header if function is None else f"{header} {function}"
 
 
@@ -133,12 +134,9 @@ class _Shortener:
         if size is None or not size or not is_canonical or function == '"':
             return 0
         body = self.lines[self.index + 1 : self.index + 1 + size]
-        bare_blank = "" if self.is_bare else " "
-        for line in body:
-            if line[:1] in {"", "\\"} and line not in {bare_blank, NO_NEWLINE}:
-                return 0
-            if self.is_bare and line == " ":
-                return 0
+        odd = {line for line in body if line[:1] in {"", "\\"} or line == " "}
+        if not odd <= {"" if self.is_bare else " ", NO_NEWLINE}:
+            return 0
         shift = (c + (d == 0)) - (a + (b == 0))
         place = f"@{c}" if shift == self.shift else f"@{a}+{c}"
         self.shift = shift + d - b
@@ -146,8 +144,10 @@ class _Shortener:
             place += ' "' if function and function == self.function else f" {function}"
             self.function = function
         self.out.append(place)
-        for line in body:
-            self.out.append("" if line == " " else "\\" if line == NO_NEWLINE else line)
+        if odd:
+            short = {" ": "", NO_NEWLINE: "\\"}
+            body = [short.get(line, line) for line in body]
+        self.out += body
         self.after = "hunk"
         return size + 1
 

@@ -230,6 +230,10 @@ def _less_of(hunk: _Hunk, moves: list[Move], account: _Account) -> Iterator[str]
     """The hunk cut to the context near its changes, as one or more hunks."""
     body, match = hunk.body, hunk.match
     kept = _kept(body) or set(range(len(body)))
+    if len(kept) == len(body) and not moves:
+        yield match[0]
+        yield from body
+        return
     account.context += len(body) - len(kept)
     old, new = int(match[1]) + (match[2] == "0"), int(match[3]) + (match[4] == "0")
     function = match[5]

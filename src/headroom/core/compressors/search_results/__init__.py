@@ -34,6 +34,8 @@ __all__ = ["COMPRESSOR", "compress", "decode", "detect", "normalise", "parse", "
 # Below this (about 600 tokens) nearly everything is used later: stay lossless.
 MIN_LOSSY_CHARS: Final = 2400
 SAMPLE_CHARS: Final = 6000
+# Larger forms are not decoded to be known again: they read as nothing else.
+MAX_OWN_CHARS: Final = 200_000
 
 _CONFIDENCE: Final = {
     "grep": 0.95,
@@ -72,12 +74,14 @@ def detect(text: str) -> float:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of search results; ``None`` for own output and for anything else."""
-    if _is_own(text):
+    if _is_own(text) or not detect(text):
         return None
     found = parse(normalise(text))
     if found is None:
         return None
     lossless = _form(found, text, "")
+    if lossless is not None and decode(lossless.text) != found:
+        lossless = None
     lossy = None
     if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
         pattern = ctx.call.input.decode("utf-8", "replace") if ctx.call else ""
@@ -90,9 +94,9 @@ def compress(text: str, ctx: Context) -> Compressed | None:
 
 
 def _form(found: Found, longer: str, omitted: str) -> Candidate | None:
-    """The form, if it decodes to the hits and is shorter than ``longer``."""
+    """The form, if it is shorter than ``longer``."""
     form = encode(found)
-    if len(form) >= len(longer) or decode(form) != found:
+    if len(form) >= len(longer):
         return None
     return Candidate(text=form, strategy=f"search_{found.style}", omitted=omitted)
 
@@ -106,7 +110,7 @@ def _has_own_header(text: str) -> bool:
 
 def _is_own(text: str) -> bool:
     """Whether the text is a form of this module, a marker at its end aside."""
-    if not _has_own_header(text):
+    if not _has_own_header(text) or len(text) > MAX_OWN_CHARS:
         return False
     form = text
     for _ in range(3):

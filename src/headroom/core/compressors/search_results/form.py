@@ -171,6 +171,8 @@ def _only_text(block: Block) -> tuple[str] | None:
 
 def body_lines(run: list[Hit]) -> list[str]:
     """One file's hits in a row: equal matches once, numbers of context once a run."""
+    if len(run) == 1 and run[0].mark == ":" and run[0].line != UNNUMBERED:
+        return [f"{run[0].line}\t{run[0].text}"]
     if run[0].line == UNNUMBERED:
         return [" " + h.text if h.text else "" for h in run]
     if all(h.mark == ":" for h in run) and _is_rising(run):

@@ -57,6 +57,8 @@ def reduce_hits(found: Found, question: str, pattern: str) -> tuple[Found, str] 
 
 
 def _near_context(hits: tuple[Hit, ...]) -> tuple[list[Hit], int]:
+    if all(hit.mark != "-" for hit in hits):
+        return list(hits), 0
     near = {
         (hit.path, hit.line + distance)
         for hit in hits
@@ -74,6 +76,8 @@ def _near_context(hits: tuple[Hit, ...]) -> tuple[list[Hit], int]:
 
 def _best_matches(hits: list[Hit], words: frozenset[str]) -> tuple[list[Hit], int]:
     places = [i for i, h in enumerate(hits) if h.mark == ":" and h.text]
+    if len(places) - len({hits[i].path for i in places}) <= MAX_MATCHES - KEPT_MATCHES:
+        return hits, 0
     if len(places) <= MAX_MATCHES:
         return hits, 0
     first_in_file: dict[str, int] = {}
