@@ -1,0 +1,222 @@
+"""Tables whose columns are aligned with blanks: ps, df, kubectl, docker, dpkg -l, pip.
+
+Columns are found by their gutters, positions that are blank in every line; where cells
+run over their column, by words, the last column taking the rest of the line. Either way
+the header must look like one and the columns below it must hold together, so that logs,
+code and prose are not taken for tables. Padding is what is not kept; the last column is
+kept exactly.
+"""
+
+import re
+from itertools import pairwise
+
+from headroom.core.compressors.table_text.grid import Grid, from_rows
+
+_WORD = re.compile(r"\S+")
+_RULE = re.compile(r"[-=+| ]*(?:--|==)[-=+| ]*\Z")
+_NUMERIC = re.compile(r"[-+]?\d[\d.,:]*[%KMGTBkmgi]*\Z")
+_HEAD_WORD = re.compile(
+    r"(?:[%(/\[#]|\d{1,4}(?=[A-Z]))?[A-Za-z][\w%/().,:#<>\[\]=?+-]*\Z|%?\w{1,4}\Z|#\Z|\|\|/\Z"
+)
+_CODE_END = (";", "{", "}", "(", ",", "\\")
+_OTHER_START = re.compile(
+    r"[+-]{3} |@@ |diff --git|commit [0-9a-f]{7}|Traceback|\s+at |#!|import |"
+    r"from \S+ import "
+)
+_SCAN_CHARS = 400
+_HEADER_SEARCH_LINES = 12
+
+
+class _Table:
+    """One run of lines between blank lines, cut at the gutters of its rows."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def spans(self, start: int) -> list[tuple[int, int]]:
+        """Column spans by gutters of the lines from ``start`` on."""
+        blank = (1 << _SCAN_CHARS) - 1
+        width = 0
+        for line in self.lines[start:]:
+            head = line[:_SCAN_CHARS]
+            width = max(width, len(head))
+            inked = 0
+            for word in _WORD.finditer(head):
+                a, b = word.span()
+                inked |= (1 << b) - (1 << a)
+            blank &= ~inked
+        spans: list[tuple[int, int]] = []
+        begin = -1
+        for i in range(width):
+            is_gap = blank >> i & 1
+            if not is_gap and begin < 0:
+                begin = i
+            elif is_gap and begin >= 0:
+                spans.append((begin, i))
+                begin = -1
+        if begin >= 0:
+            spans.append((begin, width))
+        return spans
+
+
+def _cut(line: str, bounds: list[int]) -> list[str]:
+    cells = [line[a:b].strip() for a, b in pairwise(bounds)]
+    cells.append(line[bounds[-1] :].strip())
+    return cells
+
+
+def _is_header(cells: list[str]) -> bool:
+    named = [c for c in cells if c]
+    if len(named) < 2 or len(set(named)) < len(named):
+        return False
+    words = [w for c in named for w in c.split()]
+    if any(w.endswith(_CODE_END) for w in words):
+        return False
+    return all(map(_HEAD_WORD.match, words)) and len(words) <= len(named) * 3
+
+
+def _solid(rows: list[list[str]], width: int) -> tuple[int, float]:
+    """Columns that hold numbers throughout, and the share of filled cells."""
+    sample = rows[:80]
+    numeric = 0
+    filled = 0
+    for i in range(width):
+        cells = [r[i] for r in sample if r[i]]
+        filled += len(cells)
+        hits = sum(1 for c in cells if _NUMERIC.match(c))
+        numeric += bool(cells) and hits >= 0.9 * len(cells)
+    return numeric, filled / (len(sample) * width)
+
+
+def _by_gutters(
+    lines: list[str], rows_from: int
+) -> tuple[list[str], list[list[str]]] | None:
+    """Header cells and rows for a table whose header is ``lines[rows_from - 1]``."""
+    header = lines[rows_from - 1]
+    body_from = rows_from
+    if body_from < len(lines) and _RULE.match(lines[body_from]):
+        body_from += 1
+    if len(lines) - body_from < 2:
+        return None
+    has_rule = body_from > rows_from
+    used = [header, *lines[body_from:]]
+    spans = _Table(used).spans(0)
+    if len(spans) < 2:
+        return None
+    bounds = _merge_gutters([a for a, _ in spans], spans, used)
+    if len(bounds) < 2:
+        return None
+    bounds[0] = 0
+    names = _cut(header, bounds)
+    if not _is_header(names) or (not names[-1]):
+        return None
+    rows = [_cut(s, bounds) for s in used[1:]]
+    numeric, filled = _solid(rows, len(names))
+    if not has_rule and not (
+        len(names) >= 3 and filled >= 0.5 and (numeric or header.upper() == header)
+    ):
+        return None
+    return names, rows
+
+
+def _merge_gutters(
+    starts: list[int], spans: list[tuple[int, int]], lines: list[str]
+) -> list[int]:
+    """Drop gutters that no name of the header stands behind (blanks inside a text)."""
+    header = lines[0]
+    bounds = [starts[0]]
+    for (_, end), (start, stop) in pairwise(spans):
+        name = header[start:stop].strip()
+        is_named = bool(name)
+        is_wide = start - end >= 2
+        is_name_split = (
+            not is_wide
+            and name
+            and header[start - 1 : start] == " "
+            and (header[end - 1 : end].strip() != "")
+        )
+        if is_named and not (is_name_split and not _starts_cell(lines, start)):
+            bounds.append(start)
+    return bounds
+
+
+def _starts_cell(lines: list[str], start: int) -> bool:
+    """Most lines have ink behind the gutter, so that a column stands there."""
+    sample = lines[1:40]
+    inked = sum(1 for s in sample if s[start : start + 1].strip() or s[start:].strip())
+    return inked * 2 >= len(sample)
+
+
+def _by_words(
+    lines: list[str], rows_from: int
+) -> tuple[list[str], list[list[str]]] | None:
+    """Split at blanks; the last column takes what is left of the line."""
+    names = lines[rows_from - 1].split()
+    body = lines[rows_from:]
+    if len(names) < 4 or len(body) < 2:
+        return None
+    least = min(len(s.split(None, len(names))) for s in body)
+    while least < len(names) and names[-2:] == ["Mounted", "on"]:
+        names = [*names[:-2], " ".join(names[-2:])]
+    if least < len(names) or not _is_header(names):
+        return None
+    rows = [s.rstrip().split(None, len(names) - 1) for s in body]
+    numeric, _ = _solid(rows, len(names))
+    if numeric < 2 and not (numeric and lines[rows_from - 1].isupper()):
+        return None
+    return names, rows
+
+
+def _parse_run(lines: list[str]) -> tuple[int, list[str], list[list[str]]] | None:
+    """The header's index with names and rows, for lines without a blank one."""
+    for i in range(min(len(lines) - 2, _HEADER_SEARCH_LINES)):
+        head = lines[i]
+        if len(head.split()) < 2 or head.rstrip().endswith(_CODE_END):
+            continue
+        found = _by_words_first(lines, i + 1)
+        if found is not None:
+            return i, *found
+    return None
+
+
+def _by_words_first(
+    lines: list[str], rows_from: int
+) -> tuple[list[str], list[list[str]]] | None:
+    """Gutters, unless words tell more columns (cells that run over their column)."""
+    gutters = _by_gutters(lines, rows_from)
+    words = _by_words(lines, rows_from)
+    if gutters is None or words is None:
+        return gutters or words
+    return words if len(words[0]) > len(gutters[0]) else gutters
+
+
+def parse_aligned(lines: list[str]) -> Grid | None:
+    """The longest table of aligned columns, if it is most of the text."""
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    best = (0, 0)
+    begin = 0
+    for i in range(end + 1):
+        if i == end or not lines[i].strip():
+            if i - begin > best[1] - best[0]:
+                best = (begin, i)
+            begin = i + 1
+    first, last = best
+    if last - first < 3 or ((last - first) * 10 < end * 7 and end - last + first > 12):
+        return None
+    if any(map(_OTHER_START.match, lines[first : first + 5])):
+        return None
+    run = [s.expandtabs() if "\t" in s else s for s in lines[first:last]]
+    found = _parse_run(run)
+    if found is None:
+        return None
+    at, names, rows = found
+    # Rules under the header are drawn again by whoever wants them.
+    return Grid(
+        tuple(lines[: first + at]),
+        tuple(names),
+        from_rows(rows, len(names)),
+        tuple(lines[last:]),
+        " ",
+    )

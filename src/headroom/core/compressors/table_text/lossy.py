@@ -1,0 +1,155 @@
+"""Which rows of a long table keep every cell, and which cells the others lose.
+
+The skeleton: every row keeps its identity and its cheap cells; texts, objects and other
+dear cells stay in rows that stand out only. Those are the first and last rows, the
+extremes of every amount, rare values of a category, cells that speak of errors, cells
+of odd length, and rows with words of the question or of the call. In very long tables
+ordinary rows are thinned evenly, which is stated where they are missing.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from headroom.core.compressors.table_text.body import Selection
+from headroom.core.compressors.table_text.grid import Grid
+from headroom.core.compressors.table_text.layout import Layout
+from headroom.core.content.tokens import estimate_tokens
+from headroom.core.types import Context
+
+_WORD = re.compile(r"[\w.-]{3,}")
+_AMOUNT = re.compile(r"[-+]?[$€£]?\d[\d,]*(?:\.\d+)?\s?(?:%|[KMGT]i?B?|m|k|B)?\Z")
+_ERROR = re.compile(
+    r"(?i)\b(?:error|err|fail\w*|fatal|crit\w*|exception|panic|denied|refused|timeout|"
+    r"timed|invalid|unable|abort\w*|crash\w*|killed|oom\w*|defunct|zombie|unhealthy|"
+    r"backoff|crashloopbackoff|evicted|notready|unknown|corrupt\w*|missing|alert)\b"
+)
+_ID_NAME = re.compile(
+    r"(?i)(?:.*[_. -])?(?:id|uuid|guid|pid|key|hash|sha|zip|code)s?\Z"
+)
+_TIME_NAME = re.compile(r"(?i).*(?:time|date|year|created|updated|timestamp|age)\Z")
+_SCALE = {"K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "m": 1e-3}
+_DEAR_TOKENS, _VERY_DEAR_TOKENS = 5.0, 12.0
+_FIRST, _LAST = 3, 2
+_THIN_ABOVE, _THIN_TO = 1200, 600
+_SAMPLE = 60
+_MAX_BEFORE = 12
+
+
+def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
+    """What the lossy form of the table keeps."""
+    height = grid.height
+    dear = _dear_columns(layout)
+    full = {*range(min(_FIRST, height)), *range(max(0, height - _LAST), height)}
+    for i, column in enumerate(layout.columns):
+        if i in layout.same or i in layout.counted:
+            continue
+        full |= _standing_out(column, layout.names[i])
+    full |= _errors(layout, height) | _asked(layout, ctx)
+    rows: Sequence[int] = range(height)
+    if height > _THIN_ABOVE:
+        step = -(-height // _THIN_TO)
+        rows = sorted(full.union(range(0, height, step)))
+    notes = []
+    lacking = len(rows) - len(full.intersection(rows))
+    if dear and lacking:
+        names = ", ".join(layout.names[i] for i in dear)
+        notes.append(f"{names} in {lacking} ordinary rows of {height}")
+    else:
+        dear = []
+    if len(rows) < height:
+        notes.append(f"{height - len(rows)} rows of {height}, told where they stood")
+    return Selection(list(rows), full, dear, notes)
+
+
+def cut_before(grid: Grid) -> tuple[Grid, str]:
+    """The grid without the middle of a long preamble."""
+    n = len(grid.before)
+    if n <= _MAX_BEFORE:
+        return grid, ""
+    gap = f"# lines 4-{n - 2} omitted"
+    before = (*grid.before[:3], gap, *grid.before[-2:])
+    return replace(grid, before=before), f"lines 4-{n - 2} above the table"
+
+
+def _dear_columns(layout: Layout) -> list[int]:
+    """Shown texts and objects; never the first column, which names the row."""
+    objects = {i + 1 for i in layout.objects}
+    out = []
+    for i in layout.shown[1:]:
+        column = layout.columns[i]
+        sample = [c for c in column[:: max(1, len(column) // _SAMPLE)] if c]
+        if not sample or i in layout.mapped.values():
+            continue
+        cost = sum(map(estimate_tokens, sample)) / len(sample)
+        has_text = sum(" " in c for c in sample) * 3 >= len(sample)
+        is_text = (has_text or i in objects) and cost >= _DEAR_TOKENS
+        if is_text or cost >= _VERY_DEAR_TOKENS:
+            out.append(i)
+    return out
+
+
+def _amount(cell: str) -> float | None:
+    if not _AMOUNT.match(cell):
+        return None
+    digits = re.sub(r"[^\d.-]", "", cell)
+    unit = re.search(r"[KkMGTm]", cell)
+    return float(digits) * (_SCALE[unit.group()] if unit else 1.0)
+
+
+def _standing_out(column: list[str], name: str) -> set[int]:
+    """Rows whose cell is extreme, rare or of odd length among its column."""
+    height = len(column)
+    times = Counter(column)
+    sample = column[:: max(1, height // _SAMPLE)]
+    numeric = sum(1 for c in sample if _AMOUNT.match(c))
+    if numeric * 10 >= len(sample) * 9:
+        if _ID_NAME.match(name) or _TIME_NAME.match(name):
+            return set()
+        values = [(v, r) for r, c in enumerate(column) if (v := _amount(c)) is not None]
+        values.sort()
+        ends = {r for _, r in (*values[:2], *values[-3:])}
+        return ends | {r for r, c in enumerate(column) if not _AMOUNT.match(c)}
+    if len(times) * 3 <= height:
+        rare = {v for v, n in times.items() if n <= max(1, height // 400)}
+        return {r for r, c in enumerate(column) if c in rare}
+    lengths = [len(c) for c in column]
+    limit = 3 * (sum(lengths) / height) + 20
+    return {r for r, n in enumerate(lengths) if n > limit}
+
+
+def _errors(layout: Layout, height: int) -> set[int]:
+    """Rows that speak of errors, unless many do."""
+    found: set[int] = set()
+    for i in (*layout.shown, *layout.grouped):
+        column = layout.columns[i]
+        bad = {c for c in set(column) if c and _ERROR.search(c)}
+        if bad:
+            rows = {r for r, c in enumerate(column) if c in bad}
+            if len(rows) * 4 <= height:
+                found |= rows
+    return found
+
+
+def _asked(layout: Layout, ctx: Context) -> set[int]:
+    """Rows with a word that was asked for and that few rows have."""
+    text = ctx.question
+    if ctx.call is not None:
+        text += " " + ctx.call.input.decode("utf-8", "replace")
+    asked = frozenset(_WORD.findall(text.lower()[:4000]))
+    if not asked:
+        return set()
+    hits: dict[str, set[int]] = {}
+    for column in layout.columns:
+        by_cell: dict[str, frozenset[str]] = {}
+        for r, cell in enumerate(column):
+            words = by_cell.get(cell)
+            if words is None:
+                words = asked.intersection(_WORD.findall(cell.lower()))
+                by_cell[cell] = words
+            for word in words:
+                hits.setdefault(word, set()).add(r)
+    limit = max(5, len(layout.columns[0]) // 5)
+    return {r for rows in hits.values() if len(rows) <= limit for r in rows}
