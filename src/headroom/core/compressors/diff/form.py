@@ -15,9 +15,10 @@ those of the lines below; the old file's line follows from the hunks above (wher
 does not: ``@40+41``). ``"`` repeats the function of the hunk above. Removed, added and
 context lines stay as they are, trailing blanks too; a blank context line loses its
 blank. ``\`` says that the file ends without a newline. Commits of a log: the id, the
-author where it changes, the date, the message indented by one blank; blank lines
-between the parts go. Stat blocks: ``stat``. File headers: ``heading``. ``|`` precedes a
-line that would read as something else; in combined diffs (``@@@``) lines are untouched.
+author where it changes (the address once), the date, the message indented by one blank;
+blank lines between the parts go. Stat blocks: ``stat``. File headers: ``heading``.
+``|`` precedes a line that would read as something else; in combined diffs (``@@@``)
+lines are untouched.
 """
 
 import re
@@ -105,6 +106,7 @@ class _Shortener:
         self.shift = 0
         self.function: str | None = None
         self.author = ""
+        self.authors: dict[str, str] = {}
         self.commits = 0
 
     def run(self) -> list[str]:
@@ -198,8 +200,11 @@ class _Shortener:
         date = header[1][len(_DATE) :]
         if date.startswith((_AUTHOR, "Merge: ", "|")):
             return 0
+        name = header[0].partition(" <")[0]
+        if self.authors.get(name, header[0]) != header[0]:
+            return 0
         if header[0] != self.author:
-            short.append(header[0])
+            short.append(name if name in self.authors else header[0])
         short.append(date)
         index += 3
         message, index = self._message(index)
@@ -207,7 +212,7 @@ class _Shortener:
             return 0
         if start and lines[start - 1]:
             return 0
-        self.author = header[0]
+        self.author = self.authors[name] = header[0]
         self.commits += 1
         self.shift = 0
         self.function = None
@@ -301,6 +306,7 @@ class _Expander:
         self.shift = 0
         self.function: str | None = None
         self.author = ""
+        self.authors: dict[str, str] = {}
         self.failed = False
 
     def run(self) -> list[str] | None:
@@ -376,10 +382,12 @@ class _Expander:
             if self.index < len(self.lines) and self.lines[self.index].startswith(
                 start
             ):
+                found = self.lines[self.index]
                 if start == _AUTHOR:
-                    self.author = self.lines[self.index]
+                    name = found.partition(" <")[0]
+                    self.author = self.authors.setdefault(name, found)
                 else:
-                    self.out.append(self.lines[self.index])
+                    self.out.append(found)
                 self.index += 1
         if self.index >= len(self.lines):
             self.failed = True

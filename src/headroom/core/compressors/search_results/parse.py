@@ -126,7 +126,7 @@ def render(found: Found) -> str:
     previous: Hit | None = None
     for hit in found.hits:
         if layout is not None and _opens_file(hit, previous):
-            if previous is not None and (not layout.between or previous.mark != RAW):
+            if previous is not None and previous.mark != RAW:
                 out.append(layout.between)
             out.append(f"{layout.before_path}{hit.path}{layout.after_path}")
         elif found.gaps and previous is not None and not _follows(hit, previous):
@@ -266,12 +266,9 @@ def _parse_headed(lines: list[str]) -> Found | None:
         heading = _heading(line, layout) if follows else ""
         if heading:
             path = heading
-            if hits and hits[-1][1:] == (RAW, 0, layout.between):
-                is_implied = len(hits) > 1 and (
-                    not layout.between or hits[-2].mark != RAW
-                )
-                if is_implied:
-                    hits.pop()
+            is_between = len(hits) > 1 and hits[-1][1:] == (RAW, 0, layout.between)
+            if is_between and hits[-2].mark != RAW:
+                hits.pop()
             continue
         hits.append(Hit("", RAW, 0, line))
     if not path or not _is_believed(hits):
