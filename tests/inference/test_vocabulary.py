@@ -175,7 +175,7 @@ def test_a_million_bytes_of_one_thing_are_counted_in_linear_time(name, unit):
     text = unit * (1_000_000 // len(unit.encode()))
     small, large = text[: len(text) // 8], text
     short_s = min(_seconds(lambda: encoding.count(small)) for _ in range(2))
-    assert _seconds(lambda: encoding.count(large)) < max(24 * short_s, 0.2)
+    assert _seconds(lambda: encoding.count(large)) < max(24 * short_s, 1.0)
     assert encoding.count(large) > 0
 
 
