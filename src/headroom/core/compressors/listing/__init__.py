@@ -34,7 +34,7 @@ from headroom.core.types import Candidate, Compressed, Context
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Shorter lists stay lossless: most of what is used later stands in short outputs.
-_MIN_LOSSY_TOKENS = 600
+_MIN_LOSSY_CHARS = 1800
 _HEAD_CHARS = 6000
 _HEAD_LINES = 80
 
@@ -90,16 +90,22 @@ def _choose(
     strategy: str,
     ctx: Context,
 ) -> Compressed | None:
-    before = ctx.count(text)
-    after = ctx.count(form)
-    lossless = Candidate(form, strategy) if after < before else None
-    best = min(before, after)
+    lossless = Candidate(form, strategy) if _is_cheaper(form, text, ctx) else None
     candidate = None
-    if lossy is not None and best >= _MIN_LOSSY_TOKENS and ctx.count(lossy[0]) < best:
-        candidate = Candidate(lossy[0], strategy, lossy[1])
+    if lossy is not None and len(form) >= _MIN_LOSSY_CHARS:
+        best = form if lossless is not None else text
+        if _is_cheaper(lossy[0], best, ctx):
+            candidate = Candidate(lossy[0], strategy, lossy[1])
     if lossless is None and candidate is None:
         return None
     return Compressed(lossless, candidate)
+
+
+def _is_cheaper(form: str, text: str, ctx: Context) -> bool:
+    """Fewer tokens; counted only if the lengths leave a doubt."""
+    if len(form) * 2 <= len(text):
+        return True
+    return len(form) < len(text) and ctx.count(form) < ctx.count(text)
 
 
 def _clean(text: str) -> str:

@@ -1,10 +1,11 @@
 """Tables as text: CSV, aligned columns, markdown, boxes of database shells.
 
 A text is parsed into a grid of cells, the grid is written with every repeated thing
-said once, and the result is accepted only if it decodes to the same grid. What is normalised
-away is padding, rules between rows, quotes that a cell does not need, colours and the
-alignment marks of markdown. The lossy form keeps every row's identity and cheap cells,
-and all cells of the rows that stand out; what is missing is stated in rows and columns.
+said once, and the result is accepted only if it decodes to the same grid. What is
+normalised away is padding, rules between rows, quotes that a cell does not need,
+colours and the alignment marks of markdown. The lossy form keeps every row's identity
+and cheap cells, and all cells of the rows that stand out; what is missing is stated in
+rows and columns.
 """
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
 # Shorter tables stay lossless: most of what is used later stands in short outputs.
-_MIN_LOSSY_TOKENS = 600
+_MIN_LOSSY_CHARS = 1800
 _MIN_LOSSY_ROWS = 12
 _HEAD_CHARS = 6000
 _CUTS = 4
@@ -58,15 +59,24 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     form, layout, sep = write(grid, ctx.count)
     if not _same(decode(form), grid):
         return None
-    before, after = ctx.count(text), ctx.count(form)
-    lossless = Candidate(form, "table_columns") if after < before else None
+    lossless = None
+    if _is_cheaper(form, text, ctx):
+        lossless = Candidate(form, "table_columns")
     lossy = None
-    best = min(before, after)
-    if ctx.wants_lossy and best >= _MIN_LOSSY_TOKENS and grid.height >= _MIN_LOSSY_ROWS:
+    is_long = len(form) >= _MIN_LOSSY_CHARS and grid.height >= _MIN_LOSSY_ROWS
+    if ctx.wants_lossy and is_long:
         lossy = _reduce(grid, layout, sep, ctx)
-        if lossy is not None and ctx.count(lossy.text) >= best:
+        best = form if lossless is not None else text
+        if lossy is not None and not _is_cheaper(lossy.text, best, ctx):
             lossy = None
     return Compressed(lossless, lossy) if lossless or lossy else None
+
+
+def _is_cheaper(form: str, text: str, ctx: Context) -> bool:
+    """Fewer tokens; counted only if the lengths leave a doubt."""
+    if len(form) * 2 <= len(text):
+        return True
+    return len(form) < len(text) and ctx.count(form) < ctx.count(text)
 
 
 def _reduce(grid: Grid, layout: Layout, sep: str, ctx: Context) -> Candidate | None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from headroom.core.compressors.table_text.grid import Grid, from_rows
 
-_WORD = re.compile(r"\S+")
+_INKED = re.compile(rb"\x01+")
 _RULE = re.compile(r"[-=+| ]*(?:--|==)[-=+| ]*\Z")
 _NUMERIC = re.compile(r"[-+]?\d[\d.,:]*[%KMGTBkmgi]*\Z")
 _HEAD_WORD = re.compile(
@@ -21,42 +21,25 @@ _HEAD_WORD = re.compile(
 _CODE_END = (";", "{", "}", "(", ",", "\\")
 _OTHER_START = re.compile(
     r"[+-]{3} |@@ |diff --git|commit [0-9a-f]{7}|Traceback|\s+at |#!|import |"
+    r"#\s*(?:define|include|if|pragma)|npm (?:http|verb|WARN|ERR|info|sill|timing)|"
     r"from \S+ import "
 )
 _SCAN_CHARS = 400
 _HEADER_SEARCH_LINES = 12
 
 
-class _Table:
-    """One run of lines between blank lines, cut at the gutters of its rows."""
+# Blanks to 0, all else to 1, so that lines can be laid over each other as numbers.
+_INK = bytes(0 if c == 32 else 1 for c in range(256))
 
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
 
-    def spans(self, start: int) -> list[tuple[int, int]]:
-        """Column spans by gutters of the lines from ``start`` on."""
-        blank = (1 << _SCAN_CHARS) - 1
-        width = 0
-        for line in self.lines[start:]:
-            head = line[:_SCAN_CHARS]
-            width = max(width, len(head))
-            inked = 0
-            for word in _WORD.finditer(head):
-                a, b = word.span()
-                inked |= (1 << b) - (1 << a)
-            blank &= ~inked
-        spans: list[tuple[int, int]] = []
-        begin = -1
-        for i in range(width):
-            is_gap = blank >> i & 1
-            if not is_gap and begin < 0:
-                begin = i
-            elif is_gap and begin >= 0:
-                spans.append((begin, i))
-                begin = -1
-        if begin >= 0:
-            spans.append((begin, width))
-        return spans
+def _column_spans(lines: list[str]) -> list[tuple[int, int]]:
+    """Where columns stand: the gutters between them are blank in every line."""
+    ink = 0
+    for line in lines:
+        head = line[:_SCAN_CHARS].encode("latin-1", "replace").translate(_INK)
+        ink |= int.from_bytes(head, "little")
+    laid = ink.to_bytes(_SCAN_CHARS, "little")
+    return [m.span() for m in _INKED.finditer(laid)]
 
 
 def _cut(line: str, bounds: list[int]) -> list[str]:
@@ -100,7 +83,7 @@ def _by_gutters(
         return None
     has_rule = body_from > rows_from
     used = [header, *lines[body_from:]]
-    spans = _Table(used).spans(0)
+    spans = _column_spans(used)
     if len(spans) < 2:
         return None
     bounds = _merge_gutters([a for a, _ in spans], spans, used)

@@ -1,9 +1,9 @@
 """How cells stand in a line: split by one character, quoted only where they must be.
 
 A cell is quoted (as a JSON string) if it holds the character that splits cells or a
-line end, begins with a quote, begins or ends with white space, or would be read as part of
-the notation. The last cell takes the rest of its line and may hold that character. An
-empty cell is ``""`` between blanks and nothing elsewhere.
+line end, begins with a quote, begins or ends with white space, or would be read as part
+of the notation. The last cell takes the rest of its line and may hold that character.
+An empty cell is ``""`` between blanks and nothing elsewhere.
 """
 
 import json
@@ -15,7 +15,6 @@ BY_WORD = {word: char for char, word in WORDS.items()}
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CODE = re.compile(r"@\d+\Z")
-_EDGE = re.compile(r"\0\s|\s\0")
 DITTO = "^"
 _SPACE = re.compile(r"\s")
 _PAIR = re.compile(r'([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)')
@@ -48,7 +47,10 @@ def escape_column(
         or "\0^\0" in joined
         or (not is_last and sep in joined)
         or (is_first and "\0#" in joined)
-        or _EDGE.search(joined) is not None
+        or "\0 " in joined
+        or " \0" in joined
+        or "\t\0" in joined
+        or "\0\t" in joined
         or len(cells) != joined.count("\0") - 1
     )
     if not needs:
@@ -62,7 +64,8 @@ def escape_column(
             cell[0] == '"'
             or "\n" in cell
             or forbidden in cell
-            or cell != cell.strip()
+            or cell[0] in " \t"
+            or cell[-1] in " \t"
             or (is_first and cell[0] == "#")
             or is_mark(cell)
         ):

@@ -125,7 +125,7 @@ def _parse_with(text: str, delimiter: str, before: list[str]) -> Grid | None:
             return None
     elif len(widths) > 1:
         return None
-    if width < 2 or (delimiter != "\t" and _is_spaced(rows)):
+    if width < 2 or _is_spaced(rows):
         return None
     has_header = _is_header(rows[0], rows[1:])
     if not _is_plausible(rows, width, delimiter, has_header=has_header):

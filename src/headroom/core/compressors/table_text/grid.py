@@ -1,7 +1,8 @@
 """The grid that every table text is parsed into, and names for its columns.
 
-All parsers of this package give a ``Grid``; the form is written from it and decodes
-to an equal one. What a grid does not hold is what counts as layout: padding, rules, quotes.
+All parsers of this package give a ``Grid``; the form is written from it and decodes to
+an equal one. What a grid does not hold is what counts as layout: padding, rules,
+quotes.
 """
 
 import re

@@ -97,7 +97,9 @@ class _Planner:
         width = len(self.layout.columns)
         self.distinct = [set(c) for c in self.layout.columns]
         self.costs = [self._cost(c) for c in self.layout.columns]
-        self.changes = [sum(map(ne, c, c[1:])) + 1 for c in self.layout.columns]
+        self.changes: list[int] = [
+            sum(map(ne, c, c[1:])) + 1 for c in self.layout.columns
+        ]
         self.rest = list(range(width))
 
     def _split_object_columns(self) -> None:

@@ -33,7 +33,11 @@ _TIME_NAME = re.compile(r"(?i).*(?:time|date|year|created|updated|timestamp|age)
 _SCALE = {"K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "m": 1e-3}
 _DEAR_TOKENS, _VERY_DEAR_TOKENS = 5.0, 12.0
 _FIRST, _LAST = 3, 2
+# Tables longer than this lose ordinary rows, down to about that many; those without a
+# dear column, whose rows are all that can go, sooner.
 _THIN_ABOVE, _THIN_TO = 1200, 600
+_BARE_ABOVE, _BARE_SHARE = 400, 0.5
+_STRETCH = 20
 _SAMPLE = 60
 _MAX_BEFORE = 12
 
@@ -49,9 +53,11 @@ def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
         full |= _standing_out(column, layout.names[i])
     full |= _errors(layout, height) | _asked(layout, ctx)
     rows: Sequence[int] = range(height)
-    if height > _THIN_ABOVE:
-        step = -(-height // _THIN_TO)
-        rows = sorted(full.union(range(0, height, step)))
+    share = _kept_share(height, has_dear=bool(dear))
+    if share < 1:
+        # Whole stretches stay, so that what follows what can be seen, and gaps are few.
+        stretch = max(1, round(_STRETCH * share))
+        rows = sorted(full.union(r for r in rows if r % _STRETCH < stretch))
     notes = []
     lacking = len(rows) - len(full.intersection(rows))
     if dear and lacking:
@@ -62,6 +68,14 @@ def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
     if len(rows) < height:
         notes.append(f"{height - len(rows)} rows of {height}, told where they stood")
     return Selection(list(rows), full, dear, notes)
+
+
+def _kept_share(height: int, *, has_dear: bool) -> float:
+    """The share of ordinary rows that stays."""
+    share = 1.0 if has_dear or height <= _BARE_ABOVE else _BARE_SHARE
+    if height * share > _THIN_ABOVE / 2 and height > _THIN_ABOVE:
+        share = min(share, _THIN_TO / height)
+    return share
 
 
 def cut_before(grid: Grid) -> tuple[Grid, str]:

@@ -8,6 +8,7 @@ if every cell comes back exactly as it was written.
 
 import json
 import re
+from json.encoder import encode_basestring
 
 from msgspec import Struct
 
@@ -44,7 +45,7 @@ def _bare(value: object) -> str | None:
         ) and value not in _WORDS
         if is_plain and not _FLOAT.match(value):
             return value
-        return json.dumps(value, ensure_ascii=False)
+        return encode_basestring(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -57,7 +58,7 @@ def _quote(part: str) -> str:
     if part[:1] == '"' or part in _WORDS:
         return part
     if _BARE.match(part) or (_BARE_DIGIT.match(part) and not _FLOAT.match(part)):
-        return json.dumps(part, ensure_ascii=False)
+        return encode_basestring(part)
     return part
 
 
@@ -68,7 +69,7 @@ def join_object(keys: str, values: str, item_gap: str, key_gap: str) -> str:
     names = _PARTS.findall(keys)
     parts = _PARTS.findall(values)
     pairs = (
-        (k if k[:1] == '"' else json.dumps(k, ensure_ascii=False)) + key_gap + _quote(v)
+        (k if k[:1] == '"' else encode_basestring(k)) + key_gap + _quote(v)
         for k, v in zip(names, parts, strict=False)
     )
     return "{" + item_gap.join(pairs) + "}"
@@ -84,7 +85,7 @@ def _split(cell: str) -> tuple[str, str] | None:
     parts = [_bare(v) for v in value.values()]
     if any(p is None for p in parts):
         return None
-    keys = [k if _BARE.match(k) else json.dumps(k, ensure_ascii=False) for k in value]
+    keys = [k if _BARE.match(k) else encode_basestring(k) for k in value]
     return ",".join(keys), ",".join(p for p in parts if p is not None)
 
 
