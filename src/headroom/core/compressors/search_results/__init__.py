@@ -33,7 +33,9 @@ __all__ = ["COMPRESSOR", "compress", "decode", "detect", "normalise", "parse", "
 
 # Below this (about 600 tokens) nearly everything is used later: stay lossless.
 MIN_LOSSY_CHARS: Final = 2400
-SAMPLE_CHARS: Final = 6000
+SAMPLE_CHARS: Final = 60_000
+SAMPLE_LINES: Final = 120
+SAMPLE_LINE_CHARS: Final = 400
 # Larger forms are not decoded to be known again: they read as nothing else.
 MAX_OWN_CHARS: Final = 200_000
 
@@ -57,12 +59,11 @@ _HEADERS = frozenset(STYLES.values())
 
 def detect(text: str) -> float:
     """How surely the text's beginning is search output (compilers print alike)."""
-    sample = text[:SAMPLE_CHARS]
-    if len(text) > SAMPLE_CHARS:
-        sample = sample[: sample.rfind("\n") + 1] or sample
+    sample = _sample(text)
     if _has_own_header(sample):
-        found = decode(sample.rstrip("\n"))
-        return 0.95 if found is not None and len(found.hits) > 1 else 0.0
+        own = decode(sample)
+        if own is not None and len(own.hits) > 1:
+            return 0.95
     found = parse(normalise(sample))
     if found is None:
         return 0.0
@@ -91,6 +92,17 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless=lossless, lossy=lossy)
+
+
+def _sample(text: str) -> str:
+    """The first whole lines of a text, very long ones (but for JSON) cut."""
+    lines = text[:SAMPLE_CHARS].split("\n")
+    if len(text) > SAMPLE_CHARS and len(lines) > 1:
+        lines.pop()
+    lines = lines[:SAMPLE_LINES]
+    if not text.startswith("{"):
+        lines = [line[:SAMPLE_LINE_CHARS] for line in lines]
+    return "\n".join(lines).rstrip("\n")
 
 
 def _form(found: Found, longer: str, omitted: str) -> Candidate | None:

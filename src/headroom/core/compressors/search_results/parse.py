@@ -177,7 +177,7 @@ def _with_gaps(found: Found, text: str) -> Found | None:
 
 def _is_believed(hits: Sequence[Hit]) -> bool:
     """Enough of the lines are hits; messages of the tools themselves are forgiven."""
-    raw = [h.text for h in hits if h.mark == RAW and h.text not in {"--", ""}]
+    raw = [h.text for h in hits if h.mark == RAW and h.text not in {"--", "---", ""}]
     strange = sum(1 for t in raw if not _STATUS.match(t))
     real = len(hits) - len(raw)
     return real >= 2 and strange <= max(
