@@ -1,19 +1,24 @@
 """Headroom: the context layer between AI agents and LLM providers.
 
-The public API: whatever stands in ``__all__`` is stable, all else may change.
+The public API: whatever stands in ``__all__`` is stable, all else may change. Names are
+loaded when they are first used, so that importing the package costs next to nothing.
 """
 
-from headroom.api import (
-    Message,
-    MessagesResult,
-    TextResult,
-    compress,
-    compress_text,
-    count_tokens,
-    retrieve,
-)
-from headroom.core.types import KINDS, Kind
-from headroom.errors import HeadroomError
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headroom.api import (
+        Message,
+        MessagesResult,
+        TextResult,
+        compress,
+        compress_text,
+        count_tokens,
+        retrieve,
+    )
+    from headroom.core.types import KINDS, Kind
+    from headroom.errors import HeadroomError
 
 __version__ = "0.1.0"
 
@@ -29,3 +34,17 @@ __all__ = [
     "count_tokens",
     "retrieve",
 ]
+
+_HOMES = {
+    "KINDS": "headroom.core.types",
+    "Kind": "headroom.core.types",
+    "HeadroomError": "headroom.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'headroom' has no attribute {name!r}")
+    found = getattr(import_module(_HOMES.get(name, "headroom.api")), name)
+    globals()[name] = found
+    return found

@@ -12,10 +12,12 @@ forwarded prefix below the shortest length the provider caches.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from headroom.core import digest, markers
 from headroom.core.compressors import COMPRESSORS
+from headroom.core.mixed import Section, compress_sections
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
 from headroom.core.repeats import Source, refer
@@ -90,13 +92,11 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         is_tool=task.slot.is_tool,
     )
     work = _Block(task, size_bytes, context, policy)
-    rejected: BlockOutcome | None = None
-    for compressor in ranked(task.text, kind=task.kind, is_tool=task.slot.is_tool):
-        outcome = work.attempt(compressor)
-        if outcome is not None and outcome.action == "compressed":
-            return outcome
-        rejected = rejected or outcome
-    return rejected or BlockOutcome("no_compression_applied", original_bytes=size_bytes)
+    whole = work.whole()
+    cut = work.sections()
+    if cut is None:
+        return whole
+    return better(whole if whole.replacement is not None else None, cut)
 
 
 def ranked(text: str, *, kind: str = "", is_tool: bool = True) -> list[Compressor]:
@@ -131,6 +131,38 @@ class _Block:
         self.policy = policy
         self.tokens: int | None = None
 
+    def whole(self) -> BlockOutcome:
+        """The result of the surest compressor that gains anything on the whole text."""
+        task = self.task
+        rejected: BlockOutcome | None = None
+        for compressor in ranked(task.text, kind=task.kind, is_tool=task.slot.is_tool):
+            outcome = self.attempt(compressor)
+            if outcome is not None and outcome.action == "compressed":
+                return outcome
+            rejected = rejected or outcome
+        return rejected or BlockOutcome(
+            "no_compression_applied", original_bytes=self.size_bytes
+        )
+
+    def sections(self) -> BlockOutcome | None:
+        """The text with each of its sections served by its own kind."""
+
+        def shorten(section: str) -> Section | None:
+            task = msgspec.structs.replace(self.task, text=section, kind="")
+            size_bytes = len(section.encode("utf-8"))
+            policy = msgspec.structs.replace(self.policy, marker="")
+            found = _Block(task, size_bytes, self.context, policy).whole()
+            if found.replacement is None:
+                return None
+            return Section(found.kind, found.replacement, found.omitted)
+
+        candidate = compress_sections(self.task.text, shorten)
+        if candidate is None:
+            return None
+        is_lossy = bool(candidate.omitted)
+        replacement = self._marked(candidate) if is_lossy else candidate.text
+        return self._gate("mixed", candidate, replacement, is_lossy=is_lossy)
+
     def attempt(self, compressor: Compressor) -> BlockOutcome | None:
         """One compressor's best result, gated; ``None`` if it found nothing to gain."""
         try:
@@ -147,10 +179,10 @@ class _Block:
             return None
         lossless = lossy = None
         if found.lossless is not None:
-            lossless = self._gate(compressor, found.lossless, found.lossless.text)
+            lossless = self._gate(compressor.kind, found.lossless, found.lossless.text)
         if found.lossy is not None and self._may_be_lossy(compressor):
             lossy = self._gate(
-                compressor, found.lossy, self._marked(found.lossy), is_lossy=True
+                compressor.kind, found.lossy, self._marked(found.lossy), is_lossy=True
             )
         return _better(lossless, lossy)
 
@@ -173,7 +205,7 @@ class _Block:
 
     def _gate(
         self,
-        compressor: Compressor,
+        kind: str,
         candidate: Candidate,
         replacement: str,
         *,
@@ -189,7 +221,7 @@ class _Block:
         is_smaller = after < self.tokens and compressed_bytes < self.size_bytes
         return BlockOutcome(
             "compressed" if is_smaller else "rejected_not_smaller",
-            kind=compressor.kind,
+            kind=kind,
             strategy=candidate.strategy,
             original_bytes=self.size_bytes,
             compressed_bytes=compressed_bytes,

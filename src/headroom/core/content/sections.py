@@ -1,0 +1,73 @@
+"""Cut a mixed text into sections that go different ways.
+
+Command output with a JSON tail, markdown with code fences, a shell session of several
+commands: no one compressor serves the whole. The cuts are where the text itself changes
+its nature: a JSON document at the start of a line, a fence, a prompt.
+
+What always holds: the sections, joined, are the text; the number of attempts to parse
+is bounded; the work is linear in the text's length.
+"""
+
+import json
+import re
+from itertools import pairwise
+
+MIN_SECTION_CHARS = 200
+"""A shorter part is not worth a section of its own."""
+
+MAX_JSON_ATTEMPTS = 12
+MAX_SECTIONS = 64
+
+_BREAK = re.compile(
+    r"^(?:[ \t]*(?:```|~~~)|[\[{]|[$❯] \S|[\w.@~:/-]{0,60}[$#] \S)", re.MULTILINE
+)
+_FENCE = re.compile(r"[ \t]*(```|~~~)[^\n]*\n")
+_SCAN = json.JSONDecoder().raw_decode
+
+
+def split(text: str) -> list[str]:
+    """The sections of a text in order; one if nothing cuts it.
+
+    A fenced block's section is its inside: the fence lines stay with their neighbours.
+    """
+    cuts = [0]
+    attempts = 0
+    position = 0
+    while len(cuts) < MAX_SECTIONS:
+        match = _BREAK.search(text, position)
+        if match is None:
+            break
+        start = match.start()
+        if text[start] in "[{":
+            attempts += 1
+            end = _json_end(text, start) if attempts <= MAX_JSON_ATTEMPTS else -1
+            if end - start >= MIN_SECTION_CHARS:
+                cuts += [start, end]
+                position = end
+                continue
+        elif (fence := _FENCE.match(text, start)) is not None:
+            end = text.find(f"\n{fence[1]}", fence.end() - 1)
+            if end == -1:
+                break
+            if end - fence.end() >= MIN_SECTION_CHARS:
+                cuts += [fence.end(), end + 1]
+            position = end + 1 + len(fence[1])
+            continue
+        elif start:
+            cuts.append(start)
+        line_end = text.find("\n", start)
+        if line_end == -1:
+            break
+        position = line_end + 1
+    cuts.append(len(text))
+    cuts = sorted(set(cuts))
+    return [text[a:b] for a, b in pairwise(cuts)]
+
+
+def _json_end(text: str, start: int) -> int:
+    """Where a JSON document that begins at ``start`` ends, ``-1`` if there is none."""
+    try:
+        value, end = _SCAN(text, start)
+    except (ValueError, RecursionError):
+        return -1
+    return end if isinstance(value, (dict, list)) else -1

@@ -1,0 +1,92 @@
+"""A mixed text as sections, each in the form its own kind gives it.
+
+Notation: the form begins with ``[sections]``; a section that has a form of its own is
+announced by a line ``[json 14]``, its kind and the number of lines its form takes, and
+everything else stands as it was. A line of the text that looks like an announcement
+gets a backslash in front.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from headroom.core.content.sections import MIN_SECTION_CHARS, split
+from headroom.core.types import KINDS, Candidate
+
+STRATEGY = "sections"
+_HEADER = "[sections]"
+_ANNOUNCEMENT = re.compile(rf"^\\*\[(?:{'|'.join(KINDS)}) \d+\]$", re.MULTILINE)
+
+
+class Section(Struct, frozen=True):
+    """One section's form: its kind, the form, what it leaves out (nothing: empty)."""
+
+    kind: str
+    form: str
+    omitted: str
+
+
+def compress_sections(
+    text: str, shorten: Callable[[str], Section | None]
+) -> Candidate | None:
+    """The text with each section in its own form.
+
+    Args:
+        text: the whole text.
+        shorten: section → its form, or ``None`` to leave it.
+
+    Returns:
+        ``None`` if the text is one section, or none of them has a form.
+    """
+    sections = split(text)
+    if len(sections) == 1 or text.startswith(_HEADER):
+        return None
+    pieces = [f"{_HEADER}\n"]
+    omitted: list[str] = []
+    is_shorter = False
+    for number, section in enumerate(sections, 1):
+        found = shorten(section) if len(section) >= MIN_SECTION_CHARS else None
+        if found is None:
+            pieces.append(_ANNOUNCEMENT.sub(r"\\\g<0>", section))
+            continue
+        is_shorter = True
+        if found.omitted:
+            omitted.append(f"section {number}: {found.omitted}")
+        if not pieces[-1].endswith("\n"):
+            pieces.append("\n")
+        body = found.form.removesuffix("\n")
+        pieces.append(f"[{found.kind} {body.count(chr(10)) + 1}]\n{body}\n")
+    if not is_shorter:
+        return None
+    return Candidate("".join(pieces), STRATEGY, omitted="; ".join(omitted))
+
+
+def decode_sections(form: str, decode: Callable[[str, str], str]) -> Sequence[str]:
+    """The sections of a form, in order.
+
+    Args:
+        form: what ``compress_sections`` made.
+        decode: kind and form → text of the section.
+    """
+    lines = form.split("\n")[1:]
+    found: list[str] = []
+    plain: list[str] = []
+    index = 0
+    while index < len(lines):
+        line = lines[index]
+        match = _ANNOUNCEMENT.fullmatch(line)
+        index += 1
+        if match is None or line.startswith("\\"):
+            plain.append(line[1:] if match is not None else line)
+            continue
+        if plain:
+            found.append("\n".join(plain))
+            plain = []
+        kind, _, count = line[1:-1].partition(" ")
+        taken = lines[index : index + int(count)]
+        index += int(count)
+        found.append(decode(kind, "\n".join(taken)))
+    if plain:
+        found.append("\n".join(plain))
+    return found
