@@ -1,29 +1,44 @@
 """Logs: each kind of line once, what varies in rows, times when they change.
 
-Stands among the compressors of the pipeline. The lossless form (``form``) decodes to the
-source lines in order; it is accepted only if it does. The lossy form (``overview``) is one
-chronological list of the lines that tell something, with their line numbers.
+Stands among the compressors of the pipeline. The lossless form is that of ``core.folding``
+and decodes to the source lines in order; it is accepted only if it does. The lossy form
+(``overview``) is one chronological list of the lines that tell something, numbered.
 
-Normalised by both: ANSI colours, carriage returns, blanks at line ends (``lines``).
+Normalised by both: ANSI colours, carriage returns, blanks at line ends.
 """
 
-from headroom.core.compressors.log.form import HEADER, FormError, read, write
-from headroom.core.compressors.log.lines import RESERVED, Source, normalise, read_lines
+from collections.abc import Sequence
+
 from headroom.core.compressors.log.overview import HEADER as LOSSY_HEADER
 from headroom.core.compressors.log.overview import is_overview, make_overview
-from headroom.core.compressors.log.severity import level
-from headroom.core.compressors.log.templates import Template, families, mine
-from headroom.core.compressors.log.times import TIME_MARK, find_notation
+from headroom.core.content.severity import is_serious, level
+from headroom.core.folding import (
+    FormError,
+    Source,
+    Template,
+    find_families,
+    fold,
+    header,
+    is_foldable,
+    normalise,
+    read_lines,
+    unfold,
+    unfold_own,
+)
+from headroom.core.folding.times import TIME_MARK, find_notation
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
 NAME = "log"
 
+_MIN_LINES = 4
 _MIN_LOSSY_CHARS = 2400
 """About 600 tokens; nearly all values that are used later stand in small outputs."""
 
 _DETECT_CHARS = 16_000
 _DETECT_LINES = 120
+_RARE_ERROR = 12
+"""Trouble up to this frequency has its first line in full in the lossless form."""
 
 
 def decode(form: str) -> str:
@@ -32,23 +47,19 @@ def decode(form: str) -> str:
     Raises:
         FormError: it is no such form.
     """
-    return read(form)
+    return unfold(NAME, form)
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Fold a log; ``None`` for what has no repeating lines, or is a form already."""
-    if not RESERVED.isdisjoint(text):
-        return None
-    if text.startswith(LOSSY_HEADER) and is_overview(text):
-        return None
-    if text.startswith(HEADER) and _is_form(text):
+    if not is_foldable(text) or _is_own(text):
         return None
     normalised = normalise(text)
-    if normalised.count("\n") < 3:
+    if normalised.count("\n") + 1 < _MIN_LINES:
         return None
     source = read_lines(normalised)
-    found = families(source.texts, [s is not None for s in source.stamps])
-    form = _lossless(source, mine(found), normalised)
+    found = find_families(source)
+    form = fold(NAME, source, found, _landmarks(source, found))
     lossless = None
     if form is not None and len(form) < len(text):
         lossless = Candidate(text=form, strategy=NAME)
@@ -64,39 +75,49 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     return Compressed(lossless=lossless, lossy=lossy)
 
 
-def _lossless(source: Source, templates: list[Template], normalised: str) -> str | None:
-    form = write(source, templates)
-    if form is None:
-        return None
-    try:
-        return form if read(form) == normalised else None
-    except FormError:
-        return None
-
-
-def _is_form(text: str) -> bool:
+def _is_own(text: str) -> bool:
     """Whether ``text`` is a form as ``compress`` writes it, not one that imitates it."""
+    if text.startswith(LOSSY_HEADER):
+        return is_overview(text)
     try:
-        source = read_lines(read(text))
+        source = read_lines(unfold_own(NAME, text))
     except FormError:
         return False
-    templates = mine(families(source.texts, [s is not None for s in source.stamps]))
-    return write(source, templates) == text
+    found = find_families(source)
+    return fold(NAME, source, found, _landmarks(source, found)) == text
+
+
+def _landmarks(source: Source, found: Sequence[Template]) -> set[int]:
+    """Lines that stand in full: first and last, first of each level and of rare errors."""
+    kept = {0, len(source.lines) - 1}
+    levels: set[str] = set()
+    for family in sorted(found, key=lambda t: t.rows[0][0]):
+        first = family.rows[0][0]
+        if source.stamps[first] is None:
+            continue
+        text = source.texts[first]
+        stated = level(text)
+        if stated not in levels or (
+            len(family.rows) <= _RARE_ERROR and is_serious(text)
+        ):
+            levels.add(stated)
+            kept.add(first)
+    return kept
 
 
 def detect(text: str) -> float:
     """Confidence that the text is a log: by times on its lines, else by levels.
 
-    Looks at the first part only. Rows of equally many cells, JSON lines and outputs with
-    few such lines are left to those who know them better.
+    Looks at the first part only. Rows of equally many cells, JSON lines and outputs
+    with few such lines are left to those who know them better.
     """
-    if text.startswith((HEADER, LOSSY_HEADER)):
+    if text.startswith((header(NAME), LOSSY_HEADER)):
         return 0.9
     head = normalise(text[:_DETECT_CHARS]).split("\n")
     if len(text) > _DETECT_CHARS:
         head.pop()
     lines = [line for line in head if line][:_DETECT_LINES]
-    if len(lines) < 3:
+    if len(lines) < _MIN_LINES:
         return 0.0
     if sum(line.startswith("{") for line in lines) * 2 > len(lines):
         return 0.1
@@ -112,11 +133,12 @@ def detect(text: str) -> float:
 
 
 def _is_table(lines: list[str], rests: list[str]) -> bool:
-    """Whether the time is a cell: all lines have a separator equally often, and next to it."""
+    """Whether the time is a cell: each line has equally many of a sign, and by it."""
     for sign in (",", ";", "\t"):
         if lines[0].count(sign) > 1 and len({line.count(sign) for line in lines}) == 1:
-            ends = (sign, f'"{sign}', f" {TIME_MARK} {sign}", f' {TIME_MARK} "{sign}')
-            return all(r.startswith(ends) or any(e in r for e in ends[2:]) for r in rests)
+            inside = (f" {TIME_MARK} {sign}", f' {TIME_MARK} "{sign}')
+            ends = (sign, f'"{sign}', *inside)
+            return all(r.startswith(ends) or any(e in r for e in inside) for r in rests)
     return False
 
 

@@ -22,14 +22,14 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from headroom.core.compressors.log.lines import Source
-from headroom.core.compressors.log.severity import (
+from headroom.core.folding import Source
+from headroom.core.content.severity import (
     LEVELS,
     has_trouble,
     is_serious,
     level,
 )
-from headroom.core.compressors.log.templates import Row, Template
+from headroom.core.folding.templates import Row, Template
 
 HEADER = "log overview"
 

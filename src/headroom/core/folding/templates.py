@@ -17,8 +17,9 @@ from typing import NamedTuple, TypeAlias
 from headroom.core.content.tokens import estimate_tokens
 
 HOLE = "~"
+FIXED = 2
 MIN_WORDS = 8
-_MIN_ROWS = 3
+_MIN_ROWS = 2
 _MAX_WORDS = 80
 _MAX_LINE = 4000
 _MAX_DEPTH = 6
@@ -66,14 +67,15 @@ class _Masked(dict[str, str]):
 _Groups: TypeAlias = dict[tuple[str, ...], list[Row]]
 
 
-def families(texts: Sequence[str], classes: Sequence[bool]) -> list[Template]:
+def families(texts: Sequence[str], classes: Sequence[int]) -> list[Template]:
     """Lines that are the same but for words that vary, as found; single lines too.
 
     Overlong lines are in none.
 
     Args:
         texts: lines whose words are separated by single blanks.
-        classes: lines of different classes are never in one family.
+        classes: lines of different classes are never in one family; lines of class
+            ``FIXED`` have no holes.
     """
     groups = _group(texts, classes)
     _merge(groups)
@@ -90,7 +92,7 @@ def mine(found_families: Sequence[Template]) -> list[Template]:
     return found
 
 
-def _group(texts: Sequence[str], classes: Sequence[bool]) -> _Groups:
+def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
     masked = _Masked()
     lookup = masked.__getitem__
     groups: _Groups = {}
@@ -101,11 +103,12 @@ def _group(texts: Sequence[str], classes: Sequence[bool]) -> _Groups:
         words = text.split(" ")
         if len(words) > _MAX_WORDS:
             continue
-        key = (str(classes[index]), *map(lookup, words))
+        kind = classes[index]
+        key = (str(kind), *(words if kind == FIXED else map(lookup, words)))
         rows = groups.get(key)
         if rows is None:
             rows = groups[key] = []
-            chosen[key] = [word == HOLE for word in key[1:]]
+            chosen[key] = [word == HOLE and kind != FIXED for word in key[1:]]
         rows.append((index, tuple(compress(words, chosen[key]))))
     return groups
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headroom.core.compressors.log.times import (
+from headroom.core.folding.times import (
     TIME_MARK,
     Notation,
     Stamp,

@@ -1,4 +1,4 @@
-"""The lossless form of a log: written by ``write``, read back by ``read``.
+"""The lossless form of lines: written by ``write``, read back by ``read``.
 
 ::
 
@@ -16,18 +16,19 @@ The legend gives each template once: ``~`` stands for the next value of a row, `
 its second. A template of several lines goes on in lines that begin with ``+``; ``~t2`` is
 the time, the clock being the row's second value. A row is its time if it has changed (only
 the clock if only that), ``$`` and the template, ``×n`` if it stands n times, the values. A
-row without ``$`` is a source line as it was. Lines of a log with times that have none
+row without ``$`` is a source line as it was; ``×9 of 2 rows`` says that the two rows above
+stand nine times. Lines of a log with times that have none
 themselves are marked ``~|`` in the legend, and ``|`` in rows that could be mistaken.
 """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
-from headroom.core.compressors.log.blocks import (
+from headroom.core.folding.blocks import (
     CLOCK,
     FULL,
     SAME,
@@ -37,15 +38,15 @@ from headroom.core.compressors.log.blocks import (
     Symbols,
     fold,
 )
-from headroom.core.compressors.log.lines import Source, join_words
-from headroom.core.compressors.log.severity import is_serious, level
-from headroom.core.compressors.log.templates import HOLE, Template
-from headroom.core.compressors.log.times import Notation, Stamp, lead_pattern, notation
+from headroom.core.folding.lines import Source, join_words
+from headroom.core.folding.templates import HOLE, Template
+from headroom.core.folding.times import Notation, Stamp, lead_pattern, notation
 
-HEADER = "log templates"
+_LOOP = re.compile(r"×(\d{1,9}) of (\d{1,3}) rows")
+_MAX_PERIOD = 16
 _UNTIMED = "~|"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_CODE = r"\$(?P<code>[A-Za-z]+)(?:×(?P<times>\d+))?(?: |$)"
+_CODE = r"\$(?P<code>[A-Za-z]+)(?:×(?P<times>\d{1,9}))?(?: |$)"
 _HOLE = re.compile(r"~(t?)(\d*)")
 
 
@@ -57,20 +58,23 @@ def _coded(times: str) -> re.Pattern[str]:
     )
 
 
-class FormError(Exception):
+class FormError(ValueError):
     """The text is not a lossless form of a log."""
 
 
 # ---------------------------------------------------------------------------- writing
 
 
-def write(source: Source, templates: list[Template]) -> str | None:
-    """The form of a log, or ``None`` where no template pays.
+def write(
+    name: str, source: Source, templates: list[Template], in_full: Collection[int]
+) -> str | None:
+    """The form of some lines, or ``None`` where no template pays.
 
-    The first and the last line, and the first of each level and of each template that
-    speaks of trouble, stand in full.
+    Args:
+        name: what the lines are, the first word of the form.
+        in_full: indices of lines that stand as they are, with their full time.
     """
-    events, symbols = _fold(source, templates)
+    events, symbols = _fold(source, templates, in_full)
     uses = Counter(e.symbol for e in events if e.symbol != VERBATIM)
     forms: dict[Parts, int] = {}
     for symbol, count in uses.items():
@@ -91,13 +95,20 @@ def write(source: Source, templates: list[Template]) -> str | None:
     ]
     coded = _coded(source.notation.name if source.notation else "")
     body = _Body(source, templates, symbols, codes, coded).rows(events)
-    return "\n".join([_header(source.notation), *legend, "", *body])
+    return "\n".join([_header(name, source.notation), *legend, "", *body])
 
 
-def _header(times: Notation | None) -> str:
+def header(name: str) -> str:
+    """How the forms of such lines begin."""
+    return f"{name} templates"
+
+
+def _header(name: str, times: Notation | None) -> str:
     if times is None:
-        return HEADER
-    return f"{HEADER}; time {times.name}" + ("" if times.is_leading else " inside")
+        return header(name)
+    return f"{header(name)}; time {times.name}" + (
+        "" if times.is_leading else " inside"
+    )
 
 
 def _pays(template: Template, count: int) -> bool:
@@ -113,20 +124,21 @@ def _code(at: int) -> str:
     return code
 
 
-def _fold(source: Source, templates: list[Template]) -> tuple[list[Event], Symbols]:
+def _fold(
+    source: Source, templates: list[Template], in_full: Collection[int]
+) -> tuple[list[Event], Symbols]:
     rows: list[tuple[int, tuple[str, ...]] | None] = [None] * len(source.lines)
     for at, template in enumerate(templates):
         if _pays(template, len(template.rows)):
             for index, values in template.rows:
                 rows[index] = (at, values)
-    landmarks = _landmarks(source, templates)
     events: list[Event] = []
     last: Stamp | None = None
     for index, stamp in enumerate(source.stamps):
         shown, lead = _lead(stamp, last)
         last = stamp or last
         row = rows[index]
-        if index in landmarks:
+        if index in in_full:
             events.append(Event(VERBATIM, "".join(stamp or ()), (), index))
         elif row is None:
             events.append(Event(VERBATIM, lead, (), index))
@@ -144,25 +156,6 @@ def _lead(stamp: Stamp | None, last: Stamp | None) -> tuple[int, str]:
     return FULL, "".join(stamp)
 
 
-def _landmarks(source: Source, templates: list[Template]) -> set[int]:
-    """Indices of the lines that stand in full, with their date."""
-    found = {0, len(source.lines) - 1}
-    levels: set[str] = set()
-    for template in sorted(templates, key=lambda t: t.rows[0][0]):
-        first = template.rows[0][0]
-        text = " ".join(template.words)
-        stated = level(text)
-        is_rare = len(template.rows) <= _RARE_ERROR
-        if stated not in levels or (is_rare and is_serious(text)):
-            levels.add(stated)
-            found.add(first)
-    return found
-
-
-_RARE_ERROR = 12
-"""A trouble template up to this frequent has its first line in full as well."""
-
-
 def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> list[str]:
     is_leading = source.notation is not None and source.notation.is_leading
     shown: list[str] = []
@@ -173,9 +166,7 @@ def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> li
         is_timed = source.stamps[template.rows[0][0]] is not None
         slots = iter(part.slots)
         words = [
-            (HOLE if is_plain else f"{HOLE}{next(slots) + 1}")
-            if w == HOLE
-            else w
+            (HOLE if is_plain else f"{HOLE}{next(slots) + 1}") if w == HOLE else w
             for w in template.words
         ]
         time = "~t" + (str(part.clock + 1) if part.clock >= 0 else "")
@@ -208,7 +199,7 @@ class _Body(NamedTuple):
                 rows.append(self._verbatim(event))
             else:
                 rows.append(" ".join((f"{event.lead}${code}", *event.values)))
-        return _counted(rows)
+        return _looped(_counted(rows))
 
     def _verbatim(self, event: Event) -> str:
         line = self.source.lines[event.line]
@@ -219,7 +210,7 @@ class _Body(NamedTuple):
             if event.lead:
                 return event.lead + text
             return text if text.startswith(" ") else stamp[1] + text
-        if line.startswith("|") or self.coded.match(line):
+        if line.startswith(("|", "×")) or self.coded.match(line):
             return "|" + line
         if times is None or not times.is_leading:
             return line
@@ -239,18 +230,49 @@ def _counted(rows: list[str]) -> list[str]:
     return counted
 
 
+def _looped(rows: list[str]) -> list[str]:
+    """Rows that go round: one round, then how often it stands and its length."""
+    looped: list[str] = []
+    at = 0
+    while at < len(rows):
+        period, rounds = _loop(rows, at)
+        looped += rows[at : at + period]
+        if rounds > 1:
+            looped.append(f"×{rounds} of {period} rows")
+        at += period * rounds
+    return looped
+
+
+def _loop(rows: list[str], at: int) -> tuple[int, int]:
+    """Length and number of the rounds that begin here; ``(1, 1)`` for none that pays."""
+    for period in range(1, _MAX_PERIOD + 1):
+        if at + 3 * period > len(rows) or rows[at] != rows[at + period]:
+            continue
+        end = at + period
+        while end < len(rows) and rows[end] == rows[end - period]:
+            end += 1
+        rounds = (end - at) // period
+        if rounds > 2 and (rounds - 1) * sum(map(len, rows[at : at + period])) > 40:
+            return period, rounds
+    return 1, 1
+
+
 # ---------------------------------------------------------------------------- reading
 
 
-def read(form: str) -> str:
+def read(name: str, form: str, limit: int | None = None) -> str:
     """The normalised text that ``form`` stands for.
+
+    Args:
+        limit: no more characters than this are written; a form that stands for more
+            is refused. Small forms can stand for very large texts.
 
     Raises:
         FormError: it is no such form.
     """
     head, blank, body = form.partition("\n\n")
-    header, *entries = head.split("\n")
-    times = _read_header(header)
+    first, *entries = head.split("\n")
+    times = _read_header(name, first)
     if not blank:
         raise FormError("no body")
     forms: dict[str, list[_Line]] = {}
@@ -265,15 +287,15 @@ def read(form: str) -> str:
             lines.append(_read_line(entry[1:], times))
         else:
             raise FormError("legend line that is no entry")
-    return _Reader(times, forms).text(body)
+    return _Reader(times, forms, _Budget(limit)).text(body)
 
 
-def _read_header(header: str) -> Notation | None:
-    if header == HEADER:
+def _read_header(name: str, first: str) -> Notation | None:
+    if first == header(name):
         return None
-    name, _, inside = header.removeprefix(f"{HEADER}; time ").partition(" ")
-    times = notation(name, is_leading=not inside)
-    if times is None or _header(times) != header:
+    said, _, inside = first.removeprefix(f"{header(name)}; time ").partition(" ")
+    times = notation(said, is_leading=not inside)
+    if times is None or _header(name, times) != first:
         raise FormError("unknown header")
     return times
 
@@ -317,10 +339,41 @@ def _read_line(text: str, times: Notation | None) -> _Line:
     return _Line("".join(pattern), tuple(takes), is_timed or _TIME in takes, clock)
 
 
+class _Budget:
+    """Characters that may still be written."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._left = limit
+
+    def spend(self, characters: int) -> None:
+        if self._left is not None:
+            self._left -= characters
+            if self._left < 0:
+                raise FormError("stands for more text than is allowed")
+
+
+def _unrolled(rows: list[str], budget: _Budget) -> list[str]:
+    unrolled: list[str] = []
+    for row in rows:
+        loop = _LOOP.fullmatch(row) if row.startswith("×") else None
+        if loop is None:
+            unrolled.append(row)
+            continue
+        rounds, period = int(loop[1]), int(loop[2])
+        if period > min(len(unrolled), _MAX_PERIOD):
+            raise FormError("loop over rows that are not there")
+        budget.spend(rounds * sum(len(row) + 1 for row in unrolled[-period:]))
+        unrolled += unrolled[len(unrolled) - period :] * (rounds - 1)
+    return unrolled
+
+
 class _Reader:
     """Reads rows one after the other, the last time in mind."""
 
-    def __init__(self, times: Notation | None, forms: dict[str, list[_Line]]) -> None:
+    def __init__(
+        self, times: Notation | None, forms: dict[str, list[_Line]], budget: _Budget
+    ) -> None:
+        self._budget = budget
         self._times = times
         self._forms = forms
         self._stamp: Stamp = ("", "", "")
@@ -328,7 +381,7 @@ class _Reader:
 
     def text(self, body: str) -> str:
         match = _coded(self._times.name if self._times else "").match
-        for row in body.split("\n"):
+        for row in _unrolled(body.split("\n"), self._budget):
             coded = match(row)
             if coded is None:
                 self._verbatim(row)
@@ -342,7 +395,10 @@ class _Reader:
                 raise FormError("row of an unknown template")
             end = coded.end()
             values = row[end:].split(" ") if row[end - 1] == " " else []
-            for _ in range(int(coded["times"] or 1)):
+            times = int(coded["times"] or 1)
+            self._budget.spend(times * sum(len(line.pattern) + 1 for line in form))
+            self._budget.spend(times * len(row))
+            for _ in range(times):
                 self._form(form, values)
         return "\n".join(self._lines)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from headroom.core.compressors.log.templates import Template
+from headroom.core.folding.templates import Template
 from headroom.core.content.tokens import estimate_tokens
 
 SAME, CLOCK, FULL = 0, 1, 2
@@ -24,7 +24,7 @@ VERBATIM = -1
 _ROUNDS = 16
 _MAX_PARTS = 12
 _MAX_SLOTS = 24
-_MIN_BLOCKS = 3
+_MIN_BLOCKS = 2
 _SAMPLE = 64
 
 

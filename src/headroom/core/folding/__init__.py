@@ -1,0 +1,82 @@
+"""Lines that are alike, folded losslessly: what logs, traces and their kin share.
+
+``read_lines`` cuts the lines at their times, ``families`` finds which are alike, ``fold``
+writes their form and accepts it only if ``unfold`` gives the lines back.
+"""
+
+from collections.abc import Collection, Sequence
+
+from headroom.core.folding.form import FormError, header, read, write
+from headroom.core.folding.frames import is_fixed
+from headroom.core.folding.lines import RESERVED, Source, normalise, read_lines
+from headroom.core.folding.templates import FIXED, Template, families, mine
+
+__all__ = [
+    "FormError",
+    "Source",
+    "Template",
+    "find_families",
+    "fold",
+    "header",
+    "is_foldable",
+    "normalise",
+    "read_lines",
+    "unfold",
+    "unfold_own",
+]
+
+
+def is_foldable(text: str) -> bool:
+    """Whether the text is free of the control characters that folding works with."""
+    return RESERVED.isdisjoint(text)
+
+
+def find_families(source: Source) -> list[Template]:
+    """Lines that are the same but for words that vary; of stack traces none do."""
+    classes = [
+        int(stamp is not None) if stamp is not None or not is_fixed(line) else FIXED
+        for line, stamp in zip(source.lines, source.stamps, strict=True)
+    ]
+    return families(source.texts, classes)
+
+
+def fold(
+    name: str, source: Source, found: Sequence[Template], in_full: Collection[int] = ()
+) -> str | None:
+    """The shortest form of the lines that was found; ``None`` if folding does not pay.
+
+    Args:
+        name: what the lines are, the first word of the form.
+        found: the families of the lines.
+        in_full: indices of lines that stand as they are, with their full time.
+    """
+    form = write(name, source, mine(found), in_full)
+    if form is None:
+        return None
+    try:
+        return form if read(name, form) == "\n".join(source.lines) else None
+    except FormError:
+        return None
+
+
+def unfold(name: str, form: str) -> str:
+    """The lines that a form stands for.
+
+    Raises:
+        FormError: it is no form of that name.
+    """
+    return read(name, form)
+
+
+def unfold_own(name: str, text: str) -> str:
+    """As ``unfold``, for a text that only may be a form written here.
+
+    Raises:
+        FormError: it is none, or stands for very much: small texts that others wrote
+            to look like forms can.
+    """
+    return read(name, text, _OWN_GROWTH * len(text) + _OWN_CHARS)
+
+
+_OWN_GROWTH = 8
+_OWN_CHARS = 1_000_000

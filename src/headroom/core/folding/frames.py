@@ -1,0 +1,40 @@
+"""Stack frames: lines that a reader quotes whole, so nothing in them is a hole.
+
+Sources: CPython's ``traceback``, V8's stack trace API, ``Throwable.printStackTrace``, .NET's
+``Exception.ToString``, Go's ``runtime/debug.Stack``, Rust's ``std::backtrace``, gdb's
+``backtrace``, Ruby's ``Exception#full_message``.
+"""
+
+import re
+
+_FRAME = re.compile(
+    r"\s+at \S"
+    r"|\s*File \"[^\"]+\", line \d+"
+    r"|\s*#\d+ +(?:0x[0-9a-fA-F]+ in )?\S+"
+    r"|\s+\d+: +(?:0x[0-9a-fA-F]+ - )?[\w<$]"
+    r"|\t\S+\.(?:go|s):\d+"
+    r"|\s+from \S+:\d+:in "
+    r"|\s*\.\.\. \d+ (?:more|common frames)"
+    r"|--- End of (?:inner exception )?stack trace"
+)
+_EXCEPTION = re.compile(
+    r"\s*(?:Caused by: |Suppressed: |Unhandled [Ee]xception|Uncaught |panic: |fatal error: "
+    r"|Exception in thread |thread '[^']*' panicked at |Traceback \(most recent"
+    r"|(?:[A-Za-z_][\w.$]*\.)?(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Warning|Fault)\b"
+    r"(?: \[\w+\])?(?::|$))"
+)
+
+
+def is_frame(line: str) -> bool:
+    """Whether the line is a stack frame, or says how many were left out."""
+    return _FRAME.match(line) is not None
+
+
+def is_fixed(line: str) -> bool:
+    """Whether the line is quoted whole; debuggers' frames are full of addresses."""
+    return not line.lstrip().startswith("#") and (is_frame(line) or is_exception(line))
+
+
+def is_exception(line: str) -> bool:
+    """Whether the line begins a stack trace or names what was raised."""
+    return _EXCEPTION.match(line) is not None
