@@ -102,7 +102,10 @@ def reduce_diff(text: str) -> Reduced | None:
         elif hunk.path in unread:
             index = _skip_file(lines, hunks, index, out, account)
         else:
-            out += _less_of(hunk, moves.find(hunk.body), account)
+            found = moves.find(hunk.body)
+            if found and found[0].start == 0:
+                _drop_marks(out)
+            out += _less_of(hunk, found, account)
             index += 1 + len(hunk.body)
     told = account.told()
     return Reduced("\n".join([*out, told]), told) if told else None
@@ -166,10 +169,18 @@ def _skip_file(
     if added + removed < MIN_DROPPED_LINES:
         out += lines[start:index]
         return index
+    _drop_marks(out)
     account.files += 1
     account.lines += added + removed
     out.append(f"hunks omitted: {added} lines added, {removed} removed")
     return index
+
+
+def _drop_marks(out: list[str]) -> None:
+    """Take ``---`` and ``+++`` off a git header below which no hunk follows."""
+    has_marks = out[-2:-1] and out[-2].startswith("--- ") and out[-1].startswith("+++ ")
+    if has_marks and any(line.startswith("diff --git ") for line in out[-10:]):
+        del out[-2:]
 
 
 def _message(lines: list[str], start: int, out: list[str], account: _Account) -> int:

@@ -17,7 +17,9 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-STAT_LINE: Final = re.compile(r" (\S.*?) +\| +(\d+|Bin)(?: ([^ ].*))?\Z")
+STAT_LINE: Final = re.compile(
+    r" (\S.*?) +\| +(\d+|Bin)(?: (\++-*|-+|\d+ -> \d+ bytes))?\Z"
+)
 SUMMARY: Final = re.compile(
     r" ?\d+ files? changed(?:, \d+ insertions?\(\+\))?(?:, \d+ deletions?\(-\))?\Z"
 )
