@@ -1,0 +1,1 @@
+"""Measurements of time and ratio: one file per question, run by ``make bench``."""

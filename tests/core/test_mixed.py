@@ -1,0 +1,93 @@
+"""A mixed text is cut where it changes its nature, and every section comes back."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.core.content.sections import split
+from headroom.core.mixed import Section, compress_sections, decode_sections
+
+ROWS = json.dumps([{"id": i, "state": "running"} for i in range(30)])
+PROSE = "Some words about what was done and why it was done that way.\n" * 4
+
+
+def upper(section):
+    """A stand-in for a compressor: serves JSON and code only, and can be undone."""
+    if section[0] in "[{" or section.startswith("def "):
+        return Section("json", section.swapcase(), "")
+    return None
+
+
+def back(form):
+    return "\n".join(decode_sections(form, lambda _, inner: inner.swapcase()))
+
+
+def test_a_json_tail_is_a_section_of_its_own():
+    text = f"< HTTP/1.1 200 OK\n< Server: x\n\n{ROWS}"
+    assert split(text) == ["< HTTP/1.1 200 OK\n< Server: x\n\n", ROWS]
+
+
+def test_json_in_the_middle_ends_where_the_document_ends():
+    text = f"before\n{ROWS}\nafter\n"
+    assert split(text) == ["before\n", ROWS, "\nafter\n"]
+
+
+def test_a_fenced_block_is_cut_out_of_its_fences():
+    code = "def f():\n    return 1\n" * 12
+    text = f"{PROSE}```python\n{code}```\n{PROSE}"
+    assert split(text) == [f"{PROSE}```python\n", code, f"```\n{PROSE}"]
+
+
+def test_each_prompt_begins_a_section():
+    text = "$ ls\na\nb\n$ cat x\nhello\n"
+    assert split(text) == ["$ ls\na\nb\n", "$ cat x\nhello\n"]
+
+
+@pytest.mark.parametrize("text", ["", "plain", PROSE, "{not json\n" * 40, "```\nopen"])
+def test_what_nothing_cuts_is_one_section(text):
+    assert "".join(split(text)) == text
+
+
+def test_sections_are_announced_and_the_rest_stands_as_it_was():
+    form = compress_sections(f"{PROSE}{ROWS}\nend\n", upper).text
+    assert form.startswith(f"[sections]\n{PROSE}[json 1]\n")
+    assert form.endswith("\nend\n")
+
+
+def test_a_text_without_any_form_has_none():
+    assert compress_sections(f"$ a\n{PROSE}$ b\n{PROSE}", upper) is None
+    assert compress_sections(PROSE, upper) is None
+
+
+def test_what_is_left_out_is_named_by_section():
+    found = compress_sections(
+        f"{PROSE}{ROWS}",
+        lambda s: Section("json", "x", "9 rows") if s == ROWS else None,
+    )
+    assert found.omitted == "section 2: 9 rows"
+
+
+def test_a_line_that_imitates_an_announcement_is_escaped():
+    text = f"[json 3]\n\\[log 2]\n{PROSE}{ROWS}"
+    form = compress_sections(text, upper).text
+    assert back(form).rstrip("\n") == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [PROSE, f"{ROWS}\n", "[json 1]\n", "$ ls\n", "```\n", "x", "\n"]
+        ),
+        max_size=10,
+    )
+)
+def test_every_form_decodes_to_its_text(parts):
+    text = "".join(parts)
+    assert "".join(split(text)) == text
+    found = compress_sections(text, upper)
+    if found is not None:
+        assert [x for x in back(found.text).split("\n") if x] == [
+            x for x in text.split("\n") if x
+        ]
