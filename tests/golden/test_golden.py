@@ -1,8 +1,8 @@
 """Golden files: what each kind of text becomes, byte for byte.
 
-Each case is a folder ``tests/golden/<kind>/<case>`` with ``input.txt``, what a lossless
-and a lossy compression make of it (absent: it is left as it is), and the account of what
-is missing. ``make golden`` rewrites the outputs; the diff is reviewed.
+Each case is a folder ``tests/golden/<kind>/<case>`` with ``input.txt``, what a
+lossless and a lossy compression make of it (absent: it is left as it is), and the
+account of what is missing. ``make golden`` rewrites them; the diff is reviewed.
 """
 
 import os
