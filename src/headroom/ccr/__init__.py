@@ -1,1 +1,1 @@
-"""ccr."""
+"""What was sent and what it stood for: ledger, stores, retrieval."""

@@ -15,6 +15,7 @@ from headroom.ccr.contract import (
     StoreConfig,
 )
 from headroom.ccr.stores.memory import open_url as open_memory
+from headroom.ccr.stores.redis import open_url as open_redis
 from headroom.ccr.stores.sqlite import open_url as open_sqlite
 from headroom.errors import ConfigError
 
@@ -23,6 +24,10 @@ Opener: TypeAlias = Callable[[str, StoreConfig], ManagedStore]
 STORES: dict[str, Opener] = {
     "memory": open_memory,
     "sqlite": open_sqlite,
+    "redis": open_redis,
+    "rediss": open_redis,
+    "redis+cluster": open_redis,
+    "rediss+cluster": open_redis,
 }
 """Scheme of the URL → how to open it."""
 
