@@ -440,7 +440,10 @@ def shorten(text: str) -> str:
     elif left or right:
         words = f" a/{left} b/{right}"
     header = f"[diff{words}{' bare' if is_bare else ''}]"
-    return "\n".join([header, *shortener.run()]) + text[len(body) :]
+    out = shortener.run()
+    if not out[-1]:  # a blank context line; emptied it would pass for a line's end
+        out[-1] = " "
+    return "\n".join([header, *out]) + text[len(body) :]
 
 
 def unshorten(form: str) -> str | None:
