@@ -269,7 +269,7 @@ def parse_paths(lines: list[str]) -> Listing | None:
         for e in entries
         if not _looks_like_path(e.name) and (" " in e.name or _LINE_REF.search(e.name))
     )
-    if odd * 20 > len(entries):
+    if odd > max(1, len(entries) // 20):
         return None
     groups = [Group(None, "", entries)]
     listing = Listing(lines[:start], groups, lines[stop:], is_blocks=False)
@@ -288,18 +288,29 @@ def _choose_parser(body: list[str]) -> Callable[[str], Entry | None] | None:
         return _parse_plain if pathy * 10 >= len(sample) * 6 else None
     for n in range(1, 7):
         parse = _word_parser(n)
-        found = [parse(s) for s in sample]
-        if any(e is None for e in found):
+        found = [e for s in sample if (e := parse(s)) is not None]
+        if len(found) < len(sample):
             return None
-        pathy = sum(1 for e in found if e and _looks_like_path(e.name))
-        if pathy * 10 >= len(sample) * 9 and _words_hold(found):
+        if _names_are_paths(found) and _words_hold(found):
             return parse
     return None
 
 
-def _words_hold(entries: list[Entry | None]) -> bool:
+def _names_are_paths(entries: list[Entry]) -> bool:
+    """Nearly all of them; behind numbers, most, and the others could be."""
+    paths = sum(1 for e in entries if _looks_like_path(e.name))
+    if paths * 10 >= len(entries) * 9:
+        return True
+    if paths * 10 < len(entries) * 6 or not all(
+        e.words[0][0].isdigit() for e in entries
+    ):
+        return False
+    return all("/" in e.name or _NAME.match(e.name) for e in entries)
+
+
+def _words_hold(entries: list[Entry]) -> bool:
     """Each word column keeps to digits or to letters, as sizes and dates do."""
-    columns = zip(*(e.words for e in entries if e), strict=True)
+    columns = zip(*(e.words for e in entries), strict=True)
     for column in columns:
         digits = sum(w[0].isdigit() for w in column)
         if digits != len(column) and len(set(column)) > max(4, len(column) // 4):

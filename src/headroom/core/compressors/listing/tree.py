@@ -86,7 +86,7 @@ def _written(label: str, folds: bool) -> str:
     if folds and label.endswith(DEDUPED):
         label, mark = label[: -len(DEDUPED)], "*"
     plain = (
-        label and label[0] != '"' and label[-1] not in ":*" and len(label.split()) == 1
+        label and label[0] != '"' and label[-1] not in ":*" and label.split() == [label]
     )
     return (label if plain else json.dumps(label, ensure_ascii=False)) + mark
 

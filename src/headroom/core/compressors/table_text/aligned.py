@@ -26,6 +26,7 @@ _OTHER_START = re.compile(
 )
 _SCAN_CHARS = 400
 _HEADER_SEARCH_LINES = 12
+_TRIAL_LINES = 60
 
 
 # Blanks to 0, all else to 1, so that lines can be laid over each other as numbers.
@@ -155,6 +156,9 @@ def _parse_run(lines: list[str]) -> tuple[int, list[str], list[list[str]]] | Non
     for i in range(min(len(lines) - 2, _HEADER_SEARCH_LINES)):
         head = lines[i]
         if len(head.split()) < 2 or head.rstrip().endswith(_CODE_END):
+            continue
+        # What does not hold for the first rows is not tried on all.
+        if _by_words_first(lines[: i + _TRIAL_LINES], i + 1) is None:
             continue
         found = _by_words_first(lines, i + 1)
         if found is not None:

@@ -6,7 +6,12 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from headroom.core.compressors.table_text.cells import DITTO, escape_column, pairs
+from headroom.core.compressors.table_text.cells import (
+    DITTO,
+    EMPTY,
+    escape_column,
+    pairs,
+)
 from headroom.core.compressors.table_text.layout import ANCHOR_ROWS, Layout
 
 COMMENT = "#- "
@@ -35,7 +40,7 @@ def write_lines(columns: Sequence[Sequence[str]], sep: str) -> list[str]:
         escape_column(c, sep, is_first=i == 0, is_last=i == last)
         for i, c in enumerate(columns)
     ]
-    return list(map(sep.join, zip(*written, strict=True)))
+    return _join(written, sep, may_end=True)
 
 
 def write_rows(
@@ -110,12 +115,26 @@ def _cells(
         if i in layout.ditto and begins:
             cells = _as_above(column, cells)
         written.append(cells)
-    return list(map(sep.join, zip(*written, strict=True)))
+    return _join(written, sep, may_end=ends)
+
+
+def _join(written: Sequence[Sequence[str]], sep: str, *, may_end: bool) -> list[str]:
+    """The lines; between blanks, empty cells at the end of a line are not written."""
+    rows = zip(*written, strict=True)
+    if not may_end or sep != " " or len(written) < 2 or EMPTY not in written[-1]:
+        return list(map(sep.join, rows))
+    lines = []
+    for row in rows:
+        end = len(row)
+        while end > 1 and row[end - 1] == EMPTY:
+            end -= 1
+        lines.append(sep.join(row[:end]))
+    return lines
 
 
 def _as_above(column: Sequence[str], cells: Sequence[str]) -> list[str]:
     out = [
-        DITTO if above == cell else w
+        DITTO if above == cell and cell else w
         for (above, cell), w in zip(pairwise(column), cells[1:], strict=True)
     ]
     return [cells[0], *out]

@@ -3,7 +3,7 @@
 A cell is quoted (as a JSON string) if it holds the character that splits cells or a
 line end, begins with a quote, begins or ends with white space, or would be read as part
 of the notation. The last cell takes the rest of its line and may hold that character.
-An empty cell is ``""`` between blanks and nothing elsewhere.
+An empty cell is ``""`` between blanks, nothing at the end of a line and elsewhere.
 """
 
 import json
@@ -16,6 +16,7 @@ BY_WORD = {word: char for char, word in WORDS.items()}
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CODE = re.compile(r"@\d+\Z")
 DITTO = "^"
+EMPTY = '""'
 _SPACE = re.compile(r"\s")
 _PAIR = re.compile(r'([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -59,7 +60,7 @@ def escape_column(
 
     def written(cell: str) -> str:
         if not cell:
-            return '""' if has_empties else ""
+            return EMPTY if has_empties else ""
         if (
             cell[0] == '"'
             or "\n" in cell

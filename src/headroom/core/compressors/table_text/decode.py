@@ -196,13 +196,17 @@ def _read_body(
     """The columns that stand in rows and in the lines between them."""
     rows: list[list[str]] = []
     said: dict[str, list[tuple[int, str]]] = {}
+    width = len(shown)
     for line in body:
         if line.startswith("## "):
             for name, value in read_pairs(line[3:], legend.codes):
                 said.setdefault(name, []).append((len(rows), value))
         else:
-            rows.append(split_line(line, sep, len(shown)))
-    if len(rows) != height or {len(r) for r in rows} - {len(shown)}:
+            row = split_line(line, sep, width)
+            if sep == " " and len(row) < width:
+                row += [""] * (width - len(row))
+            rows.append(row)
+    if len(rows) != height or set(map(len, rows)) - {width}:
         raise ValueError("rows or cells are missing")
     columns: dict[str, list[str]] = {}
     for name, column in zip(shown, zip(*rows, strict=True), strict=True):

@@ -22,18 +22,27 @@ _MD_SPLIT = re.compile(r"(?<!\\)\|")
 
 
 def _is_header(cells: list[str], body: list[list[str]]) -> bool:
-    """Names are distinct words; and some column below holds what no name would."""
+    """Names are distinct words, and the columns below hold something else.
+
+    That is cells that no name would look like, or words that come back in their column
+    without the name being one of them.
+    """
     named = [c for c in cells if c]
     if not named or len(set(named)) < len(named):
         return False
     if not all(_WORD_NAME.match(c.strip()) for c in cells):
         return False
-    return any(
-        not _WORD_NAME.match(row[i]) or len(row[i]) > len(name) + 20
-        for row in body[:40]
-        for i, name in enumerate(cells)
-        if i < len(row) and row[i]
-    )
+    sample = body[:40]
+    columns = [[r[i] for r in sample if i < len(r) and r[i]] for i in range(len(cells))]
+    if any(
+        not _WORD_NAME.match(cell) or len(cell) > len(name) + 20
+        for name, column in zip(cells, columns, strict=True)
+        for cell in column
+    ):
+        return True
+    if any(n in set(c) for n, c in zip(cells, columns, strict=True)):
+        return False
+    return len(cells) > 2 and any(len(set(c)) * 2 <= len(c) for c in columns)
 
 
 def _numeric_columns(rows: list[list[str]], width: int) -> int:
@@ -131,13 +140,15 @@ def _parse_with(text: str, delimiter: str, before: list[str]) -> Grid | None:
     if not _is_plausible(rows, width, delimiter, has_header=has_header):
         return None
     skipped = int(has_header)
+    after = [line for at, line in between if at == len(rows)]
+    inner = [(max(0, at - skipped), line) for at, line in between if at < len(rows)]
     return Grid(
         tuple(before),
         tuple(rows[0]) if has_header else (),
         from_rows(rows[skipped:], width),
-        ("",) * tail_blank,
+        (*after, *[""] * tail_blank),
         delimiter,
-        tuple((max(0, at - skipped), line) for at, line in between),
+        tuple(inner),
     )
 
 

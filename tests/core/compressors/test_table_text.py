@@ -1,0 +1,278 @@
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headroom.core.compressors.table_text import COMPRESSOR
+from headroom.core.compressors.table_text.decode import decode
+from headroom.core.compressors.table_text.form import write
+from headroom.core.compressors.table_text.grid import Grid
+from headroom.core.compressors.table_text.parse import parse_grid
+from headroom.core.content.tokens import estimate_tokens
+from headroom.core.types import Context, ToolCall
+
+CTX = Context(count=estimate_tokens, wants_lossy=True)
+
+PS = """\
+USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND
+root           1  0.0  0.1 167744 11520 ?        Ss   08:01   0:02 /sbin/init splash
+root           2  0.0  0.0      0     0 ?        S    08:01   0:00 [kthreadd]
+postgres     812  0.1  1.2 218440 29112 ?        S    08:01   0:11 postgres: writer  process
+www         1290 88.3  4.0 901244 98120 ?        Rl   08:02  31:07 node server.js --label "a b"
+"""
+DF = """\
+Filesystem     1K-blocks     Used Available Use% Mounted on
+tmpfs             803716     1340    802376   1% /run
+/dev/sda2      479079112 81243020 373427212  18% /
+/dev/sdb1      960380628 91230120 820366772  11% /srv/media archive
+"""
+KUBECTL = """\
+NAMESPACE     NAME                        READY   STATUS             RESTARTS      AGE
+default       api-6f7c9d5b8-x2x7k         1/1     Running            0             3d
+default       api-6f7c9d5b8-zz81q         0/1     CrashLoopBackOff   12 (3m ago)   3d
+kube-system   coredns-5d78c9869d-4kq2v    1/1     Running            0             41d
+"""
+MARKDOWN = """\
+Results of the run:
+
+| Case | Time | Note |
+|------|-----:|:----:|
+| load | 12.1 | uses a \\| b |
+| save | 9.4  |  |
+| scan | 30.0 | slow |
+"""
+MYSQL = """\
++----+-------+-----------+
+| id | name  | city      |
++----+-------+-----------+
+|  1 | Aoife | Cork      |
+|  2 | Bram  | Den Bosch |
+|  3 | Chloe | Aix       |
++----+-------+-----------+
+3 rows in set (0.00 sec)
+"""
+PSQL = """\
+ id | city  | active
+----+-------+--------
+  1 | Turku | t
+  2 | Espoo | f
+(2 rows)
+
+"""
+
+
+def orders(n):
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["order", "sku", "title", "qty", "note", "state"])
+    for i in range(n):
+        title = ["Widget, large", 'Gadget "Pro"', "Bolt M4"][i % 3]
+        note = ["", "gift wrap\nleave at the door", "call first"][i % 3]
+        state = "failed" if i == 57 else "shipped"
+        rows.writerow([f"ORD-{7000 + i}", f"SKU-{i % 3}", title, i % 7, note, state])
+    return out.getvalue()
+
+
+def same(one, other):
+    return (one.before, one.names, one.columns, one.after, one.between) == (
+        other.before,
+        other.names,
+        other.columns,
+        other.after,
+        other.between,
+    )
+
+
+@pytest.mark.parametrize("text", [PS, DF, KUBECTL, MARKDOWN, MYSQL, PSQL, orders(60)])
+def test_every_kind_of_table_is_recognised_and_decodes_to_its_cells(text):
+    assert COMPRESSOR.detect(text) >= 0.8
+    grid = parse_grid(text)
+    form, _, _ = write(grid, estimate_tokens)
+    assert same(decode(form), grid)
+
+
+def test_the_command_of_ps_is_kept_exactly():
+    grid = parse_grid(PS)
+    assert grid.columns[-1][2] == "postgres: writer  process"
+    form, _, _ = write(grid, estimate_tokens)
+    assert 'node server.js --label "a b"' in form
+    assert "postgres: writer  process" in form
+
+
+def test_a_csv_keeps_commas_quotes_and_line_ends_in_cells():
+    grid = parse_grid(orders(6))
+    assert grid.columns[2][:2] == ["Widget, large", 'Gadget "Pro"']
+    assert grid.columns[4][1] == "gift wrap\nleave at the door"
+    assert grid.names[0] == "order"
+
+
+def test_the_header_of_a_csv_stands_as_it_was():
+    result = COMPRESSOR.compress(orders(80), CTX)
+    assert "\norder,sku,title,qty,note,state\n" in result.lossless.text
+
+
+def test_dates_are_never_rewritten():
+    days = [f"2024-02-{d:02d}" for d in range(1, 29)]
+    text = "day,shop,sold\n" + "".join(
+        f"{day},Harbour street,{n * 37 % 101}\n" for n, day in enumerate(days)
+    )
+    form = COMPRESSOR.compress(text, CTX).lossless.text
+    assert all(day in form for day in days)
+
+
+def test_a_constant_column_is_said_once():
+    text = "host,zone,load\n" + "".join(
+        f"web{i:02d},eu-north-1a,{i * 7 % 13}\n" for i in range(30)
+    )
+    form = COMPRESSOR.compress(text, CTX).lossless.text
+    assert form.count("eu-north-1a") == 1
+
+
+def test_a_column_that_another_determines_is_listed_once_per_value():
+    cities = [("HEL", "Helsinki-Vantaa airport"), ("TMP", "Tampere-Pirkkala airport")]
+    text = "flight,code,airport\n" + "".join(
+        "AY{},{},{}\n".format(500 + i * i, *cities[i * i % 7 % 2]) for i in range(60)
+    )
+    form = COMPRESSOR.compress(text, CTX).lossless.text
+    assert form.count("Helsinki-Vantaa airport") == 1
+
+
+def test_objects_in_cells_come_back_as_they_were_written():
+    cells = ['{"size": "S", "n": 1.50}', '{"size": "12", "n": null}', '{"a b": true}']
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["id", "opts"])
+    rows.writerows([i, cells[i % 3]] for i in range(30))
+    grid = parse_grid(out.getvalue())
+    form, _, _ = write(grid, estimate_tokens)
+    assert decode(form).columns[1] == [cells[i % 3] for i in range(30)]
+
+
+def test_comment_lines_of_a_table_keep_their_place():
+    more = "".join(f"svc{i}\t{i * i}\n" for i in range(9))
+    text = f"# made by hand\nname\tport\nssh\t22\n# web\nhttp\t80\n{more}"
+    grid = parse_grid(text)
+    assert grid.before == ("# made by hand",)
+    assert grid.between == ((1, "# web"),)
+    form, _, _ = write(grid, estimate_tokens)
+    assert same(decode(form), grid)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-05-01 10:00:00,123 INFO start\n2024-05-01 10:00:01,001 WARN slow\n" * 5,
+        "def f(a, b):\n    x = a + b\n    return x\n\n\ndef g():\n    pass\n" * 4,
+        "Well, this is prose.\nIt has commas, too.\nAnd lines, of course.\n" * 4,
+        "src/a.py:10: import os\nsrc/a.py:12: import sys\nsrc/b.py:3: import re\n" * 3,
+        "@@ -1,3 +1,3 @@\n-old line here\n+new line here\n context line\n" * 3,
+        "#define A_MAJOR 4\n#define A_MINOR 13\n#define A_PATCH 0\n#define A_X 1\n",
+        "drwxr-xr-x 2 root root 4096 Nov 21 10:33 docs\n" * 6,
+        '{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a": 4}\n',
+    ],
+)
+def test_logs_code_prose_search_results_and_diffs_are_no_tables(text):
+    assert COMPRESSOR.detect(text) == 0.0
+    assert COMPRESSOR.compress(text, CTX) is None
+
+
+def test_the_lossy_form_keeps_identities_extremes_errors_and_what_was_asked():
+    lines = ["id,name,price,comment"]
+    for i in range(200):
+        price = 9999.5 if i == 120 else 10 + i % 50
+        words = "payment failed twice" if i == 77 else f"nothing odd about number {i}"
+        lines.append(f"{i * i + 1000},item {i},{price},{words}")
+    call = ToolCall("1", "Bash", b'{"command": "grep -w 20600 items.csv"}')
+    ctx = Context(count=estimate_tokens, wants_lossy=True, call=call)
+    lossy = COMPRESSOR.compress("\n".join(lines) + "\n", ctx).lossy
+    assert all(str(i * i + 1000) in lossy.text for i in range(200))
+    assert "9999.5" in lossy.text
+    assert "payment failed twice" in lossy.text
+    assert "nothing odd about number 140" in lossy.text
+    assert "nothing odd about number 90" not in lossy.text
+    assert "comment in " in lossy.omitted
+    assert "ordinary rows of 200" in lossy.text
+
+
+def test_a_very_long_table_states_the_rows_it_leaves_out():
+    text = "n,a,b\n" + "".join(
+        f"{i * 3 % 7001},{i * i % 977},{i % 89}\n" for i in range(3000)
+    )
+    lossy = COMPRESSOR.compress(text, CTX).lossy
+    assert "rows of 3000" in lossy.omitted
+    gaps = [s for s in lossy.text.split("\n") if s.endswith(" omitted")]
+    left = 0
+    for gap in gaps:
+        first, _, last = gap.split()[2].partition("-")
+        left += int(last or first) - int(first) + 1
+    shown = [s for s in lossy.text.split("\n") if s[:1].isdigit()]
+    assert left + len(shown) == 3000
+
+
+def test_own_forms_are_left_alone_and_forged_headers_are_not():
+    text = "id,name,zone,remark\n" + "".join(
+        f"{i * i},box{i},eu-north,the remark of box {i} is rather long\n"
+        for i in range(150)
+    )
+    result = COMPRESSOR.compress(text, CTX)
+    assert COMPRESSOR.compress(result.lossless.text, CTX) is None
+    assert COMPRESSOR.compress(result.lossy.text, CTX) is None
+    with pytest.raises(ValueError, match="table"):
+        decode("#table of contents\n" + orders(3))
+
+
+def test_the_lossless_form_is_never_longer():
+    for text in (PS, DF, KUBECTL, MARKDOWN, MYSQL, PSQL, orders(40)):
+        result = COMPRESSOR.compress(text, CTX)
+        if result is not None and result.lossless is not None:
+            assert len(result.lossless.text) < len(text)
+
+
+CELL = st.one_of(
+    st.sampled_from(["", "^", "@1", "#x", '"', '""', "a b", " x", "1", "## a=b", "\t"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
+    st.sampled_from(
+        ['{"k": 1}', '{"k": "v w"}', '{"k":[1]}', "long repeated cell text"]
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 4).flatmap(
+        lambda width: st.tuples(
+            st.lists(CELL, min_size=width, max_size=width, unique=True),
+            st.lists(
+                st.lists(CELL, min_size=width, max_size=width), min_size=1, max_size=30
+            ),
+        )
+    ),
+    st.lists(st.sampled_from(["", "#codes 3", "## a=b", "text"]), max_size=3),
+    st.sampled_from([",", "|", " ", "\t"]),
+)
+def test_any_grid_is_written_so_that_it_decodes(table, around, delimiter):
+    names, rows = table
+    columns = tuple(list(c) for c in zip(*rows, strict=True))
+    grid = Grid(tuple(around), tuple(names), columns, tuple(around), delimiter)
+    form, _, _ = write(grid, estimate_tokens)
+    assert same(decode(form), grid)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("ab1,|\t \n\"'-+#^@{}:é"), max_size=300))
+def test_no_text_raises_and_nothing_grows(text):
+    COMPRESSOR.detect(text)
+    result = COMPRESSOR.compress(text, CTX)
+    for form in (result.lossless, result.lossy) if result else ():
+        if form is not None:
+            assert len(form.text) < len(text)
+
+
+def test_json_values_keep_their_digits():
+    cells = [json.dumps({"n": i, "x": i / 8}) for i in range(20)]
+    grid = Grid((), ("c", "o"), ([str(i % 3) for i in range(20)], cells), (), ",")
+    form, _, _ = write(grid, estimate_tokens)
+    assert decode(form).columns[1] == cells
