@@ -248,6 +248,14 @@ def test_colours_of_git_are_folded_and_other_escapes_stay():
     assert normalise(plain) == plain
 
 
+def test_carriage_returns_of_a_terminal_are_folded_and_those_of_files_stay():
+    found = compress(GIT.replace("\n", "\r\n"), CONTEXT)
+    assert found is not None
+    assert unshorten(found.lossless.text) == GIT
+    mixed = GIT.replace("+        return total * rate", "+        return total\r")
+    assert normalise(mixed) == mixed
+
+
 def test_text_that_imitates_the_notation_comes_back():
     text = (
         "## not a heading\n@12 not a hunk\n|bar\ncommit to it\nsrc/\nname 12\n"

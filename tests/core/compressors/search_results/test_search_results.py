@@ -206,6 +206,15 @@ def test_context_is_numbered_once_a_run_and_separators_are_implied():
     assert "run-3-times.py" in form
 
 
+def test_one_match_with_much_context_is_search_output():
+    lines = [f"src/app.py-{n}-line {n}" for n in range(1, 90)]
+    lines[40] = "src/app.py:41:line 41"
+    lines[60] = "src/app.py:61:line 61"
+    text = "\n".join(lines)
+    assert detect(text) >= 0.9
+    assert len(lossless(text)) < len(text) / 2
+
+
 def test_ripgrep_json_becomes_the_same_form():
     messages = [{"type": "begin", "data": {"path": {"text": "src/a.py"}}}]
     for number, text in ((3, "# TODO: one\n"), (9, "    x()  # TODO\n")):
@@ -267,6 +276,7 @@ NOT_SEARCH = {
     "python": "def f(x):\n    return {1: 2, 3: 4}\n" * 30,
     "numbered file": "".join(f"{i}: line {i}\n" for i in range(1, 60)),
     "clock": "".join(f"{i}:{i:02}:00 tick\n" for i in range(10, 24)),
+    "pytest": "tests/test_a.py::test_one PASSED [ 5%]\n" * 20,
     "urls": "http://example.com:80:x\nhttps://example.com:443:y\n" * 20,
     "prose": "A sentence: with a colon. And 12:30 as the time.\n" * 20,
 }

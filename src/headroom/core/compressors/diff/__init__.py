@@ -5,7 +5,8 @@ headers, hunk headers, commit headers and stat blocks and leaves every line of e
 hunk as it is; ``unshorten`` gives the text back byte for byte, which ``compress``
 checks. The lossy form (``lossy``) is the same notation of a diff with less context.
 
-Normalised: the colours of a coloured diff. Nothing else.
+Normalised: the colours of a coloured diff, and carriage returns where every line ends
+with one (a terminal's). Nothing else.
 """
 
 import re
@@ -40,7 +41,12 @@ _COMBINED = re.compile(r"@@@+ -")
 
 
 def normalise(text: str) -> str:
-    """The text without colours, if git coloured it."""
+    """The text without git's colours and a terminal's carriage returns.
+
+    Carriage returns on every line, headers too, are no part of the files compared.
+    """
+    if "\r\n" in text[:SAMPLE_CHARS] and text.count("\r\n") == text.count("\n"):
+        text = text.replace("\r\n", "\n")
     if "\x1b" in text[:SAMPLE_CHARS] and _COLOURED.search(text[:SAMPLE_CHARS]):
         return _COLOUR.sub("", text)
     return text

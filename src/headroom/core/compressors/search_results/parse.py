@@ -200,7 +200,7 @@ def _parse_flat(lines: list[str]) -> Found | None:
             if known:
                 split = (path, match[2], match[3])
         splits.append(split)
-    if sum(1 for s in splits if s is not None) * 25 < len(lines):
+    if not any(splits):
         return None
     hits: list[Hit] = []
     last = ""
@@ -318,7 +318,8 @@ def _parse_unnumbered(lines: list[str]) -> Found | None:
         known = paths.get(path)
         if known is None:
             known = paths[path] = " " not in path and is_path(path)
-        if not colon or not known or not text or _COUNT.match(f":{text}"):
+        is_said = text != "" and text[0] != ":" and not _COUNT.match(f":{text}")
+        if not colon or not known or not is_said:
             hits.append(Hit("", RAW, 0, line))
         else:
             hits.append(Hit(path, ":", UNNUMBERED, text))
