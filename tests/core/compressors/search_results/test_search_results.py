@@ -266,6 +266,14 @@ def test_messages_of_the_tool_stay():
     assert "grep: src/x: Is a directory" in form
 
 
+@pytest.mark.parametrize("between", ["--\n--", "grep: x: Is a directory", ""])
+def test_lines_that_are_no_hits_may_stand_anywhere(between):
+    text = f"{CONTEXT_GREP}{between}\n{CONTEXT_GREP}{between}\n{GREP}--"
+    found = decode(lossless(text))
+    assert found is not None
+    assert render(found) == text
+
+
 NOT_SEARCH = {
     "csv": "time,host,value\n" + "2026-01-01 12:34:56,web-1:80,3.5\n" * 40,
     "csv with dates": "1/2/2026 12:34:56,ok,a\n" * 40,

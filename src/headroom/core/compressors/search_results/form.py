@@ -259,6 +259,8 @@ class _Reader:
             return bool(self._files)
         if line[0] == RAW:
             self.finish()
+            if self._has_headings:
+                self._files = []
             self.hits.append(Hit("", RAW, 0, line[1:]))
             return True
         return self._has_headings and self._read_heading(line)

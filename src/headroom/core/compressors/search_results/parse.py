@@ -168,8 +168,10 @@ def _print_hit(hit: Hit, style: str, layout: Layout | None) -> str:
 def _with_gaps(found: Found, text: str) -> Found | None:
     """The reading that prints as the text, with ``--`` implied if that holds."""
     if any(hit.mark in "-=" for hit in found.hits):
-        kept = tuple(h for h in found.hits if h[1:] != (RAW, 0, "--"))
-        implied = Found(found.style, gaps=True, hits=kept)
+        kept = [h for h in found.hits if h[1:] != (RAW, 0, "--")]
+        if text.endswith("\n--"):  # cut off by head
+            kept.append(Hit("", RAW, 0, "--"))
+        implied = Found(found.style, gaps=True, hits=tuple(kept))
         if render(implied) == text:
             return implied
     return found if render(found) == text else None
