@@ -107,6 +107,20 @@ def last_assistant(view: RequestView) -> int:
     return -1
 
 
+def needs_store(view: RequestView, chain: Chain, records: Sequence[Record]) -> bool:
+    """Whether records beyond those in memory could change what is planned.
+
+    They cannot if memory has every user message before the last assistant message: what
+    is newer has not been sent, or was sent by another worker a moment ago, whose record
+    then wins when ours is written.
+    """
+    known = {r.key for r in records if r.lineage == chain.lineage}
+    return any(
+        view.messages[index].role == "user" and chain.keys[index] not in known
+        for index in range(last_assistant(view))
+    )
+
+
 def orphan_keys(
     view: RequestView, provider: Provider, chain: Chain, records: Sequence[Record]
 ) -> list[bytes]:

@@ -87,6 +87,10 @@ class Rewrite:
         """The chain keys to look up first."""
         return self.chain.keys
 
+    def needs_store(self, records: Sequence[Record]) -> bool:
+        """Whether the store must be read beside the records found in memory."""
+        return plan.needs_store(self.view, self.chain, records)
+
     def orphan_keys(self, records: Sequence[Record]) -> list[bytes]:
         """Keys of block records to look up next; mostly none."""
         return plan.orphan_keys(self.view, self._provider, self.chain, records)

@@ -1,0 +1,255 @@
+"""The compressing stage: drives one ``Rewrite`` and does what it returns.
+
+Gathers what the core needs (the ledger's records, the outcomes of blocks), stores what
+the core says before anything leaves, and puts the body to forward on the exchange. It
+holds no decisions. Work is done where it disturbs least: short parses on the loop, long
+ones in a thread, compression wherever ``Compute`` puts it.
+
+What always holds: whatever goes wrong here, the exchange still has a body to forward,
+and a failure to store or to read shows in the report, the metrics and ``health``.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+
+from headroom.ccr.ledger import Ledger
+from headroom.core.digest import chain_key
+from headroom.core.plan import BLOCK_LINEAGE
+from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.repeats import SourceMemo
+from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.types import Decision, JsonValue, Policy, RequestView
+from headroom.errors import MalformedBodyError
+from headroom.inference.tokens import counter_for
+from headroom.providers import PROVIDERS
+from headroom.providers.models import cache_minimum_tokens
+from headroom.proxy.compute import Compute
+from headroom.proxy.exchange import Exchange
+
+_T = TypeVar("_T")
+
+ON_LOOP_BYTES = 24_000
+"""A body up to this size is parsed and planned in well under a millisecond."""
+
+REFER_ON_LOOP_BYTES = 4_000
+"""Longer blocks are compared with earlier results in a thread."""
+
+WATCHED_MESSAGES = 200_000
+"""Messages whose forwarded form is remembered, to notice a change."""
+
+
+class CompressStage:
+    """Compresses at first sight, repeats for ever after; one per server process."""
+
+    name = "compress"
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        policy: Policy,
+        namespace: str = "",
+        compute: Compute | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._namespace = namespace
+        self._compute = compute or Compute()
+        self._memo = SourceMemo()
+        self._watch = PrefixWatch(WATCHED_MESSAGES)
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-plan")
+
+    async def on_request(self, exchange: Exchange) -> None:
+        """Compress what is new in the request, repeat what was sent before."""
+        provider = PROVIDERS[exchange.route.provider]
+        body = exchange.received_body
+        try:
+            view = await self._run(len(body), provider.parse, body)
+        except MalformedBodyError as error:
+            exchange.pass_through(error.reason)
+            return
+        exchange.model = view.model
+        if not view.messages:
+            exchange.decision, exchange.reason = "no_change", "no_messages"
+            return
+        await self._rewrite(exchange, provider, view)
+
+    def on_response(
+        self,
+        exchange: Exchange,  # noqa: ARG002 - the shape of a stage
+        chunks: AsyncIterator[bytes],  # noqa: ARG002
+    ) -> AsyncIterator[bytes] | None:
+        """Responses pass as they are."""
+        return None
+
+    async def on_end(self, exchange: Exchange) -> None:
+        """Nothing is left to do."""
+
+    async def start(self) -> None:
+        """Workers are started on first need."""
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        self._compute.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def health(self) -> dict[str, JsonValue]:
+        """The ledger's health, and how often the compressing process failed."""
+        found = self._ledger.health()
+        return {
+            "ok": found["status"] == "ok",
+            **found,
+            "compute_failures": self._compute.failures,
+        }
+
+    async def _rewrite(
+        self, exchange: Exchange, provider: Provider, view: RequestView
+    ) -> None:
+        size = len(view.body)
+        policy = msgspec.structs.replace(
+            self._policy, cache_minimum_tokens=cache_minimum_tokens(view.model)
+        )
+        rewrite = await self._run(size, self._begin, exchange, provider, view, policy)
+        records, is_complete = await self._records(rewrite, size)
+        await self._run(size, lambda: rewrite.plan(records, is_complete=is_complete))
+        count = counter_for(view.model)
+        for tasks in rewrite.groups():
+            longest = max(len(task.text) for task in tasks)
+            heavy = size if longest > REFER_ON_LOOP_BYTES else 0
+            rest = await self._run(heavy, rewrite.refer, tasks, self._memo, count)
+            outcomes = await self._compute.run([tasks[i] for i in rest], policy)
+            rewrite.add(dict(zip(rest, outcomes, strict=True)))
+        winners, error = await self._save(rewrite.settle(), is_late=not is_complete)
+        forwarded = await self._run(size, rewrite.finish, winners)
+        exchange.replace_body(forwarded, "compression")
+        exchange.prefix_breaks = self._watch.breaks(rewrite)
+        exchange.store_failures = int(bool(error)) + int(not is_complete)
+        _describe(exchange, rewrite, forwarded)
+
+    def _begin(
+        self,
+        exchange: Exchange,
+        provider: Provider,
+        view: RequestView,
+        policy: Policy,
+    ) -> Rewrite:
+        return Rewrite(
+            view,
+            provider,
+            policy,
+            namespace=self._namespace,
+            auth_mode=exchange.auth_mode,
+        )
+
+    async def _records(
+        self, rewrite: Rewrite, size_bytes: int
+    ) -> tuple[list[Record], bool]:
+        """What the ledger knows; from memory alone wherever that is sound."""
+        lineage = rewrite.chain.lineage
+        records, _ = self._ledger.peek(rewrite.keys, lineage)
+        is_complete = True
+        if rewrite.needs_store(records):
+            records, is_complete = await self._lookup(rewrite.keys, lineage)
+        orphans = await self._run(size_bytes, rewrite.orphan_keys, records)
+        if orphans and is_complete:
+            more, is_complete = await self._lookup(orphans, BLOCK_LINEAGE)
+            records = records + more
+        return records, is_complete
+
+    async def _lookup(
+        self, keys: Sequence[bytes], lineage: bytes
+    ) -> tuple[list[Record], bool]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._threads,
+            lambda: self._ledger.lookup(keys, lineage, namespace=self._namespace),
+        )
+        return found.records, found.is_complete
+
+    async def _save(
+        self, batch: Batch, *, is_late: bool
+    ) -> tuple[Mapping[LedgerKey, Decision], str]:
+        """Write before anything leaves; returns the winners and what went wrong."""
+        if not batch.records:
+            return {}, ""
+        future = self._ledger.submit(
+            batch.records,
+            batch.originals,
+            namespace=self._namespace,
+            may_wait=is_late,
+        )
+        saved = await asyncio.wrap_future(future)
+        return saved.winners, saved.error
+
+    async def _run(
+        self, size_bytes: int, work: Callable[..., _T], *arguments: object
+    ) -> _T:
+        """Do short work here, long work in a thread."""
+        if size_bytes <= ON_LOOP_BYTES:
+            return work(*arguments)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, work, *arguments)
+
+
+def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:
+    """Put the decision on the exchange: for its log record and the metrics (R117)."""
+    manifest = rewrite.manifest
+    compressed = [e for e in manifest.entries if e.outcome.action == "compressed"]
+    fresh = [e.outcome for e in compressed if not e.is_reapplied]
+    exchange.manifest = manifest
+    exchange.decision = "compressed" if compressed else "no_change"
+    if fresh:
+        exchange.reason = "live_zone_blocks_rewritten"
+    else:
+        exchange.reason = "prefix_reapplied" if compressed else "no_block_compressed"
+    received = len(exchange.received_body)
+    exchange.fields |= {
+        "frozen_message_count": manifest.messages_below_frozen_floor,
+        "messages_total": manifest.messages_total,
+        "live_zone_blocks": sum(not e.is_reapplied for e in manifest.entries),
+        "body_bytes_in": received,
+        "body_bytes_out": len(forwarded),
+        "bytes_freed": received - len(forwarded),
+        "live_zone_strategies": list(dict.fromkeys(o.strategy for o in fresh)),
+        "live_zone_block_original_bytes": sum(o.original_bytes for o in fresh),
+        "live_zone_block_compressed_bytes": sum(o.compressed_bytes for o in fresh),
+        "is_recomputed": rewrite.made_plan.is_recomputing,
+    }
+
+
+class PrefixWatch:
+    """Remembers how messages were forwarded and counts those that leave otherwise.
+
+    An alarm, not a mechanism: it sees only what this process forwarded, and its count
+    must stay 0.
+    """
+
+    def __init__(self, max_messages: int) -> None:
+        self._max_messages = max_messages
+        self._sent: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
+
+    def breaks(self, rewrite: Rewrite) -> int:
+        """How many messages of this request leave otherwise than they left before."""
+        lineage = rewrite.chain.lineage
+        found = 0
+        for index, key in enumerate(rewrite.keys):
+            print_ = _fingerprint(rewrite.decisions[index])
+            before = self._sent.setdefault((key, lineage), print_)
+            if before != print_:
+                found += 1
+                self._sent[key, lineage] = print_
+        while len(self._sent) > self._max_messages:
+            self._sent.popitem(last=False)
+        return found
+
+
+def _fingerprint(decision: Decision) -> bytes:
+    if not decision.edits:
+        return b""
+    parts = [f"{e.address}\0{e.replacement}".encode() for e in decision.edits]
+    return chain_key(*parts)
