@@ -6,6 +6,7 @@ usage.
 """
 
 import asyncio
+import io
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from headroom.cachelab.prefix import Json
 
+_LARGE_BYTES = 2**20
 _API_VERSION = "2023-06-01"
 
 
@@ -67,7 +69,11 @@ class Client:
         url = f"{self.base_url}/v1/messages"
         started = time.perf_counter()
         try:
-            async with self._session.post(url, data=body, headers=headers) as response:
+            # aiohttp sends large bodies piece by piece only from a file.
+            data_in = io.BytesIO(body) if len(body) > _LARGE_BYTES else body
+            async with self._session.post(
+                url, data=data_in, headers=headers
+            ) as response:
                 data = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             elapsed_ms = (time.perf_counter() - started) * 1000

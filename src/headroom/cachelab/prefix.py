@@ -90,9 +90,10 @@ def parse(body: bytes) -> Json | str:
     try:
         request = msgspec.json.decode(body)
     except msgspec.ValidationError:
-        # A number outside the range of a double or an 64-bit integer is valid JSON.
-        request = json.loads(body)
-    except msgspec.DecodeError as error:
+        # A number outside the range of a double is valid JSON all the same; its digits
+        # are what identifies it.
+        request = json.loads(body, parse_int=str, parse_float=str)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"The request body is not valid JSON: {error}"
     except RecursionError:
         return "The request body is not valid JSON: recursion limit exceeded"

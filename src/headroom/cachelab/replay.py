@@ -24,9 +24,9 @@ from headroom.cachelab.conversations import (
 )
 from headroom.cachelab.lab import KEY_PREFIX, Lab, Record, TokenCounter
 from headroom.cachelab.measure import Exchange, Result
-from headroom.cachelab.prefix import Json
+from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, as_blocks
 from headroom.cachelab.script import Script
-from headroom.cachelab.server import serving
+from headroom.cachelab.server import make_app, serving
 from headroom.errors import ConfigError
 from headroom.inference.vocabulary import load_encoding
 
@@ -131,13 +131,16 @@ class Bench:
         key = f"{KEY_PREFIX}replay" if is_named else f"{KEY_PREFIX}{copy}"
         answer = await side.client.send(body, key)
         records = tuple(r for r in side.lab.records[start:] if r.conversation == copy)
+        error = answer.error
+        if not error and _shows_retrieval(answer, history):
+            error = "a call of the retrieval tool reached the client"
         if self._options.sending.thinks and answer.blocks and not turn.follow_up:
             _echo(history, turn.end, answer.blocks)
         return Exchange(
             records=records,
             latency_ms=answer.elapsed_ms - sum(r.server_ms for r in records),
-            error=answer.error,
-            is_answer_changed=not answer.error and _is_changed(side, records, answer),
+            error=error,
+            is_answer_changed=not error and _is_changed(side, records, answer),
         )
 
 
@@ -178,7 +181,7 @@ async def bench(
                 is_strict_thinking=options.is_strict_thinking,
                 keeps_requests=options.keeps_requests,
             )
-            return lab, await stack.enter_async_context(serving(lab, port))
+            return lab, await stack.enter_async_context(serving(make_app(lab), port))
 
         async def client(url: str) -> Client:
             return await stack.enter_async_context(
@@ -215,6 +218,18 @@ def _echo(history: list[Json], index: int, blocks: list[Json]) -> None:
     """The client puts the answer it got into its history, thinking and all."""
     if index < len(history) and history[index]["role"] == "assistant":
         history[index] = {**history[index], "content": blocks}
+
+
+def _shows_retrieval(answer: Answer, history: list[Json]) -> bool:
+    """The client is asked to run a tool that only the proxy knows."""
+    return any(
+        block["type"] == "tool_use" and block["name"] == RETRIEVAL_TOOL
+        for block in answer.blocks
+    ) and not any(
+        block.get("name") == RETRIEVAL_TOOL
+        for message in history
+        for block in as_blocks(message["content"])
+    )
 
 
 def _is_changed(side: Side, records: tuple[Record, ...], answer: Answer) -> bool:

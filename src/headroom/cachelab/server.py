@@ -158,10 +158,15 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own loop looks ten times a second whether it is to end.
+        await self.stopping.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -169,11 +174,11 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(lab: Lab, port: int = 0) -> AsyncIterator[str]:
-    """Serve ``lab`` on 127.0.0.1 within the running loop; yields its base URL.
+async def serving(app: App, port: int = 0) -> AsyncIterator[str]:
+    """Serve ``app`` on 127.0.0.1 within the running loop; yields its base URL.
 
     Args:
-        lab: the provider.
+        app: from ``make_app``, or any other.
         port: where to listen; 0 takes a free one.
 
     Raises:
@@ -189,7 +194,7 @@ async def serving(lab: Lab, port: int = 0) -> AsyncIterator[str]:
         raise ConfigError(f"cannot listen on 127.0.0.1:{port}: {error}") from error
     server = _Server(
         uvicorn.Config(
-            make_app(lab),
+            app,
             log_config=None,
             lifespan="off",
             access_log=False,
@@ -204,5 +209,6 @@ async def serving(lab: Lab, port: int = 0) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
+        server.stopping.set()
         await task
         listener.close()
