@@ -21,7 +21,7 @@ USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND
 root           1  0.0  0.1 167744 11520 ?        Ss   08:01   0:02 /sbin/init splash
 root           2  0.0  0.0      0     0 ?        S    08:01   0:00 [kthreadd]
 postgres     812  0.1  1.2 218440 29112 ?        S    08:01   0:11 postgres: writer  process
-www         1290 88.3  4.0 901244 98120 ?        Rl   08:02  31:07 node server.js --label "a b"
+www         1290 88.3  4.0 901244 98120 ?        Rl   08:02  31:07 node --label "a b"
 """
 DF = """\
 Filesystem     1K-blocks     Used Available Use% Mounted on
@@ -96,10 +96,10 @@ def test_every_kind_of_table_is_recognised_and_decodes_to_its_cells(text):
 
 def test_the_command_of_ps_is_kept_exactly():
     grid = parse_grid(PS)
-    assert grid.columns[-1][2] == "postgres: writer  process"
+    assert grid.columns[-1][2] == "pg: writer  process"
     form, _, _ = write(grid, estimate_tokens)
-    assert 'node server.js --label "a b"' in form
-    assert "postgres: writer  process" in form
+    assert 'node --label "a b"' in form
+    assert "pg: writer  process" in form
 
 
 def test_a_csv_keeps_commas_quotes_and_line_ends_in_cells():

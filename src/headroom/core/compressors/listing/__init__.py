@@ -33,6 +33,7 @@ from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_ARCHIVE = re.compile(r"Archive: .*\n +Length +(?:\w+ +)*Date +Time +")
 # Shorter lists stay lossless: most of what is used later stands in short outputs.
 _MIN_LOSSY_CHARS = 1800
 _HEAD_CHARS = 6000
@@ -52,7 +53,8 @@ def detect(text: str) -> float:
         return 0.9
     listing = parse_listing(lines)
     if listing is None:
-        return 0.0
+        # The closing rule of an archive's list stands at its end.
+        return 0.95 if _ARCHIVE.match(head) else 0.0
     return 0.95 if listing.mode_at >= 0 else 0.85
 
 

@@ -90,7 +90,9 @@ def _words_before_name(line: str) -> tuple[int, int] | None:
 def _split_words(line: str, n: int) -> Entry | None:
     """The first ``n`` words and the rest of the line."""
     parts = line.split(None, n)
-    if len(parts) <= n or any(w[-1] == ":" or w[0] in {'"', "#"} for w in parts[:n]):
+    if len(parts) <= n or any(
+        w[-1] == ":" or w[0] in {'"', "#", "@"} for w in parts[:n]
+    ):
         return None
     return Entry(tuple(parts[:n]), parts[n])
 

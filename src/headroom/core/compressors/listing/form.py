@@ -2,17 +2,18 @@
 
 ::
 
-    #ls 23                                            #paths 40; 1 line after
+    #ls 23                                             #paths 40; 1 line after
     #line -rw-r--r-- 1 root root $ Nov 21 10:33 name   #under /srv/app/
     #line drwxr-xr-x $ root root 4096 Nov 21 10:33 name/
-    docs: total 232                                   :  README.md setup.py
-    603 Makefile                                      src/: app.py core.py
-    2 _static/                                        src/db/: models.py
+    docs: total 232                                    : README.md setup.py
+    603 Makefile                                       src/: app.py core.py
+    2 _static/                                         src/db/: models.py
 
 ``#line`` shows how the lines looked: ``$`` is what stands before the names in the form,
 the mark behind ``name`` tells which ``#line`` an entry is of. Names that stand on one
 line have the same words before them. With ``#dirs`` a directory's first head line is an
-entry itself, in front of what it holds. Names with blanks are quoted.
+entry itself, in front of what it holds. ``#codes`` names long words that come back.
+Names with blanks are quoted.
 """
 
 import json
@@ -36,6 +37,8 @@ NO_HEAD = "::"
 # A word that this share of a class has is said once; the others are written in full.
 _HOIST_SHARE = 0.85
 _MIN_CLASS = 3
+# Words from this length on are dearer than their code; legends pay from so many on.
+_CODE_CHARS, _CODE_TIMES = 8, 4
 
 
 class LineClass(Struct):
@@ -132,8 +135,9 @@ def _common_root(heads: list[str]) -> str:
 class _Body:
     """Collects the lines of the form."""
 
-    def __init__(self, classes: list[LineClass]) -> None:
+    def __init__(self, classes: list[LineClass], codes: dict[str, str]) -> None:
         self.classes = classes
+        self.codes = codes
         self.marks = "".join(c.mark for c in classes)
         self.lines: list[str] = []
         self.by_words: dict[tuple[str, ...], LineClass] = {}
@@ -156,10 +160,14 @@ class _Body:
             here = (kind.mark if shown else "", shown)
             if here != before:
                 self._flush(run, joins_head=joins_head)
-                run = [*shown]
+                run = self.words(shown)
                 before = here
             run.append(name)
         self._flush(run, joins_head=joins_head)
+
+    def words(self, shown: tuple[str, ...]) -> list[str]:
+        """Words as they are written: by their code if they have one."""
+        return [self.codes.get(w, w) for w in shown] if self.codes else [*shown]
 
     def note(self, note: str) -> None:
         """What is left out of the group just written."""
@@ -220,14 +228,31 @@ def encode(listing: Listing, classes: list[LineClass], omitted: str = "") -> str
         if kind.words:
             words = " ".join("$" if w is None else w for w in kind.words)
             lines.append(f"#line {words} name{kind.mark}")
+    codes = _make_codes(listing, classes)
+    if codes:
+        lines.append("#codes " + " ".join(f"{c}={w}" for w, c in codes.items()))
     if omitted:
         lines.append(f"{OMITTED}{omitted}")
-    body = _Body(classes)
+    body = _Body(classes, codes)
     if listing.is_blocks:
         _write_blocks(listing, body)
     else:
         lines += _write_paths(listing, body, classes)
     return "\n".join([*lines, *body.lines, *listing.after])
+
+
+def _make_codes(listing: Listing, classes: list[LineClass]) -> dict[str, str]:
+    """Codes for long words before names (days, owners) that come back often."""
+    seen = Counter(
+        word
+        for group in listing.groups
+        for entry in group.entries
+        if not entry.is_brief
+        for word in next(c for c in classes if c.fits(entry.words)).shown(entry.words)
+        if len(word) >= _CODE_CHARS
+    )
+    often = [w for w, times in seen.items() if times >= _CODE_TIMES]
+    return {w: f"@{n}" for n, w in enumerate(often, 1)}
 
 
 def _write_blocks(listing: Listing, body: _Body) -> None:
@@ -254,11 +279,15 @@ def _write_paths(listing: Listing, body: _Body, classes: list[LineClass]) -> lis
     if root:
         legend.append(f"#under {root}")
     joins = None not in classes[0].words
+    said: set[str] = set()
     for n, (group, own) in enumerate(plain):
         head = (group.head or "")[len(root) :]
         if n or head or not group.entries:
             shown = body.class_of(own.words).shown(own.words) if own else ()
-            body.lines.append(" ".join([*shown, _head_token(head)]))
+            if own or group.entries or not n or head not in said:
+                words = body.words(shown)
+                body.lines.append(" ".join([*words, _head_token(head)]))
+            said.add(head)
         body.entries(group.entries, joins_head=joins)
         body.note(group.note)
     return legend
@@ -284,12 +313,16 @@ def decode(form: str) -> Listing:
     classes: list[LineClass] = []
     dirs: str | None = None
     root = ""
+    codes: dict[str, str] = {}
     while at < stop and lines[at].startswith("#"):
         word, _, rest = lines[at].partition(" ")
         if word == "#line":
             words, _, mark = rest.rpartition(" name")
             parts = tuple(None if w == "$" else w for w in words.split(" "))
             classes.append(LineClass(mark, parts))
+        elif word == "#codes":
+            pairs = (pair.partition("=") for pair in rest.split(" "))
+            codes.update((code, value) for code, _, value in pairs)
         elif word == "#dirs":
             dirs = "" if rest == "-" else rest
         elif word == "#under":
@@ -299,6 +332,7 @@ def decode(form: str) -> Listing:
         at += 1
     reader = _Reader(classes or [LineClass("", ())], root, dirs)
     reader.is_blocks = is_blocks
+    reader.codes = codes
     for line in lines[at:stop]:
         reader.line(line)
     groups = reader.groups
@@ -315,6 +349,7 @@ class _Reader:
         self.root = root
         self.dirs = dirs
         self.is_blocks = False
+        self.codes: dict[str, str] = {}
         self.seen: set[str] = set()
         self.groups: list[Group] = []
 
@@ -343,10 +378,12 @@ class _Reader:
             return
         head = self.root + _unhead(token)
         if self.dirs is not None and self.groups and head not in self.seen:
-            parent = self.groups[-1]
-            name = head[len(parent.head or "") : -1]
+            parent, slash, name = head[:-1].rpartition("/")
+            if self.groups[-1].head != parent + slash:
+                self.groups.append(Group(parent + slash, "", []))
             kind = self.by_mark[self.dirs]
-            parent.entries.append(Entry(kind.full(words), name))
+            words = [self.codes.get(w, w) for w in words]
+            self.groups[-1].entries.append(Entry(kind.full(words), name))
         self.seen.add(head)
         self.groups.append(Group(head, "", []))
 
@@ -356,7 +393,7 @@ class _Reader:
             self.seen.add(self.root)
         kind = self._class_of(tokens[-1])
         n = sum(c is None for c in kind.words)
-        words = tokens[:n]
+        words = [self.codes.get(t, t) for t in tokens[:n]]
         for token in tokens[n:]:
             here = kind if n else self._class_of(token)
             name = token[: len(token) - len(here.mark)]

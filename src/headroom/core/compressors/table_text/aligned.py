@@ -24,6 +24,7 @@ _OTHER_START = re.compile(
     r"#\s*(?:define|include|if|pragma)|npm (?:http|verb|WARN|ERR|info|sill|timing)|"
     r"from \S+ import "
 )
+_WIDE_GAP = re.compile(r" {2,}")
 _SCAN_CHARS = 400
 _HEADER_SEARCH_LINES = 12
 _TRIAL_LINES = 60
@@ -174,7 +175,9 @@ def _by_words_first(
     words = _by_words(lines, rows_from)
     if gutters is None or words is None:
         return gutters or words
-    return words if len(words[0]) > len(gutters[0]) else gutters
+    # A header with wide gaps between all names says itself where columns are.
+    is_clear = len(_WIDE_GAP.split(lines[rows_from - 1].strip())) == len(gutters[0])
+    return gutters if is_clear or len(words[0]) <= len(gutters[0]) else words
 
 
 def parse_aligned(lines: list[str]) -> Grid | None:
