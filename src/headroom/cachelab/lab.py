@@ -68,6 +68,7 @@ class Record(Struct, frozen=True):
     """What one request was, as the provider saw it, and what it cost.
 
     Attributes:
+        units: the prefix, for comparisons; their markers are of the first time.
         bill: ``None`` if the request was refused.
         tool_cost: the share of ``cost`` that tool outputs are, retrieved ones included.
         retrieval_cost: the share that the retrieval tool's definition and calls are.
@@ -138,6 +139,8 @@ class Lab:
         self._keeps_requests = keeps_requests
         self._cache = PromptCache()
         self._thinking = ThinkingLedger(is_strict=is_strict_thinking)
+        # Records of a long conversation share the units of their common prefix.
+        self._units: dict[bytes, Unit] = {}
         self._numbers = itertools.count(1)
 
     def reset(self) -> None:
@@ -146,6 +149,7 @@ class Lab:
         self.records.clear()
         self.last_requests.clear()
         self.last_answers.clear()
+        self._units.clear()
 
     def messages(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer ``POST /v1/messages``."""
@@ -219,7 +223,7 @@ class Lab:
         last = units[-1].message if units else -1
         record = msgspec.structs.replace(
             record,
-            units=tuple(units),
+            units=tuple(self._units.setdefault(u.key, u) for u in units),
             bill=bill,
             cost=cost(bill.usage, model.cache),
             tool_cost=tool_cost,

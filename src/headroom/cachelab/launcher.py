@@ -89,12 +89,14 @@ class Headroom:
         process = self._process
         if process is None:
             return
-        _signal_group(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-        self._process = None
+        try:
+            _signal_group(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_S)
+        finally:  # an impatient second interrupt lets nothing survive
+            _signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+            self._process = None
 
 
 @contextlib.contextmanager

@@ -143,7 +143,7 @@ async def _measure(
         async with bench(
             _options(options), listen_port=options["listen"], target=target
         ) as running:
-            with _progress(is_quiet=options["as_json"]) as progress:
+            with _Progress(is_quiet=options["as_json"]) as progress:
                 results = await running.run(list(loaded), progress)
             names = {result.name for result in results}
             lab = running.target.lab if running.target else running.direct.lab
@@ -194,7 +194,7 @@ def _target(
     return given if options["target"] else started
 
 
-class _progress:  # noqa: N801  (a context manager, used like a function)
+class _Progress:
     """A progress bar on standard error, if someone is looking at it."""
 
     def __init__(self, *, is_quiet: bool) -> None:
