@@ -18,14 +18,18 @@ _LETTER = re.compile(
     r"[^A-Za-z]{0,40}(?:(?P<error>[EF])|(?P<warning>W)|(?P<info>I)|(?P<debug>[DV]))"
     r"(?= \S+ *:|/[\w$.]|\d{4} | \x02)"
 )
-_TROUBLE = re.compile(
-    r"(?i)(?:\b(?:fail|fatal|panic|abort|corrupt|crash|invalid|illegal|unexpected"
-    r"|traceback|backtrace|segfault|oom|den(?:y|ied)|refus|reject|kill|time[d]? ?out"
-    r"|unable|missing|not found|lost|broken|violat|attack|break-in|forbidden"
-    r"|unauthori[sz]ed|overflow|deadlock|caused by|can(?:not|'t)|could not|unknown"
-    r"|unreachable|conflict|retry|evict|exceed|out of)|exception|error"
-    r'|" 5\d\d |\bstatus[=:] ?5\d\d\b)'
-)
+# Parts of words, in lower case. The list can never be complete: what is rare is kept
+# for being rare.
+_TROUBLE = (
+    "fail", "fatal", "panic", "abort", "corrupt", "crash", "invalid", "illegal",
+    "unexpected", "traceback", "backtrace", "segfault", " oom", "deny", "denied",
+    "refus", "reject", "kill", "timed out", "timeout", "time out", "unable", "missing",
+    "not found", "lost", "broken", "violat", "attack", "break-in", "forbidden",
+    "unauthori", "overflow", "deadlock", "caused by", "cannot", "can't", "could not",
+    "unknown", "unreachable", "conflict", "retry", "evict", "exceed", "out of ",
+    "exception", "error", "disconnect",
+)  # fmt: skip
+_SERVER_ERROR = re.compile(r'" 5\d\d |\bstatus[=:] ?5\d\d\b')
 _HEAD = 120
 """Levels stand near the start of a line; further on the words are the message's."""
 
@@ -39,7 +43,8 @@ def level(text: str) -> str:
 
 def has_trouble(text: str) -> bool:
     """Whether the words speak of something gone wrong, whatever the level."""
-    return _TROUBLE.search(text) is not None
+    lower = text.lower()
+    return any(word in lower for word in _TROUBLE) or bool(_SERVER_ERROR.search(text))
 
 
 def is_serious(text: str) -> bool:

@@ -1,15 +1,18 @@
 """Lines that are alike, folded losslessly: what logs, traces and their kin share.
 
-``read_lines`` cuts the lines at their times, ``families`` finds which are alike, ``fold``
-writes their form and accepts it only if ``unfold`` gives the lines back.
+``read_lines`` cuts the lines at their times, ``find_families`` finds which are alike,
+``fold`` writes their form and accepts it only if ``unfold`` gives the lines back.
 """
 
 from collections.abc import Collection, Sequence
 
-from headroom.core.folding.form import FormError, header, read, write
+from headroom.core.folding.form import FormError, header
 from headroom.core.folding.frames import is_fixed
 from headroom.core.folding.lines import RESERVED, Source, normalise, read_lines
+from headroom.core.folding.reading import read
 from headroom.core.folding.templates import FIXED, Template, families, mine
+from headroom.core.folding.writing import write
+from headroom.core.types import CountTokens
 
 __all__ = [
     "FormError",
@@ -19,6 +22,7 @@ __all__ = [
     "fold",
     "header",
     "is_foldable",
+    "is_shorter",
     "normalise",
     "read_lines",
     "unfold",
@@ -29,6 +33,13 @@ __all__ = [
 def is_foldable(text: str) -> bool:
     """Whether the text is free of the control characters that folding works with."""
     return RESERVED.isdisjoint(text)
+
+
+def is_shorter(form: str, text: str, count: CountTokens) -> bool:
+    """Whether the form has fewer tokens; counted only where it could be close."""
+    if 3 * len(form) < 2 * len(text):
+        return True
+    return len(form) < len(text) and count(form) < count(text)
 
 
 def find_families(source: Source) -> list[Template]:
@@ -47,6 +58,7 @@ def fold(
 
     Args:
         name: what the lines are, the first word of the form.
+        source: the lines.
         found: the families of the lines.
         in_full: indices of lines that stand as they are, with their full time.
     """

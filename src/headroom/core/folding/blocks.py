@@ -1,9 +1,10 @@
 """Lines of a log that come together again and again, folded into one row.
 
-Works like pair replacement in grammar compression (Re-Pair), a few rounds deep: the pair
-of neighbouring rows that is most frequent becomes one row whose form has both lines; what
-both say with the same word is said once. A block never holds the same template twice, so
-that loops stay loops. Where in a block the clock moves is part of its form.
+Works like pair replacement in grammar compression (Re-Pair), a few rounds deep: the
+pair of neighbouring rows that is most frequent becomes one row whose form has both
+lines; what both say with the same word is said once. A block never holds the same
+template twice, so that loops stay loops. Where in a block the clock moves is part of
+its form.
 
 Linear: a bounded number of rounds, each a constant number of passes over the rows.
 """
@@ -13,8 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from headroom.core.folding.templates import Template
-from headroom.core.content.tokens import estimate_tokens
+from headroom.core.folding.templates import Template, word_cost
 
 SAME, CLOCK, FULL = 0, 1, 2
 """What a row shows of its time: nothing, the clock, all of it."""
@@ -29,7 +29,7 @@ _SAMPLE = 64
 
 
 class Part(NamedTuple):
-    """One line of a form: its template, the slot of its clock or -1, its holes' slots."""
+    """One line of a form: its template, its clock's slot or -1, its holes' slots."""
 
     template: int
     clock: int
@@ -142,9 +142,7 @@ def _fold_pairs(
         sample = where_equal[:_SAMPLE]
         equal = [j for j, source in enumerate(shared) if source >= 0]
         said_once = sum(
-            1 + estimate_tokens(events[at + 1].values[j])
-            for at in sample
-            for j in equal
+            1 + word_cost(events[at + 1].values[j]) for at in sample for j in equal
         )
         saved = count * 2 + said_once * count // len(sample)
         cost = symbols.costs[first] + symbols.costs[second]

@@ -1,8 +1,8 @@
 """Stack frames: lines that a reader quotes whole, so nothing in them is a hole.
 
-Sources: CPython's ``traceback``, V8's stack trace API, ``Throwable.printStackTrace``, .NET's
-``Exception.ToString``, Go's ``runtime/debug.Stack``, Rust's ``std::backtrace``, gdb's
-``backtrace``, Ruby's ``Exception#full_message``.
+Sources: CPython's ``traceback``, V8's stack trace API, ``Throwable.printStackTrace``,
+.NET's ``Exception.ToString``, Go's ``runtime/debug.Stack``, Rust's ``std::backtrace``,
+gdb's ``backtrace``, Ruby's ``Exception#full_message``.
 """
 
 import re
@@ -18,7 +18,8 @@ _FRAME = re.compile(
     r"|--- End of (?:inner exception )?stack trace"
 )
 _EXCEPTION = re.compile(
-    r"\s*(?:Caused by: |Suppressed: |Unhandled [Ee]xception|Uncaught |panic: |fatal error: "
+    r"\s*(?:Caused by: |Suppressed: |Unhandled [Ee]xception|Uncaught |panic: "
+    r"|fatal error: "
     r"|Exception in thread |thread '[^']*' panicked at |Traceback \(most recent"
     r"|(?:[A-Za-z_][\w.$]*\.)?(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Warning|Fault)\b"
     r"(?: \[\w+\])?(?::|$))"

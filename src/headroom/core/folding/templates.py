@@ -2,10 +2,10 @@
 
 A template is a line with holes; a hole is a whole word (between blanks, tabs or ``|``),
 so that identifiers, addresses and numbers stay quotable. Lines fall together when they
-differ only in words with digits; templates that differ in one other word are joined only
-from ``MIN_WORDS`` different words on, else a rare event would hide in a frequent one.
-A word that is frequent in a hole becomes part of a template of its own where that is
-cheaper. Any word with ``~`` is a hole, so that template text is free of that sign.
+differ only in words with digits; templates that differ in one other word are joined
+only from ``MIN_WORDS`` different words on, else a rare event would hide in a frequent
+one. A word that is frequent in a hole becomes part of a template of its own where that
+is cheaper. Any word with ``~`` is a hole, so that template text is free of that sign.
 """
 
 import re
@@ -13,8 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import compress
 from typing import NamedTuple, TypeAlias
-
-from headroom.core.content.tokens import estimate_tokens
 
 HOLE = "~"
 FIXED = 2
@@ -27,7 +25,7 @@ _MAX_VALUES = 48
 """Most frequent words of a hole that are looked at to give them a template."""
 
 _MERGE_BUDGET = 60_000
-"""Word positions tried when joining templates; bounds time and memory on random text."""
+"""Words tried when joining templates; bounds time and memory on random text."""
 
 _VARIES = re.compile("[0-9~]")
 
@@ -48,11 +46,19 @@ class Template(NamedTuple):
 
     def literal_cost(self) -> int:
         """About how many tokens of each line the template stands for."""
-        return estimate_tokens(" ".join(w for w in self.words if w != HOLE))
+        return sum(word_cost(w) for w in self.words if w != HOLE)
 
     def holes(self) -> int:
         """How many words of each line are its own."""
         return self.words.count(HOLE)
+
+
+def word_cost(word: str) -> int:
+    """About how many tokens a word is: by length alone, as many words are asked for.
+
+    Numbers and identifiers (a token for three characters) are what holes are full of.
+    """
+    return 1 + len(word) // 3
 
 
 class _Masked(dict[str, str]):
@@ -157,7 +163,7 @@ def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:
 
 
 def _settle(template: Template, found: list[Template], depth: int) -> None:
-    """Fill holes that do not vary, then split off frequent words while that is cheaper."""
+    """Fill holes that do not vary, then split off frequent words while that pays."""
     template, columns = _fill(template)
     split = _best_split(template, columns) if depth < _MAX_DEPTH else None
     if split is None:
@@ -222,7 +228,7 @@ def _best_split(
         for word, count in Counter(column).most_common(_MAX_VALUES):
             if count < _MIN_ROWS:
                 break
-            saved = (count - 1) * estimate_tokens(word) - cost
+            saved = (count - 1) * word_cost(word) - cost
             if saved > 0 and HOLE not in word:
                 gain += saved
                 words.append(word)

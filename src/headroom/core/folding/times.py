@@ -7,9 +7,10 @@ the lossless form shows only the clock until they do.
 A notation is accepted only if most sampled lines have it and what is left out stays the
 same over several lines: a wrong guess costs more than none.
 
-Sources: RFC 3164 section 4.1.2 and RFC 5424 section 6.2.3 (syslog), RFC 3339, the Apache
-HTTP server's ``ErrorLogFormat`` and ``%t``, Android logcat ``-v threadtime``, glog's line
-prefix, log4j's ``%d``, the kernel's ``printk.time``, the audit daemon's ``msg=audit()``.
+Sources: RFC 3164 section 4.1.2 and RFC 5424 section 6.2.3 (syslog), RFC 3339, the
+Apache HTTP server's ``ErrorLogFormat`` and ``%t``, Android logcat ``-v threadtime``,
+glog's line prefix, log4j's ``%d``, the kernel's ``printk.time``, the audit daemon's
+``msg=audit()``.
 """
 
 import re

@@ -1,8 +1,9 @@
 """Logs: each kind of line once, what varies in rows, times when they change.
 
-Stands among the compressors of the pipeline. The lossless form is that of ``core.folding``
-and decodes to the source lines in order; it is accepted only if it does. The lossy form
-(``overview``) is one chronological list of the lines that tell something, numbered.
+Stands among the compressors of the pipeline. The lossless form is that of
+``core.folding`` and decodes to the source lines in order; it is accepted only if it
+does. The lossy form (``overview``) is one chronological list of the lines that tell
+something, numbered.
 
 Normalised by both: ANSI colours, carriage returns, blanks at line ends.
 """
@@ -20,6 +21,7 @@ from headroom.core.folding import (
     fold,
     header,
     is_foldable,
+    is_shorter,
     normalise,
     read_lines,
     unfold,
@@ -32,6 +34,9 @@ from headroom.core.types import Candidate, Compressed, Context
 NAME = "log"
 
 _MIN_LINES = 4
+_MIN_MEAN_CHARS = 10
+"""Lines that are shorter on average have nothing to fold."""
+
 _MIN_LOSSY_CHARS = 2400
 """About 600 tokens; nearly all values that are used later stand in small outputs."""
 
@@ -55,13 +60,14 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if not is_foldable(text) or _is_own(text):
         return None
     normalised = normalise(text)
-    if normalised.count("\n") + 1 < _MIN_LINES:
+    count = normalised.count("\n") + 1
+    if count < _MIN_LINES or len(normalised) < _MIN_MEAN_CHARS * count:
         return None
     source = read_lines(normalised)
     found = find_families(source)
     form = fold(NAME, source, found, _landmarks(source, found))
     lossless = None
-    if form is not None and len(form) < len(text):
+    if form is not None and is_shorter(form, text, ctx.count):
         lossless = Candidate(text=form, strategy=NAME)
     lossy = None
     if ctx.wants_lossy and len(normalised) >= _MIN_LOSSY_CHARS:
@@ -76,7 +82,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
 
 
 def _is_own(text: str) -> bool:
-    """Whether ``text`` is a form as ``compress`` writes it, not one that imitates it."""
+    """Whether ``text`` is a form that ``compress`` wrote, not an imitation."""
     if text.startswith(LOSSY_HEADER):
         return is_overview(text)
     try:
@@ -88,7 +94,7 @@ def _is_own(text: str) -> bool:
 
 
 def _landmarks(source: Source, found: Sequence[Template]) -> set[int]:
-    """Lines that stand in full: first and last, first of each level and of rare errors."""
+    """Lines in full: first and last, the first of each level and of rare errors."""
     kept = {0, len(source.lines) - 1}
     levels: set[str] = set()
     for family in sorted(found, key=lambda t: t.rows[0][0]):

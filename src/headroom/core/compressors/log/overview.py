@@ -12,8 +12,8 @@
 Kept: the first line of every family, so each distinct message once; every distinct line
 of trouble (the first of each family whose values vary too much to list), with its stack
 trace and the lines next to it; first and last line. Each stands as in the source, its
-time if it has changed. Left out: further lines of the same families; of families with many
-values all but the most frequent ones.
+time if it has changed. Left out: further lines of the same families; of families with
+many values all but the most frequent ones.
 """
 
 import re
@@ -22,13 +22,12 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from headroom.core.folding import Source
 from headroom.core.content.severity import (
     LEVELS,
     has_trouble,
-    is_serious,
     level,
 )
+from headroom.core.folding import Source
 from headroom.core.folding.templates import Row, Template
 
 HEADER = "log overview"
@@ -61,7 +60,8 @@ class Overview(NamedTuple):
 
 def make_overview(source: Source, families: Sequence[Template]) -> Overview | None:
     """The overview of a log, or ``None`` if nearly all of its lines tell something."""
-    picked = _Picked(source, families)
+    judged = [_judge(family, source) for family in families]
+    picked = _Picked(source, judged)
     picked.pick()
     total = len(source.lines)
     if 2 * len(picked.kept) > total:
@@ -71,7 +71,7 @@ def make_overview(source: Source, families: Sequence[Template]) -> Overview | No
     if picked.dropped:
         omitted += f", all of {picked.dropped} kinds"
     omitted = f"{total - shown} of {total} lines omitted: {omitted}"
-    head = [f"{HEADER}, by line number; {omitted}", *_totals(source, families)]
+    head = [f"{HEADER}, by line number; {omitted}", *_totals(source, judged)]
     return Overview("\n".join([*head, *picked.rows()]), omitted)
 
 
@@ -93,11 +93,35 @@ _SAID = re.compile(
 _NUMBER = re.compile(r"\d{1,9}(?= |$)")
 
 
-def _totals(source: Source, families: Sequence[Template]) -> list[str]:
+class _Judged(NamedTuple):
+    """A family and what its first line says of it."""
+
+    family: Template
+    level: str
+    has_trouble: bool
+
+    @property
+    def is_serious(self) -> bool:
+        """An error by its level, or trouble in a line of no level or a warning."""
+        is_open = self.level in {"", "warning"}
+        return self.level == "error" or (is_open and self.has_trouble)
+
+    def rank(self) -> tuple[int, int, int]:
+        """Trouble first, debugging last; among equals what is rare."""
+        order = 0 if self.is_serious else 1 + (self.level == "debug")
+        return order, len(self.family.rows), self.family.rows[0][0]
+
+
+def _judge(family: Template, source: Source) -> _Judged:
+    text = source.texts[family.rows[0][0]]
+    return _Judged(family, level(text), has_trouble(text))
+
+
+def _totals(source: Source, judged: Sequence[_Judged]) -> list[str]:
     stamps = [s for s in source.stamps if s is not None]
     counts: Counter[str] = Counter()
-    for family in families:
-        counts[level(_first_text(family, source))] += len(family.rows)
+    for one in judged:
+        counts[one.level] += len(one.family.rows)
     levels = ", ".join(f"{name} {counts[name]}" for name in LEVELS if counts[name])
     parts = []
     if stamps:
@@ -119,16 +143,12 @@ def _top(counts: Counter[str]) -> str:
     return ", ".join(shown) + (f", {more} more" if more else "")
 
 
-def _first_text(family: Template, source: Source) -> str:
-    return source.texts[family.rows[0][0]]
-
-
 class _Picked:
     """Which lines are kept, and what is noted at them."""
 
-    def __init__(self, source: Source, families: Sequence[Template]) -> None:
+    def __init__(self, source: Source, judged: Sequence[_Judged]) -> None:
         self._source = source
-        self._families = families
+        self._judged = judged
         self._continues = _continuations(source)
         self.kept: set[int] = {0, len(source.lines) - 1}
         self.notes: dict[int, str] = {}
@@ -138,34 +158,25 @@ class _Picked:
 
     def pick(self) -> None:
         """Choose the lines; those of trouble first, the rest within a budget."""
-        in_family = {i for f in self._families for i, _ in f.rows}
-        ranked = sorted(self._families, key=self._rank)
-        serious = sum(is_serious(_first_text(f, self._source)) for f in ranked)
+        total = len(self._source.lines)
+        in_family = {i for judged in self._judged for i, _ in judged.family.rows}
+        serious = sum(judged.is_serious for judged in self._judged)
         self._variants = max(1, min(_MAX_DISTINCT, _VARIANTS // max(1, serious)))
-        budget = max(_MIN_KEPT, len(self._source.lines) // 6)
+        budget = max(_MIN_KEPT, total // 6)
         self._traces()
-        self.kept |= {i for i in range(len(self._source.lines)) if i not in in_family}
-        for family in ranked:
-            if len(family.rows) > 1:
-                self.repeating += 1
-            if all(self._continues[i] for i, _ in family.rows[:_MAX_DISTINCT]):
+        self.kept |= {i for i in range(total) if i not in in_family}
+        for judged in sorted(self._judged, key=_Judged.rank):
+            rows = judged.family.rows
+            self.repeating += len(rows) > 1
+            if all(self._continues[i] for i, _ in rows[:_MAX_DISTINCT]):
                 continue
-            text = _first_text(family, self._source)
-            if is_serious(text):
-                self._keep_trouble(family)
-            elif (
-                len(self.kept) < budget
-                or 50 * len(family.rows) > len(self._source.lines)
-                or has_trouble(text)
-            ):
-                self._keep(family.rows[0][0], family.rows)
+            is_frequent = 50 * len(rows) > total
+            if judged.is_serious:
+                self._keep_trouble(judged.family)
+            elif len(self.kept) < budget or is_frequent or judged.has_trouble:
+                self._keep(rows[0][0], rows)
             else:
                 self.dropped += 1
-
-    def _rank(self, family: Template) -> tuple[int, int, int]:
-        text = _first_text(family, self._source)
-        order = 0 if is_serious(text) else 1 + (level(text) == "debug")
-        return order, len(family.rows), family.rows[0][0]
 
     def _keep(self, index: int, rows: Sequence[Row]) -> None:
         self.kept.add(index)

@@ -1,9 +1,10 @@
 """Stack traces of any language: repeated frames once; lossy: own frames and exceptions.
 
 Stands among the compressors of the pipeline. The lossless form is that of
-``core.folding``: frames and exception lines stay whole, runs, loops and blocks that come
-again are said once; it is accepted only if it decodes to the source lines in order. The
-lossy form (``outline``) leaves out library frames and frames that were shown.
+``core.folding``: frames and exception lines stay whole, runs, loops and blocks that
+come again are said once; it is accepted only if it decodes to the source lines in
+order. The lossy form (``outline``) leaves out library frames and frames that were
+shown.
 
 Normalised by both: ANSI colours, carriage returns, blanks at line ends.
 """
@@ -19,6 +20,7 @@ from headroom.core.folding import (
     fold,
     header,
     is_foldable,
+    is_shorter,
     normalise,
     read_lines,
     unfold,
@@ -31,6 +33,9 @@ from headroom.core.types import Candidate, Compressed, Context
 NAME = "trace"
 
 _MIN_LINES = 4
+_MIN_MEAN_CHARS = 10
+"""Lines that are shorter on average have nothing to fold."""
+
 _MIN_LOSSY_LINES = 12
 _DETECT_CHARS = 24_000
 _DETECT_LINES = 200
@@ -65,11 +70,11 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     normalised = normalise(text)
     count = normalised.count("\n") + 1
-    if count < _MIN_LINES:
+    if count < _MIN_LINES or len(normalised) < _MIN_MEAN_CHARS * count:
         return None
     form = _fold(normalised)
     lossless = None
-    if form is not None and len(form) < len(text):
+    if form is not None and is_shorter(form, text, ctx.count):
         lossless = Candidate(text=form, strategy=NAME)
     lossy = None
     if ctx.wants_lossy and count >= _MIN_LOSSY_LINES:
@@ -95,7 +100,7 @@ def _fold(normalised: str) -> str | None:
 
 
 def _is_own(text: str) -> bool:
-    """Whether ``text`` is a form as ``compress`` writes it, not one that imitates it."""
+    """Whether ``text`` is a form that ``compress`` wrote, not an imitation."""
     if not text.startswith((PREFIXES, header(NAME))):
         return is_outline(text)
     try:

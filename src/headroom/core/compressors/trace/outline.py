@@ -1,8 +1,8 @@
 """The lossy form of stack traces: exceptions and own frames, the rest by line ranges.
 
-Kept: lines that name what was raised, frames of one's own code and the frame that raised,
-each once; other lines, of many alike the first, the last and those of trouble. Left out,
-each run with its line range: library frames, frames and lines shown before.
+Kept: lines that name what was raised, frames of one's own code and the frame that
+raised, each once; other lines, of many alike the first, the last and those of trouble.
+Left out, each run with its line range: library frames, frames and lines shown before.
 """
 
 import re

@@ -28,8 +28,8 @@ _DIRECTORY = re.compile(
     r"|rustc|mod|go/src|lib/python\d[\d.]*|lib/ruby)(?=/)(?:/[\w.@+-]+)*(?=/)"
 )
 _PACKAGE = re.compile(
-    r"(?<=\bat )(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|scala|akka|reactor|org\.springframework"
-    r"|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun"
+    r"(?<=\bat )(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|scala|akka|reactor"
+    r"|org\.springframework|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun"
     r"|com\.fasterxml|com\.zaxxer|System|Microsoft)(?:\.[A-Za-z]\w*)*?(?=\.[A-Z]\w*[.$]|\.\w+\()"
 )
 _SAME_FILE = re.compile(
@@ -66,7 +66,7 @@ def shorten(text: str) -> tuple[str, str] | None:
 
 
 def _choose(counts: Counter[str]) -> list[str]:
-    """The prefixes that save most, an ancestor of a chosen one only for what is left."""
+    """The prefixes that save most; an ancestor of one only for what that leaves."""
     chosen: list[str] = []
     costs = {place: estimate_tokens(place) for place in counts}
     while len(chosen) < len(_LETTERS):

@@ -14,15 +14,16 @@ UnitKind: TypeAlias = Literal["exception", "own", "library", "other"]
 
 _LIBRARY = re.compile(
     r"site-packages|dist-packages|/lib/python\d|<frozen |node_modules|node:internal"
-    r"|\(internal/|\bat (?:async )?(?:Module\._|Object\.Module\._|processTicksAndRejections)"
-    r"|\bat (?:app//|[\w.@]+/)?(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|akka|groovy"
-    r"|org\.(?:springframework|apache|hibernate|junit|eclipse|jboss|codehaus|gradle|aspectj"
-    r"|testng|mockito|slf4j)|io\.(?:netty|grpc|reactivex|micrometer|undertow)|reactor"
+    r"|\(internal/|\bat (?:async )?(?:(?:Object\.)?Module\._|processTicksAndRej)"
+    r"|\bat (?:app//|[\w.@]+/)?(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|akka"
+    r"|groovy|org\.(?:springframework|apache|hibernate|junit|eclipse|jboss|codehaus|gradle"
+    r"|aspectj|testng|mockito|slf4j)|io\.(?:netty|grpc|reactivex|micrometer|undertow)|reactor"
     r"|com\.(?:google|fasterxml|zaxxer|mysql)|android|androidx|dalvik"
     r"|System|Microsoft|Newtonsoft|Xunit|NUnit)\."
     r"|/usr/local/go/src/|/go/pkg/mod/|\bruntime\.|\bnet/http\.|/rustc/|\.cargo/registry"
     r"|\d: +(?:0x[0-9a-f]+ - )?<?(?:core|std|alloc|tokio|rust_begin|__rust|hyper|rayon)\b"
-    r"|/gems/|/lib/ruby/|\bin \S*__libc_start|\b(?:_start|__libc_\w+|clone3?|start_thread) \("
+    r"|/gems/|/lib/ruby/|\bin \S*__libc_start|\b(?:_start|__libc_\w+|clone3?"
+    r"|start_thread) \("
     r"|from /(?:usr/)?lib|\(in /(?:usr/)?lib"
 )
 _MORE = re.compile(r"\s*\.\.\. \d+ ")

@@ -1,0 +1,215 @@
+"""Writes the lossless form of lines (``form`` says how it looks)."""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from itertools import groupby
+from typing import NamedTuple
+
+from headroom.core.folding.blocks import (
+    CLOCK,
+    FULL,
+    SAME,
+    VERBATIM,
+    Event,
+    Parts,
+    Symbols,
+    fold,
+)
+from headroom.core.folding.form import MAX_PERIOD, UNTIMED, coded_row, header_line
+from headroom.core.folding.lines import Source, join_words
+from headroom.core.folding.templates import HOLE, Template
+from headroom.core.folding.times import Stamp
+
+_MIN_LOOP_CHARS = 40
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def write(
+    name: str, source: Source, templates: list[Template], in_full: Collection[int]
+) -> str | None:
+    """The form of some lines, or ``None`` where no template pays.
+
+    Args:
+        name: what the lines are, the first word of the form.
+        source: the lines.
+        templates: what they have in common, the best first.
+        in_full: indices of lines that stand as they are, with their full time.
+    """
+    events, symbols = _fold(source, templates, in_full)
+    uses = Counter(e.symbol for e in events if e.symbol != VERBATIM)
+    forms: dict[Parts, int] = {}
+    for symbol, count in uses.items():
+        parts = symbols.parts[symbol]
+        forms[parts] = forms.get(parts, 0) + count
+    paying = [
+        (count, parts)
+        for parts, count in forms.items()
+        if len(parts) > 1 or _pays(templates[parts[0].template], count)
+    ]
+    if not paying:
+        return None
+    paying.sort(key=lambda p: -p[0])
+    codes = {parts: _code(at) for at, (_, parts) in enumerate(paying)}
+    legend = [
+        f"${code}=" + "\n+".join(_legend_lines(parts, source, templates))
+        for parts, code in codes.items()
+    ]
+    coded = coded_row(source.notation.name if source.notation else "")
+    body = _Body(source, templates, symbols, codes, coded).rows(events)
+    return "\n".join([header_line(name, source.notation), *legend, "", *body])
+
+
+def _pays(template: Template, count: int) -> bool:
+    literal = template.literal_cost()
+    return count * (literal - 1) > literal + template.holes() + 4
+
+
+def _code(at: int) -> str:
+    code = _LETTERS[at % 52]
+    while at >= 52:
+        at = at // 52 - 1
+        code = _LETTERS[at % 52] + code
+    return code
+
+
+def _fold(
+    source: Source, templates: list[Template], in_full: Collection[int]
+) -> tuple[list[Event], Symbols]:
+    rows: list[tuple[int, tuple[str, ...]] | None] = [None] * len(source.lines)
+    for at, template in enumerate(templates):
+        if _pays(template, len(template.rows)):
+            for index, values in template.rows:
+                rows[index] = (at, values)
+    events: list[Event] = []
+    last: Stamp | None = None
+    for index, stamp in enumerate(source.stamps):
+        shown, lead = _lead(stamp, last)
+        last = stamp or last
+        row = rows[index]
+        if index in in_full:
+            events.append(Event(VERBATIM, "".join(stamp or ()), (), index))
+        elif row is None:
+            events.append(Event(VERBATIM, lead, (), index))
+        else:
+            events.append(Event(3 * row[0] + shown, lead, row[1], index))
+    symbols = Symbols(templates)
+    return fold(events, symbols), symbols
+
+
+def _lead(stamp: Stamp | None, last: Stamp | None) -> tuple[int, str]:
+    if stamp is None or stamp == last:
+        return SAME, ""
+    if last is not None and stamp[0] == last[0] and stamp[2] == last[2]:
+        return CLOCK, stamp[1]
+    return FULL, "".join(stamp)
+
+
+def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> list[str]:
+    is_leading = source.notation is not None and source.notation.is_leading
+    shown: list[str] = []
+    first = parts[0].slots
+    is_plain = len(parts) == 1 and first == tuple(range(len(first)))
+    for part in parts:
+        template = templates[part.template]
+        is_timed = source.stamps[template.rows[0][0]] is not None
+        slots = iter(part.slots)
+        words = [
+            (HOLE if is_plain else f"{HOLE}{next(slots) + 1}") if w == HOLE else w
+            for w in template.words
+        ]
+        time = "~t" + (str(part.clock + 1) if part.clock >= 0 else "")
+        text = join_words(words, time)
+        if is_leading and part.clock >= 0:
+            text = time + text
+        elif is_leading and not is_timed:
+            text = UNTIMED + text
+        shown.append(text)
+    return shown
+
+
+class _Body(NamedTuple):
+    source: Source
+    templates: list[Template]
+    symbols: Symbols
+    codes: dict[Parts, str]
+    coded: re.Pattern[str]
+
+    def rows(self, events: list[Event]) -> list[str]:
+        """The rows of the form; equal neighbours are one with their count."""
+        rows: list[str] = []
+        for event in events:
+            code = (
+                None
+                if event.symbol == VERBATIM
+                else self.codes.get(self.symbols.parts[event.symbol])
+            )
+            if code is None:
+                rows.append(self._verbatim(event))
+            else:
+                rows.append(" ".join((f"{event.lead}${code}", *event.values)))
+        return _looped(_counted(rows))
+
+    def _verbatim(self, event: Event) -> str:
+        line = self.source.lines[event.line]
+        times = self.source.notation
+        stamp = self.source.stamps[event.line]
+        if times is not None and times.is_leading and stamp is not None:
+            text = line[len("".join(stamp)) :]
+            if event.lead:
+                return event.lead + text
+            return text if text.startswith(" ") else stamp[1] + text
+        if line.startswith(("|", "×")) or self.coded.match(line):
+            return "|" + line
+        if times is None or not times.is_leading:
+            return line
+        is_mistakable = line.startswith(" ") or times.clock.match(line)
+        return "|" + line if is_mistakable else line
+
+
+def _counted(rows: list[str]) -> list[str]:
+    counted: list[str] = []
+    for row, same in groupby(rows):
+        count = sum(1 for _ in same)
+        if count > 1 and row.startswith("$"):
+            code, blank, values = row.partition(" ")
+            counted.append(f"{code}×{count}{blank}{values}")
+        else:
+            counted += [row] * count
+    return counted
+
+
+def _looped(rows: list[str]) -> list[str]:
+    """Rows that go round: one round, then how often it stands and its length."""
+    seen: dict[str, int] = {}
+    again: list[int] = []
+    for at in range(len(rows) - 1, -1, -1):
+        again.append(seen.get(rows[at], 0) - at)
+        seen[rows[at]] = at
+    again.reverse()
+    looped: list[str] = []
+    at = 0
+    while at < len(rows):
+        period = again[at]
+        if not 0 < period <= MAX_PERIOD:
+            looped.append(rows[at])
+            at += 1
+            continue
+        rounds = _rounds(rows, at, period)
+        if rounds == 1:
+            looped.append(rows[at])
+            at += 1
+            continue
+        looped += [*rows[at : at + period], f"×{rounds} of {period} rows"]
+        at += period * rounds
+    return looped
+
+
+def _rounds(rows: list[str], at: int, period: int) -> int:
+    """How often the rows from here go round; once where saying so does not pay."""
+    end = at + period
+    while end < len(rows) and rows[end] == rows[end - period]:
+        end += 1
+    rounds = (end - at) // period
+    saved = (rounds - 1) * sum(len(row) + 1 for row in rows[at : at + period])
+    return rounds if rounds > 2 and saved > _MIN_LOOP_CHARS else 1
