@@ -86,6 +86,12 @@ class StoreUnavailableError(StoreError):
     code = "store_unavailable"
 
 
+class DamagedRecordError(StoreUnavailableError):
+    """A ledger record cannot be read as it was written; saving it again heals it."""
+
+    code = "damaged_record"
+
+
 class StreamError(HeadroomError):
     """A response stream breaks its own framing (size cap, invalid UTF-8)."""
 

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from headroom.core.protocols import Store
+from headroom.core.protocols import LedgerKey, Store
+from headroom.core.types import Decision
 
 DEFAULT_RETENTION_S = 30 * 24 * 3600.0
 DEFAULT_MAX_BYTES = 2 * 1024**3
@@ -19,7 +20,7 @@ DEFAULT_MAX_BYTES = 2 * 1024**3
 TOUCH_S = 900.0
 """The recorded time of last use may be this much too old: reads then write nothing."""
 
-OPEN_S = 3600.0 + TOUCH_S
+OPEN_S = 3600.0 + 2 * TOUCH_S
 """Nothing used more recently is removed to make room (SPEC D9: one hour)."""
 
 
@@ -68,6 +69,28 @@ class ManagedStore(Store, Protocol):
 
     def scoped(self, namespace: str) -> "ManagedStore":
         """The same store for another namespace; closing either closes both."""
+        ...
+
+    def try_save(
+        self,
+        records: Sequence[tuple[LedgerKey, Decision]],
+        originals: Mapping[str, str],
+    ) -> dict[LedgerKey, Decision] | None:
+        """``save`` if that is a matter of microseconds, else ``None`` and no change.
+
+        Whoever calls this calls ``maintain`` from time to time, elsewhere.
+
+        Raises:
+            StoreUnavailableError: nothing is known to be written.
+        """
+        ...
+
+    def maintain(self) -> None:
+        """Upkeep that may take milliseconds: room is made, logs are folded in.
+
+        Raises:
+            StoreUnavailableError: it could not be done; nothing is lost.
+        """
         ...
 
     def remember(self, notes: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -129,6 +129,17 @@ class MemoryStore:
             self._purge(now)
         return winners
 
+    def try_save(
+        self,
+        records: Sequence[tuple[LedgerKey, Decision]],
+        originals: Mapping[str, str],
+    ) -> dict[LedgerKey, Decision] | None:
+        """The same as ``save``; it never waits."""
+        return self.save(records, originals)
+
+    def maintain(self) -> None:
+        """Nothing to do: saving purges."""
+
     def get(self, digest: str) -> str:
         """The original kept under ``digest``; see ``Store.get``."""
         key = self._key(digest)

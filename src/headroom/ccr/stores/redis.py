@@ -32,6 +32,7 @@ from headroom.core.protocols import LedgerKey, Record
 from headroom.core.types import Decision
 from headroom.errors import (
     ConfigError,
+    DamagedRecordError,
     OriginalNotFoundError,
     StoreUnavailableError,
 )
@@ -113,7 +114,7 @@ class RedisStore:
             for key, lineage, _, value, is_stale in self._rows("rec", keys):
                 decision = decode_decision(value)
                 if decision is None:
-                    raise StoreUnavailableError(
+                    raise DamagedRecordError(
                         f"{self._name}: the record {key.hex()} is damaged"
                     )
                 found.append(Record(key, lineage, decision))
@@ -155,6 +156,18 @@ class RedisStore:
                     order = b"0" * _ORDER_DIGITS
                     self._client.hset(item[0], item[1], order + item[2])
         return winners
+
+    def try_save(
+        self,
+        records: Sequence[tuple[LedgerKey, Decision]],
+        originals: Mapping[str, str],
+    ) -> dict[LedgerKey, Decision] | None:
+        """Never at once: the network has to be waited for."""
+        del records, originals
+        return None
+
+    def maintain(self) -> None:
+        """Nothing to do: the server removes what has expired."""
 
     def get(self, digest: str) -> str:
         """The original kept under ``digest``; see ``Store.get``."""

@@ -31,11 +31,12 @@ from headroom.ccr.encoding import (
     seal,
     unseal,
 )
-from headroom.ccr.stores.sqlite_file import SqliteFile
+from headroom.ccr.stores.sqlite_file import SqliteFile, is_busy
 from headroom.core.protocols import LedgerKey, Record
 from headroom.core.types import Decision
 from headroom.errors import (
     ConfigError,
+    DamagedRecordError,
     OriginalNotFoundError,
     StoreUnavailableError,
 )
@@ -98,7 +99,7 @@ class SqliteStore:
                     continue
                 decision = decode_decision(value)
                 if decision is None:
-                    raise StoreUnavailableError(
+                    raise DamagedRecordError(
                         f"{self._file.path}: the record {key.hex()} is damaged"
                     )
                 found.append(Record(key, lineage, decision))
@@ -115,6 +116,40 @@ class SqliteStore:
         originals: Mapping[str, str],
     ) -> dict[LedgerKey, Decision]:
         """Write originals and put-if-absent records; see ``Store.save``."""
+        with self._file.writing() as db:
+            winners = self._write(db, records, originals)
+        if self._is_purge_due():
+            # What was to be saved is saved; a purge that fails is tried again.
+            with suppress(StoreUnavailableError):
+                self.purge()
+        return winners
+
+    def try_save(
+        self,
+        records: Sequence[tuple[LedgerKey, Decision]],
+        originals: Mapping[str, str],
+    ) -> dict[LedgerKey, Decision] | None:
+        """Save unless another writer is at work; see ``ManagedStore.try_save``."""
+        try:
+            with self._file.writing(is_patient=False) as db:
+                return self._write(db, records, originals)
+        except StoreUnavailableError as error:
+            if is_busy(error.__cause__):
+                return None
+            raise
+
+    def maintain(self) -> None:
+        """Fold the log into the file and remove what is due."""
+        self._file.checkpoint()
+        if self._is_purge_due():
+            self.purge()
+
+    def _write(
+        self,
+        db: sqlite3.Connection,
+        records: Iterable[tuple[LedgerKey, Decision]],
+        originals: Mapping[str, str],
+    ) -> dict[LedgerKey, Decision]:
         winners: dict[LedgerKey, Decision] = {}
         fresh: dict[LedgerKey, Decision] = {}
         for name, decision in records:
@@ -124,23 +159,21 @@ class SqliteStore:
         values = {name: encode_decision(d) for name, d in fresh.items()}
         bodies = {self._key(d): encode_original(t) for d, t in originals.items()}
         now = self._now()
-        with self._file.writing() as db:
-            self._flush(db)
-            for key, lineage, _, value, row in _rows(db, [n.key for n in fresh]):
-                name = LedgerKey(key, lineage)
-                if name not in values:
-                    continue
-                winner = decode_decision(value)
-                if winner is None:
-                    db.execute("DELETE FROM entries WHERE id = ?", (row,))
-                else:
-                    winners[name] = winner
-                    del values[name]
-            db.executemany(
-                _INSERT, [(n.key, n.lineage, now, len(v), v) for n, v in values.items()]
-            )
-            _put_bodies(db, bodies, now)
-        self._purge_in_passing()
+        self._flush(db)
+        for key, lineage, _, value, row in _rows(db, [name.key for name in fresh]):
+            name = LedgerKey(key, lineage)
+            if name not in values:
+                continue
+            winner = decode_decision(value)
+            if winner is None:
+                db.execute("DELETE FROM entries WHERE id = ?", (row,))
+            else:
+                winners[name] = winner
+                del values[name]
+        db.executemany(
+            _INSERT, [(n.key, n.lineage, now, len(v), v) for n, v in values.items()]
+        )
+        _put_bodies(db, bodies, now)
         return winners
 
     def get(self, digest: str) -> str:
@@ -219,12 +252,9 @@ class SqliteStore:
                     self._flush(db)
         self._file.close()
 
-    def _purge_in_passing(self) -> None:
+    def _is_purge_due(self) -> bool:
         since_s = self._config.clock() - self._upkeep.purged_at
-        if self._upkeep.is_over or not 0 <= since_s < _PURGE_EVERY_S:
-            # What was to be saved is saved; a purge that fails is tried again.
-            with suppress(StoreUnavailableError):
-                self.purge()
+        return self._upkeep.is_over or not 0 <= since_s < _PURGE_EVERY_S
 
     def _touch(self, names: Sequence[tuple[bytes, bytes]]) -> None:
         if names:

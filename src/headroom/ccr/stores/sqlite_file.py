@@ -51,6 +51,18 @@ _CAUSES = (
 )
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Whether SQLite refused because another connection holds a lock."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def _close(db: sqlite3.Connection) -> None:
+    """Close a connection; a transaction that is still open ends unwritten."""
+    with suppress(sqlite3.Error):
+        db.close()
+
+
 class SqliteFile:
     """One file and the connections to it.
 
@@ -61,7 +73,7 @@ class SqliteFile:
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
         self._busy_timeout_s = busy_timeout_s
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: dict[bool, list[sqlite3.Connection]] = {True: [], False: []}
         self._lock = threading.Lock()
         self._is_closed = False
         self._create()
@@ -75,12 +87,26 @@ class SqliteFile:
             yield db
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside a write transaction: all of the block, or nothing."""
-        with self._lend() as db:
+    def writing(self, *, is_patient: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection inside a write transaction: all of the block, or nothing.
+
+        Args:
+            is_patient: wait for other writers, and fold a long log into the file
+                afterwards; else fail at once (``is_busy``) and leave the log alone.
+        """
+        with self._lend(is_patient=is_patient) as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file and begin it anew.
+
+        The slow part lets writers go on; only the last step keeps them out.
+        """
+        with self._lend() as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def used_bytes(self, db: sqlite3.Connection) -> int:
         """Size of the pages in use; freed ones are used again before the file grows."""
@@ -93,41 +119,40 @@ class SqliteFile:
         """Close the idle connections; lent ones follow when they come back."""
         with self._lock:
             self._is_closed = True
-            idle, self._idle = self._idle, []
+            idle = [db for some in self._idle.values() for db in some]
+            self._idle = {True: [], False: []}
         for db in idle:
             db.close()
 
     @contextmanager
-    def _lend(self) -> Iterator[sqlite3.Connection]:
+    def _lend(self, *, is_patient: bool = True) -> Iterator[sqlite3.Connection]:
         with self._lock:
             if self._is_closed:
                 raise StoreUnavailableError(f"{self.path}: the store has been closed")
-            db = self._idle.pop() if self._idle else None
+            idle = self._idle[is_patient]
+            db = idle.pop() if idle else None
         is_well = False
         try:
             if db is None:
-                db = self._connect()
+                db = self._connect(is_patient=is_patient)
             yield db
             is_well = True
         except sqlite3.Error as error:
+            is_well = is_busy(error) and db is not None and not db.in_transaction
             raise self._unavailable(error) from error
         finally:
             if db is not None:
-                self._take_back(db, is_well=is_well)
+                with self._lock:
+                    is_kept = is_well and not self._is_closed
+                    if is_kept:
+                        idle.append(db)
+                if not is_kept:
+                    _close(db)
 
-    def _take_back(self, db: sqlite3.Connection, *, is_well: bool) -> None:
-        with self._lock:
-            if is_well and not self._is_closed:
-                self._idle.append(db)
-                return
-        # Closing ends a transaction that is still open without writing it.
-        with suppress(sqlite3.Error):
-            db.close()
-
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *, is_patient: bool) -> sqlite3.Connection:
         db = sqlite3.connect(
             self.path,
-            timeout=self._busy_timeout_s,
+            timeout=self._busy_timeout_s if is_patient else 0,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -136,6 +161,8 @@ class SqliteFile:
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
             db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            if not is_patient:
+                db.execute("PRAGMA wal_autocheckpoint = 0")
         except sqlite3.Error:
             db.close()
             raise
@@ -151,8 +178,7 @@ class SqliteFile:
             try:
                 db.execute("PRAGMA journal_mode = WAL").fetchone()
             except sqlite3.OperationalError as error:
-                is_busy = (error.sqlite_errorname or "").startswith("SQLITE_BUSY")
-                if not is_busy or time.monotonic() > deadline:
+                if not is_busy(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
             else:
