@@ -36,6 +36,11 @@ BLOCK_LINEAGE = b"block"
 
 RETRIEVAL_TOOL = "headroom_retrieve"
 
+SHELL_TOOLS = frozenset(
+    {"bash", "shell", "exec_command", "run_shell_command", "local_shell", "terminal"}
+)
+"""Names, in lower case, of the tools by which agents run commands."""
+
 
 class Chain(Struct, frozen=True):
     """The keys of one request: one per message, and the lineage it belongs to."""
@@ -56,7 +61,9 @@ class Plan(Struct, frozen=True):
             before their tasks are run.
         tasks: the live blocks to compress, in order.
         entries: manifest lines of blocks that are not tasks.
-        tools: what Headroom adds to the tool list of this conversation.
+        tools: how this conversation gets originals back; see ``Decision.tools``.
+        policy: what holds for this request: lossy results only if its model can get
+            originals back.
         is_recomputing: the ledger could not be read; decisions are made again.
     """
 
@@ -65,6 +72,7 @@ class Plan(Struct, frozen=True):
     decisions: dict[int, Decision]
     tasks: tuple[BlockTask, ...]
     entries: tuple[ManifestEntry, ...]
+    policy: Policy
     tools: str = ""
     is_recomputing: bool = False
 
@@ -97,6 +105,39 @@ def block_key(chain: Chain, call_id: str, content_digest: str) -> bytes:
 def is_retrieval_tool(name: str) -> bool:
     """Whether a tool of this name serves originals, ours or an MCP server's."""
     return name == RETRIEVAL_TOOL or name.endswith(f"__{RETRIEVAL_TOOL}")
+
+
+def first_tools(policy: Policy, view: RequestView) -> str:
+    """How a conversation that begins with this request gets originals back.
+
+    A tool is added only where tools are in use already; one that the client brings,
+    under our name, wins.
+    """
+    if not policy.allow_lossy or not view.tool_names:
+        return ""
+    if policy.retrieval == "shell":
+        has_shell = any(name.lower() in SHELL_TOOLS for name in view.tool_names)
+        return "shell" if has_shell else ""
+    if policy.retrieval in {"tool", "mcp"}:
+        if any(is_retrieval_tool(name) for name in view.tool_names):
+            return "client"
+        return "added" if policy.retrieval == "tool" else ""
+    return ""
+
+
+def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
+    """The policy as it holds for one request of a conversation decided as ``tools``."""
+    names = view.tool_names
+    can_retrieve = (
+        (tools == "added" and bool(names))
+        or (tools == "client" and any(is_retrieval_tool(name) for name in names))
+        or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
+    )
+    return msgspec.structs.replace(
+        policy,
+        allow_lossy=policy.allow_lossy and can_retrieve,
+        marker="shell" if tools == "shell" else "tool",
+    )
 
 
 def last_assistant(view: RequestView) -> int:
@@ -189,6 +230,7 @@ class _Planner:
         self.policy = policy
         self.known = _by_key(records)
         self.last_assistant = last_assistant(view)
+        self.tools = ""
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
         self.entries: list[ManifestEntry] = []
@@ -201,11 +243,11 @@ class _Planner:
         live_from = max(frontier, self.last_assistant) + 1
         if not is_known and not self.policy.is_reapplying:
             live_from = max(live_from, view.frozen_count)
-        tools = ""
+        self.tools = self._tools(frontier)
+        self.policy = effective_policy(self.policy, view, self.tools)
         for index in range(len(view.messages)):
             record = self._record(index) if index <= frontier else None
             if record is not None:
-                tools = tools or record.tools
                 self.decisions[index] = record
             elif index >= live_from or not is_complete:
                 self._plan_live(index)
@@ -217,9 +259,26 @@ class _Planner:
             decisions=self.decisions,
             tasks=tuple(self.tasks),
             entries=tuple(self.entries),
-            tools=tools,
+            tools=self.tools,
+            policy=self.policy,
             is_recomputing=not is_complete,
         )
+
+    def _tools(self, frontier: int) -> str:
+        """How this conversation gets originals back: as it was decided when it began.
+
+        A request without any record takes it from the records of its blocks; only if it
+        has none of these and no assistant message yet does a conversation begin here.
+        """
+        if frontier >= 0:
+            record = self._record(frontier)
+            return "" if record is None else record.tools
+        for records in self.known.values():
+            if records[0].lineage == BLOCK_LINEAGE:
+                return records[0].decision.tools
+        if self.last_assistant >= 0:
+            return ""
+        return first_tools(self.policy, self.view)
 
     def _frontier(self) -> int:
         """The last message with a record that counts for this request.
@@ -388,7 +447,8 @@ def new_records(
             call_id = call_ids.get((index, edit.address))
             if call_id:
                 block = block_key(chain, call_id, edit.digest)
-                batch.append((LedgerKey(block, BLOCK_LINEAGE), Decision((edit,))))
+                found = Decision((edit,), decision.tools)
+                batch.append((LedgerKey(block, BLOCK_LINEAGE), found))
     return batch
 
 

@@ -13,6 +13,7 @@ from headroom.core.types import (
     Compressed,
     Context,
     Decision,
+    Edit,
     HotBlock,
     Kind,
     RequestView,
@@ -62,6 +63,13 @@ class Provider(Protocol):
 
     def tool_calls(self, view: RequestView, index: int) -> dict[str, ToolCall]:
         """The tool calls that message ``index`` makes, by call id."""
+        ...
+
+    def retrieval_edits(self, view: RequestView) -> list[Edit]:
+        """What adds the retrieval tool to the request, the same bytes every time.
+
+        Empty where the request has no tool list.
+        """
         ...
 
 

@@ -111,6 +111,7 @@ class Rewrite:
             self.policy,
             is_complete=is_complete,
         )
+        self.policy = self._plan.policy
         self._outcomes = [None] * len(self._plan.tasks)
 
     def groups(self) -> Iterator[tuple[BlockTask, ...]]:
@@ -252,6 +253,8 @@ class Rewrite:
         """
         self.decisions = plan.with_winners(self.chain, self.decisions, winners or {})
         edits = pipeline.make_edits(self.view, self._provider, self.decisions)
+        if self.made_plan.tools == "added":
+            edits += self._provider.retrieval_edits(self.view)
         return splice(self.view.body, edits)
 
     @property

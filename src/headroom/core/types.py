@@ -119,6 +119,7 @@ class RequestView(Struct, frozen=True, gc=False):
             (tools, system), for the estimate of its length.
         may_drop_earlier: the provider may remove earlier blocks from this request
             (context management, compaction, state of its own).
+        tools: the tool list, if the request has one.
     """
 
     api: str
@@ -131,6 +132,7 @@ class RequestView(Struct, frozen=True, gc=False):
     is_caching: bool
     text_before: tuple[Span, ...]
     may_drop_earlier: bool = False
+    tools: Span | None = None
 
 
 class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
@@ -165,8 +167,10 @@ class Decision(Struct, frozen=True, gc=False, array_like=True):
     No edits means ``left``: the message leaves as the client wrote it, for ever.
 
     Attributes:
-        tools: what Headroom adds to the tool list of this conversation, decided on its
-            first request and repeated in every record; empty: nothing.
+        tools: how this conversation gets originals back, decided on its first request
+            and repeated in every record: ``added`` (Headroom adds its tool to every
+            request), ``client`` (the client brings one), ``shell``, or empty: it does
+            not, and nothing lossy is sent.
     """
 
     edits: tuple[SlotEdit, ...] = ()
@@ -185,6 +189,9 @@ class Policy(Struct, frozen=True, gc=False):
         cache_minimum_tokens: shortest prefix the provider caches for this model.
         max_block_bytes: larger blocks are left alone.
         may_refer: repeats of earlier results may become references to them.
+        retrieval: how the model of a conversation may get originals back: ``tool`` (a
+            tool is added to its list), ``shell`` (a command of its shell tool), ``mcp``
+            (a tool the client brings), or ``off``: then nothing lossy is sent.
         marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
             no marker at all (the caller keeps the original).
     """
@@ -197,6 +204,7 @@ class Policy(Struct, frozen=True, gc=False):
     cache_minimum_tokens: int = 4096
     max_block_bytes: int = 16 * 1024 * 1024
     may_refer: bool = True
+    retrieval: Literal["tool", "shell", "mcp", "off"] = "off"
     marker: str = ""
 
 

@@ -11,7 +11,16 @@ For the ledger, a message is its own bytes with ``cache_control`` members cut ou
 
 from typing import Literal
 
-from headroom.core.types import HotBlock, MessageView, RequestView, Slot, Span, ToolCall
+from headroom.core.retrieval_tool import TOOL_ANTHROPIC
+from headroom.core.types import (
+    Edit,
+    HotBlock,
+    MessageView,
+    RequestView,
+    Slot,
+    Span,
+    ToolCall,
+)
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
@@ -55,6 +64,7 @@ class AnthropicMessages:
             text_before=before,
             may_drop_earlier="context_management" in top
             or any(b'"compaction"' in v.canonical for v in views),
+            tools=_array(body, top.get("tools")),
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
@@ -87,6 +97,13 @@ class AnthropicMessages:
                 raw = b"{}" if arguments is None else arguments.of(body)
                 calls[call_id] = ToolCall(call_id, name, raw)
         return calls
+
+    def retrieval_edits(self, view: RequestView) -> list[Edit]:
+        """The retrieval tool at the end of the tool list."""
+        if view.tools is None or not view.tool_names:
+            return []
+        end = view.tools.end - 1
+        return [Edit(Span(end, end), b"," + TOOL_ANTHROPIC)]
 
 
 def compute_frozen_count(messages: tuple[MessageView, ...]) -> int:
@@ -232,6 +249,10 @@ def _block_slots(
         for address, literal in literals
         if is_string(body, literal)
     ]
+
+
+def _array(body: bytes, span: Span | None) -> Span | None:
+    return span if span is not None and is_array(body, span) else None
 
 
 def _tool_names(body: bytes, tools: Span | None) -> tuple[str, ...]:

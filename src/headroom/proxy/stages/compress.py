@@ -122,7 +122,7 @@ class CompressStage:
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_ON_LOOP_BYTES else 0
             rest = await self._run(heavy, rewrite.refer, tasks, self._memo, count)
-            outcomes = await self._compute.run([tasks[i] for i in rest], policy)
+            outcomes = await self._compute.run([tasks[i] for i in rest], rewrite.policy)
             rewrite.add(dict(zip(rest, outcomes, strict=True)))
         winners, error = await self._save(rewrite.settle(), is_late=not is_complete)
         forwarded = await self._run(size, rewrite.finish, winners)
