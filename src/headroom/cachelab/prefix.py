@@ -239,9 +239,8 @@ def _text(block: Json, kind: str, encoded: bytes) -> str:
         case "tool_use":
             arguments = encode(block.get("input")).decode(errors="replace")
             return f"{block.get('name', '')} {arguments}"
-        case "document" if isinstance(block.get("source", {}).get("data"), str):
-            is_text = block["source"].get("type") == "text"
-            return str(block["source"]["data"]) if is_text else ""
+        case "document" if _source(block).get("type") == "text":
+            return str(_source(block).get("data", ""))
     if kind in {"tool_result", "retrieved"} and not block:
         return ""
     return encoded.decode(errors="replace")
@@ -253,11 +252,16 @@ def _fixed_tokens(block: Json, kind: str) -> int:
     match block.get("type", kind):
         case "image":
             return _IMAGE_TOKENS
-        case "document" if block.get("source", {}).get("type") != "text":
+        case "document" if _source(block).get("type") != "text":
             return _DOCUMENT_TOKENS
         case "redacted_thinking":
             return len(str(block.get("data", ""))) // _CHARS_PER_REDACTED_TOKEN
     return 0
+
+
+def _source(block: Json) -> Json:
+    source = block.get("source")
+    return source if isinstance(source, dict) else {}
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -53,6 +53,8 @@ def _top_level(request: Json) -> Iterator[str]:
         yield "messages: at least one message is required"
     thinking = request.get("thinking")
     if isinstance(thinking, dict) and thinking.get("type") == "enabled":
+        # Interleaved with tool calls, thinking may take more than one answer's tokens.
+        limit = None if request.get("tools") else limit
         yield from _thinking_budget(thinking.get("budget_tokens"), limit)
 
 
@@ -77,14 +79,17 @@ def _tools(request: Json) -> Iterator[str]:
     for index, tool in enumerate(tools):
         if not isinstance(tool, dict):
             yield f"tools.{index}: Input should be a valid dictionary"
-        elif not isinstance(tool.get("name"), str):
-            yield f"tools.{index}.custom.name: Field required"
-        elif tool.get("type", "custom") == "custom" and "input_schema" not in tool:
-            yield f"tools.{index}.custom.input_schema: Field required"
-        elif tool["name"] in names:
+        elif tool.get("type", "custom") == "custom" and not _is_custom(tool):
+            missing = "input_schema" if isinstance(tool.get("name"), str) else "name"
+            yield f"tools.{index}.custom.{missing}: Field required"
+        elif str(tool.get("name")) in names:
             yield "tools: Tool names must be unique."
-        else:
-            names.add(tool["name"])
+        elif "name" in tool:
+            names.add(str(tool["name"]))
+
+
+def _is_custom(tool: Json) -> bool:
+    return isinstance(tool.get("name"), str) and "input_schema" in tool
 
 
 def _system(request: Json) -> Iterator[str]:
@@ -169,10 +174,11 @@ def _block(block: Json, path: str, role: Any) -> Iterator[str]:
         if name not in block:
             yield f"{path}.{kind}.{name}: Field required"
             return
-    if kind == "text":
-        if not isinstance(block["text"], str):
-            yield f"{path}.text.text: Input should be a valid string"
-            return
+    if kind in {"text", "thinking"} and not isinstance(block[kind], str):
+        yield f"{path}.{kind}.{kind}: Input should be a valid string"
+    elif kind == "thinking" and not isinstance(block["signature"], str):
+        yield f"{path}.thinking.signature: Input should be a valid string"
+    elif kind == "text":
         yield from _empty_text(block, path, "messages")
     elif kind == "tool_use" and role != "assistant":
         yield f"{path}: `tool_use` blocks can only be in `assistant` messages"
