@@ -17,11 +17,11 @@ from headroom.core.types import Context, ToolCall
 CTX = Context(count=estimate_tokens, wants_lossy=True)
 
 PS = """\
-USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND
-root           1  0.0  0.1 167744 11520 ?        Ss   08:01   0:02 /sbin/init splash
-root           2  0.0  0.0      0     0 ?        S    08:01   0:00 [kthreadd]
-postgres     812  0.1  1.2 218440 29112 ?        S    08:01   0:11 postgres: writer  process
-www         1290 88.3  4.0 901244 98120 ?        Rl   08:02  31:07 node --label "a b"
+USER         PID %CPU %MEM    VSZ   RSS TTY   STAT START   TIME COMMAND
+root           1  0.0  0.1 167744 11520 ?     Ss   08:01   0:02 /sbin/init splash
+root           2  0.0  0.0      0     0 ?     S    08:01   0:00 [kthreadd]
+postgres     812  0.1  1.2 218440 29112 ?     Ss   08:01   0:11 pg: writer  process
+www         1290 88.3  4.0 901244 98120 ?     Rl   08:02  31:07 node --label "a b"
 """
 DF = """\
 Filesystem     1K-blocks     Used Available Use% Mounted on

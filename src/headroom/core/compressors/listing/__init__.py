@@ -36,6 +36,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ARCHIVE = re.compile(r"Archive: .*\n +Length +(?:\w+ +)*Date +Time +")
 # Shorter lists stay lossless: most of what is used later stands in short outputs.
 _MIN_LOSSY_CHARS = 1800
+# That many lines of a few characters each cost more time than they have tokens to give.
+_MANY_LINES = 50_000
 _HEAD_CHARS = 6000
 _HEAD_LINES = 80
 
@@ -63,6 +65,8 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if _is_form(text):
         return None
     lines = _clean(text).split("\n")
+    if len(lines) > _MANY_LINES and len(text) < 10 * len(lines):
+        return None
     tree = parse_tree(lines)
     if tree is not None:
         form = encode_tree(tree)

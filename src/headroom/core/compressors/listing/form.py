@@ -135,27 +135,44 @@ def _common_root(heads: list[str]) -> str:
 class _Body:
     """Collects the lines of the form."""
 
-    def __init__(self, classes: list[LineClass], codes: dict[str, str]) -> None:
+    def __init__(self, classes: list[LineClass]) -> None:
         self.classes = classes
-        self.codes = codes
+        self.codes: dict[str, str] = {}
         self.marks = "".join(c.mark for c in classes)
         self.lines: list[str] = []
-        self.by_words: dict[tuple[str, ...], LineClass] = {}
+        self.by_words: dict[tuple[str, ...], tuple[LineClass, tuple[str, ...]]] = {}
 
-    def class_of(self, words: tuple[str, ...]) -> LineClass:
+    def read(self, words: tuple[str, ...]) -> tuple[LineClass, tuple[str, ...]]:
+        """The class of an entry and the words that are written with it."""
         found = self.by_words.get(words)
         if found is None:
-            found = next(c for c in self.classes if c.fits(words))
-            self.by_words[words] = found
+            kind = next(c for c in self.classes if c.fits(words))
+            found = self.by_words[words] = (kind, kind.shown(words))
         return found
+
+    def make_codes(self, listing: Listing) -> None:
+        """Codes for long words before names (days, owners) that come back often."""
+        if not any(None in c.words for c in self.classes):
+            return
+        seen = Counter(
+            word
+            for group in listing.groups
+            for entry in group.entries
+            if not entry.is_brief
+            for word in self.read(entry.words)[1]
+            if len(word) >= _CODE_CHARS
+        )
+        often = [w for w, times in seen.items() if times >= _CODE_TIMES]
+        self.codes = {w: f"@{n}" for n, w in enumerate(often, 1)}
 
     def entries(self, entries: list[Entry], *, joins_head: bool) -> None:
         """Names that share class and words on one line each."""
         run: list[str] = []
         before: tuple[str, tuple[str, ...]] | None = None
         for entry in entries:
-            kind = self.class_of(entry.words)
-            shown = () if entry.is_brief else kind.shown(entry.words)
+            kind, shown = self.read(entry.words)
+            if entry.is_brief:
+                shown = ()
             name = _written(entry.name, self.marks) + kind.mark
             here = (kind.mark if shown else "", shown)
             if here != before:
@@ -228,31 +245,17 @@ def encode(listing: Listing, classes: list[LineClass], omitted: str = "") -> str
         if kind.words:
             words = " ".join("$" if w is None else w for w in kind.words)
             lines.append(f"#line {words} name{kind.mark}")
-    codes = _make_codes(listing, classes)
-    if codes:
-        lines.append("#codes " + " ".join(f"{c}={w}" for w, c in codes.items()))
+    body = _Body(classes)
+    body.make_codes(listing)
+    if body.codes:
+        lines.append("#codes " + " ".join(f"{c}={w}" for w, c in body.codes.items()))
     if omitted:
         lines.append(f"{OMITTED}{omitted}")
-    body = _Body(classes, codes)
     if listing.is_blocks:
         _write_blocks(listing, body)
     else:
         lines += _write_paths(listing, body, classes)
     return "\n".join([*lines, *body.lines, *listing.after])
-
-
-def _make_codes(listing: Listing, classes: list[LineClass]) -> dict[str, str]:
-    """Codes for long words before names (days, owners) that come back often."""
-    seen = Counter(
-        word
-        for group in listing.groups
-        for entry in group.entries
-        if not entry.is_brief
-        for word in next(c for c in classes if c.fits(entry.words)).shown(entry.words)
-        if len(word) >= _CODE_CHARS
-    )
-    often = [w for w, times in seen.items() if times >= _CODE_TIMES]
-    return {w: f"@{n}" for n, w in enumerate(often, 1)}
 
 
 def _write_blocks(listing: Listing, body: _Body) -> None:
@@ -269,7 +272,7 @@ def _write_paths(listing: Listing, body: _Body, classes: list[LineClass]) -> lis
     legend: list[str] = []
     folded = _fold_dirs(listing.groups)
     if folded is not None:
-        owns = {body.class_of(e.words).mark for _, e in folded if e is not None}
+        owns = {body.read(e.words)[0].mark for _, e in folded if e is not None}
         if len(owns) == 1:
             legend.append(f"#dirs {owns.pop() or '-'}")
         else:
@@ -283,7 +286,7 @@ def _write_paths(listing: Listing, body: _Body, classes: list[LineClass]) -> lis
     for n, (group, own) in enumerate(plain):
         head = (group.head or "")[len(root) :]
         if n or head or not group.entries:
-            shown = body.class_of(own.words).shown(own.words) if own else ()
+            shown = body.read(own.words)[1] if own else ()
             if own or group.entries or not n or head not in said:
                 words = body.words(shown)
                 body.lines.append(" ".join([*words, _head_token(head)]))
@@ -399,7 +402,9 @@ class _Reader:
             name = token[: len(token) - len(here.mark)]
             if name[:1] == '"':
                 name = json.loads(name)
-            self.groups[-1].entries.append(Entry(here.full(words), name))
+            self.groups[-1].entries.append(
+                Entry(here.full(words) if here.words else (), name)
+            )
 
     def _class_of(self, token: str) -> LineClass:
         found = self.by_mark.get(token[-1])

@@ -102,26 +102,26 @@ def encode_tree(tree: Tree, omitted: str = "") -> str:
     """The form of the tree; ``omitted`` is said in a lossy one."""
     nodes = tree.nodes
     folds = sum(n.label.endswith(DEDUPED) for n in nodes) >= _MIN_DEDUPED
-    lines: list[str] = []
+    lines: list[list[str]] = []
     open_line = -1
     for at, node in enumerate(nodes):
         if node.depth == 0:
-            lines.append(node.label)
+            lines.append([node.label])
             open_line = -1
             continue
         label = _written(node.label, folds)
         if not _is_leaf(nodes, at):
-            lines.append(f"{' ' * node.depth}{label}:")
+            lines.append([f"{' ' * node.depth}{label}:"])
             open_line = node.depth + 1
         elif open_line == node.depth:
-            lines[-1] += " " + label
+            lines[-1].append(label)
         else:
-            lines.append(" " * node.depth + label)
+            lines.append([" " * node.depth + label])
             open_line = node.depth
     note = f"; * {DEDUPED.strip()}" if folds else ""
     if omitted:
         note += f"; omitted: {omitted}"
-    return "\n".join([f"{MARK}{len(nodes)}{note}", *lines])
+    return "\n".join([f"{MARK}{len(nodes)}{note}", *map(" ".join, lines)])
 
 
 def decode_tree(form: str) -> list[Node]:

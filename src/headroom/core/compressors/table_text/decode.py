@@ -232,11 +232,13 @@ def _read_column(column: tuple[str, ...], legend: _Legend) -> list[str]:
     codes = legend.codes if "@" in joined else {}
     if not codes and '"' not in joined and not legend.has_ditto:
         return list(column)
+    quoted = {c: unquote(c) for c in set(column) if c[:1] == '"'}
+    meaning = {**codes, **quoted}
     cells: list[str] = []
     above = ""
     for cell in column:
         if cell != DITTO or not legend.has_ditto:
-            above = unquote(cell) if cell[:1] == '"' else codes.get(cell, cell)
+            above = meaning.get(cell, cell)
         cells.append(above)
     return cells
 

@@ -10,6 +10,8 @@ from headroom.core.compressors.table_text.delimited import (
 )
 from headroom.core.compressors.table_text.grid import Grid
 
+# That many lines of a few characters each cost more time than they have tokens to give.
+_MANY_LINES = 50_000
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -27,7 +29,7 @@ def parse_grid(text: str) -> Grid | None:
     if not first or first in "{[<" or "\r" in text:
         return None
     lines = text.split("\n")
-    if len(lines) < 4:
+    if len(lines) < 4 or (len(lines) > _MANY_LINES and len(text) < 10 * len(lines)):
         return None
     head = "\n".join(lines[:60])
     grid = None
