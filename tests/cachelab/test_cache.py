@@ -163,7 +163,7 @@ blocks = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(blocks, min_size=1, max_size=6))
 def test_every_token_is_billed_once_and_only_what_was_written_is_read(requests):
     provider = Provider()

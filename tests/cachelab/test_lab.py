@@ -142,7 +142,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(bodies)
 def test_any_request_is_answered_or_refused(body):
     lab = Lab(TokenCounter())
@@ -151,6 +151,7 @@ def test_any_request_is_answered_or_refused(body):
     assert len(lab.records) == 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_answered_or_refused(body):
     assert Lab(TokenCounter()).messages(HEADERS, body).status == 400
