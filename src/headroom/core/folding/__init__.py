@@ -10,7 +10,7 @@ from headroom.core.folding.form import FormError, header
 from headroom.core.folding.frames import is_fixed
 from headroom.core.folding.lines import RESERVED, Source, normalise, read_lines
 from headroom.core.folding.reading import read
-from headroom.core.folding.templates import FIXED, Template, families, mine
+from headroom.core.folding.templates import FIXED, HOLE, Template, families, mine
 from headroom.core.folding.writing import write
 from headroom.core.types import CountTokens
 
@@ -45,7 +45,9 @@ def is_shorter(form: str, text: str, count: CountTokens) -> bool:
 def find_families(source: Source) -> list[Template]:
     """Lines that are the same but for words that vary; of stack traces none do."""
     classes = [
-        int(stamp is not None) if stamp is not None or not is_fixed(line) else FIXED
+        int(stamp is not None)
+        if stamp is not None or HOLE in line or not is_fixed(line)
+        else FIXED
         for line, stamp in zip(source.lines, source.stamps, strict=True)
     ]
     return families(source.texts, classes)

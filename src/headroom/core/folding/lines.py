@@ -90,9 +90,15 @@ def read_lines(normalised: str) -> Source:
     return Source(lines, notation, stamps, texts)
 
 
+END = "~;"
+"""Ends a sign for a time that a digit follows."""
+
+_TIME_BEFORE_DIGIT = re.compile(rf" {TIME_MARK} (?=\d)")
+
+
 def join_words(words: Sequence[str], time: str) -> str:
     """The text whose words these are; ``time`` stands where one was cut out."""
     text = " ".join(words)
     for sign, word in (*_SEPARATORS, _EQUALS):
         text = text.replace(word, sign)
-    return text.replace(f" {TIME_MARK} ", time)
+    return _TIME_BEFORE_DIGIT.sub(f"{time}{END}", text).replace(f" {TIME_MARK} ", time)

@@ -15,10 +15,11 @@ from headroom.core.folding.form import (
     header,
     header_line,
 )
+from headroom.core.folding.lines import END
 from headroom.core.folding.times import Notation, Stamp, notation
 
 _LOOP = re.compile(r"×(\d{1,9}) of (\d{1,3}) rows")
-_HOLE = re.compile(r"~(t?)(\d*)")
+_HOLE = re.compile(r"~(?:;|(t?)(\d*))")
 
 
 def read(name: str, form: str, limit: int | None = None) -> str:
@@ -86,8 +87,11 @@ def _read_line(text: str, times: Notation | None) -> _Line:
     pattern: list[str] = []
     end = 0
     for found in _HOLE.finditer(text):
-        pattern += (text[end : found.start()].replace("%", "%%"), "%s")
+        pattern.append(text[end : found.start()].replace("%", "%%"))
         end = found.end()
+        if found[0] == END:
+            continue
+        pattern.append("%s")
         if found[1]:
             clock = int(found[2] or 0) - 1
             takes.append(_TIME)

@@ -46,7 +46,7 @@ _SOURCES: dict[str, tuple[str, str, str]] = {
     "dmy": (rf"(\[?\d\d[-/. ]{_MONTH}[-/. ]\d{{4}}[ :T])", _CLOCK, _ZONE),
     "short": (r"(\[?\d\d[-/.]\d\d(?:[-/.]\d\d(?:\d\d)?)? )", _CLOCK, r"(\]?)"),
     "packed": (r"(\d{8}[ T-]|\d{6} )", _PACKED, r"()(?=[^\w.:-])"),
-    "glog": (r"((?<=[IWEF])\d{4} )", _CLOCK, "()"),
+    "glog": (r"((?<![^IWEF])\d{4} )", _CLOCK, "()"),
     "dotted": (r"(\d{4}-\d\d-\d\d-)", _DOTTED, "()"),
     "clock": (r"(\[?)", _CLOCK, r"(\]?)"),
     "uptime": (r"(\[ *)", _UPTIME, r"(\])"),

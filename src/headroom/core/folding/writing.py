@@ -17,7 +17,7 @@ from headroom.core.folding.blocks import (
     fold,
 )
 from headroom.core.folding.form import MAX_PERIOD, UNTIMED, coded_row, header_line
-from headroom.core.folding.lines import Source, join_words
+from headroom.core.folding.lines import END, Source, join_words
 from headroom.core.folding.templates import HOLE, Template
 from headroom.core.folding.times import Stamp
 
@@ -121,7 +121,7 @@ def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> li
         time = "~t" + (str(part.clock + 1) if part.clock >= 0 else "")
         text = join_words(words, time)
         if is_leading and part.clock >= 0:
-            text = time + text
+            text = time + (END if text[:1].isdigit() else "") + text
         elif is_leading and not is_timed:
             text = UNTIMED + text
         shown.append(text)
