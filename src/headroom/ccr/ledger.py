@@ -39,8 +39,10 @@ LAST_RETRY_S = 15.0
 _AT_ONCE_BYTES = 256 * 1024
 """Batches with larger originals are left to the writer: copying them takes a while."""
 
-_MAINTAIN_EVERY = 200
-"""Saves made at once between two rounds of upkeep: a log of a few megabytes."""
+_AT_ONCE_BYTES_PER_SAVE = 20 * 1024
+_MAINTAIN_EVERY_SAVES = 200
+_MAINTAIN_EVERY_S = 60.0
+"""Upkeep after saves made at once: a save without originals logs about 20 KB."""
 
 _GROUP_JOBS = 64
 _GROUP_BYTES = 8 * 1024 * 1024
@@ -132,6 +134,7 @@ class Ledger:
         self._retry_s = 0.0
         self._down_until = 0.0
         self._saved_at_once = 0
+        self._upkeep_at = clock()
         self._hits = 0
         self._misses = 0
 
@@ -301,9 +304,10 @@ class Ledger:
 
     def _save_at_once(self, job: _Job) -> bool:
         """Write a batch in the caller's thread if nothing has to be waited for."""
-        if self._error or self._is_closed or not self._jobs.empty():
+        if self._error or self._is_closed:
             return False
-        if sum(map(len, job.originals.values())) > _AT_ONCE_BYTES:
+        size = sum(map(len, job.originals.values()))
+        if size > _AT_ONCE_BYTES:
             return False
         try:
             winners = self._scoped(job.namespace).try_save(job.records, job.originals)
@@ -313,8 +317,11 @@ class Ledger:
         if winners is None:
             return False
         self._settle(job, winners)
-        self._saved_at_once += 1
-        if self._saved_at_once % _MAINTAIN_EVERY == 0:
+        self._saved_at_once += 1 + size // _AT_ONCE_BYTES_PER_SAVE
+        now = self._clock()
+        is_time = not 0 <= now - self._upkeep_at < _MAINTAIN_EVERY_S
+        if is_time or self._saved_at_once >= _MAINTAIN_EVERY_SAVES:
+            self._saved_at_once, self._upkeep_at = 0, now
             self._send(_Job(is_upkeep=True))
         return True
 
@@ -387,6 +394,12 @@ class Ledger:
             self._note_success()
             for job in mine:
                 self._settle(job, winners)
+        if any(job.is_upkeep for job in group):
+            try:
+                self._check_up()
+                self._store.maintain()
+            except StoreUnavailableError as error:
+                self._note_failure(error)
 
     def _write_all(
         self, namespace: str, jobs: Sequence[_Job]
@@ -406,8 +419,6 @@ class Ledger:
             # Read only to be marked as used; what is damaged shows when it is needed.
             with suppress(DamagedRecordError):
                 store.load(touched)
-        if any(job.is_upkeep for job in jobs):
-            store.maintain()
         return store.save(records, originals) if records or originals else {}
 
     def _keep(self, job: _Job, error: StoreUnavailableError) -> None:

@@ -35,6 +35,7 @@ BUSY_TIMEOUT_S = 2.0
 """How long a writer waits for another; longer, and the request goes on without."""
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_LONG_LOG_FRAMES = _WAL_LIMIT_BYTES // 4096
 _CACHE_KIB = 8 * 1024
 
 _CAUSES = (
@@ -100,13 +101,15 @@ class SqliteFile:
             db.execute("COMMIT")
 
     def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file and begin it anew.
+        """Fold the write-ahead log into the file while writers go on.
 
-        The slow part lets writers go on; only the last step keeps them out.
+        A log that grew long all the same is begun anew, which keeps them out for the
+        time of a sync.
         """
         with self._lend() as db:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            _, frames, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if frames > _LONG_LOG_FRAMES:
+                db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def used_bytes(self, db: sqlite3.Connection) -> int:
         """Size of the pages in use; freed ones are used again before the file grows."""
