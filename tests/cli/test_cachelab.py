@@ -36,7 +36,7 @@ def test_the_direct_way_is_measured_and_printed_as_json(conversation_file):
 def test_the_table_names_every_class_of_tokens(conversation_file):
     result = CliRunner().invoke(command, ["run", "--direct-only", conversation_file])
     assert result.exit_code == 0
-    for word in ("uncached", "write 5m", "write 1h", "read", "bill", "short"):
+    for word in ("uncached", "write 5m", "read", "bill", "short"):
         assert word in result.output
 
 

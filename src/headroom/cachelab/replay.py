@@ -84,12 +84,20 @@ class Bench:
         results: list[Result] = []
         for conversation in conversations:
             copies = self._options.parallel
-            runs = [self._one(conversation, n, progress) for n in range(copies)]
+            meeting = asyncio.Barrier(copies)
+            runs = [
+                self._one(conversation, number, meeting, progress)
+                for number in range(copies)
+            ]
             results += await asyncio.gather(*runs)
         return results
 
     async def _one(
-        self, conversation: Conversation, copy: int, progress: Progress | None
+        self,
+        conversation: Conversation,
+        copy: int,
+        meeting: asyncio.Barrier,
+        progress: Progress | None,
     ) -> Result:
         name = conversation.name
         copy_name = f"{name}-{copy}" if self._options.parallel > 1 else name
@@ -103,7 +111,11 @@ class Bench:
         turns = conversation.turns
         for number, turn in enumerate(turns):
             if number == len(turns) // 2 and number:
-                await self._interrupt(sides, is_first=copy == 0)
+                # No copy has a request under way while the target is restarted.
+                await meeting.wait()
+                if copy == 0:
+                    await self._interrupt(sides)
+                await meeting.wait()
             for side, history, done in zip(sides, histories, exchanges, strict=True):
                 body = request_body(
                     conversation, turn, self._options.sending, copy_name, history
@@ -115,13 +127,12 @@ class Bench:
             copy_name, exchanges[0], exchanges[1] if len(exchanges) > 1 else ()
         )
 
-    async def _interrupt(self, sides: list[Side], *, is_first: bool) -> None:
+    async def _interrupt(self, sides: list[Side]) -> None:
         """What happens in the middle: time passes, the target is restarted."""
         for side in sides:
-            if is_first:
-                side.lab.clock.advance(self._options.pause_s)
-                if side.restart is not None:
-                    await side.restart()
+            side.lab.clock.advance(self._options.pause_s)
+            if side.restart is not None:
+                await side.restart()
 
     async def _exchange(
         self, side: Side, copy: str, turn: Turn, body: bytes, history: list[Json]

@@ -53,12 +53,12 @@ def print_report(
     console: "Console", results: Sequence[Result], unattributed: int
 ) -> None:
     """Tables: every conversation, then all; then what went wrong."""
-    table = _table(has_target=results[0].target is not None)
-    for result in results:
-        _add_rows(table, result)
-    if len(results) > 1:
-        table.add_section()
-        _add_rows(table, total(results))
+    whole = total(results)
+    sides = [side for side in (whole.direct, whole.target) if side is not None]
+    has_1h = any(side.usage.write_1h for side in sides)
+    table = _table(has_target=whole.target is not None, has_1h=has_1h)
+    for result in [*results, *([whole] if len(results) > 1 else [])]:
+        _add_rows(table, result, has_1h=has_1h)
     console.print(table)
     _print_summary(console, results)
     if unattributed:
@@ -73,35 +73,35 @@ def print_report(
         console.print(f"[red]… and {len(found) - _SHOWN_PROBLEMS} more[/red]")
 
 
-def _table(*, has_target: bool) -> "Table":
+def _table(*, has_target: bool, has_1h: bool) -> "Table":
     from rich.table import Table  # noqa: PLC0415  (slow to import)
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("conversation", overflow="fold")
-    names = ["turns", "uncached", "write 5m", "write 1h", "read", "bill"]
+    table.add_column("conversation", no_wrap=True)
+    names = ["turns", "uncached", "write 5m", "read", "bill"]
+    if has_1h:
+        names.insert(3, "write 1h")
     if has_target:
+        table.add_column("")
         names += ["ratio", "breaks", "errors", "added ms", "p99"]
     for name in names:
         table.add_column(name, justify="right")
     return table
 
 
-def _add_rows(table: "Table", result: Result) -> None:
+def _add_rows(table: "Table", result: Result, *, has_1h: bool) -> None:
     target = result.target
+    direct = (str(result.turns), *_usage(result.direct, has_1h=has_1h))
     if target is None:
-        table.add_row(result.name, str(result.turns), *_usage(result.direct))
+        table.add_row(result.name, *direct)
         return
     errors = str(len(result.direct.errors))
+    table.add_row(result.name, "direct", *direct, "1.000", "", errors)
     table.add_row(
-        f"{result.name} [dim]direct[/dim]",
-        str(result.turns),
-        *_usage(result.direct),
-        *("1.000", "", errors),
-    )
-    table.add_row(
-        f"{'':{len(result.name)}} [dim]target[/dim]",
         "",
-        *_usage(target),
+        "target",
+        "",
+        *_usage(target, has_1h=has_1h),
         f"{result.ratio:.3f}",
         str(len(result.breaks)),
         str(len(target.errors)),
@@ -110,9 +110,11 @@ def _add_rows(table: "Table", result: Result) -> None:
     )
 
 
-def _usage(totals: SideTotals) -> tuple[str, ...]:
+def _usage(totals: SideTotals, *, has_1h: bool) -> tuple[str, ...]:
     usage = totals.usage
-    numbers = (usage.uncached, usage.write_5m, usage.write_1h, usage.read)
+    numbers = [usage.uncached, usage.write_5m, usage.read]
+    if has_1h:
+        numbers.insert(2, usage.write_1h)
     return (*(f"{number:,}" for number in numbers), f"{totals.cost:,.0f}")
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from headroom.cachelab.measure import Result
     from headroom.cachelab.replay import Options, Progress, Restart
 
+_FILE_COLUMNS = 140
 _MARKERS = ("newest", "system", "none", "as-recorded")
 
 
@@ -124,7 +125,10 @@ def run(conversations: tuple[Path, ...], **options: Any) -> None:
     else:
         from rich.console import Console
 
-        report.print_report(Console(), results, strays)
+        console = Console()
+        if not console.is_terminal:
+            console.width = _FILE_COLUMNS
+        report.print_report(console, results, strays)
     if report.problems(results):
         raise SystemExit(1)
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from headroom.cachelab.measure import Result
     from headroom.cachelab.prefix import Json
 
-_SHOWN_LINES = 9
-_SHOWN_COLUMNS = 100
+_SHOWN_ROWS = 9
 
 
 @click.command("demo")
@@ -156,16 +155,18 @@ def _print_block(console: "Console", before: "Json", after: "Json") -> None:
         console.print("\nNo block was compressed.")
         return
     text, short = max(pairs, key=lambda pair: len(pair[0]) - len(pair[1]))
+    width = console.width - 2
     for title, shown in (("before", text), ("after", short)):
         console.print(f"\n[bold]one block {title}[/bold] ({len(shown):,} characters)")
-        lines = shown.splitlines()
-        for line in itertools.islice(lines, _SHOWN_LINES):
-            clipped = line if len(line) <= _SHOWN_COLUMNS else line[:_SHOWN_COLUMNS]
-            more = "" if clipped == line else " …"
-            console.print(f"  {clipped}{more}", markup=False)
-        if len(lines) > _SHOWN_LINES:
-            rest = len(lines) - _SHOWN_LINES
-            console.print(f"  … {rest} more lines", style="dim")
+        folded = (
+            line[start : start + width]
+            for line in shown.splitlines()
+            for start in range(0, max(1, len(line)), width)
+        )
+        for row in itertools.islice(folded, _SHOWN_ROWS):
+            console.print(f"  {row}", markup=False)
+        if next(folded, None) is not None:
+            console.print("  …", style="dim")
 
 
 def _tool_texts(request: "Json") -> dict[str, str]:
