@@ -1,0 +1,98 @@
+"""Test and build output: like results side by side; lossy: what failed.
+
+Stands among the compressors of the pipeline. The lossless form (``folding``) keeps
+every failure, place and name in whole words and is accepted only if it decodes to the
+lines in order. The lossy form (``reducing``) leaves out, with counts, what went well,
+and folds what remains in the same notation.
+
+Normalised by both (``cleaning``): ANSI colours, carriage-return progress, blanks at
+line ends, the width of rulers and progress bars, pytest's percentages, empty gutter
+lines of compiler snippets, all but one of several empty lines.
+"""
+
+from headroom.core.compressors.build_output.cleaning import clean
+from headroom.core.compressors.build_output.folding import (
+    NAME,
+    PLAIN,
+    FormError,
+    decode,
+    encode,
+)
+from headroom.core.compressors.build_output.recognising import recognise
+from headroom.core.compressors.build_output.reducing import reduce
+from headroom.core.folding import header, is_foldable
+from headroom.core.protocols import Compressor
+from headroom.core.types import Candidate, Compressed, Context
+
+__all__ = ["COMPRESSOR", "FormError", "clean", "decode"]
+
+_STRATEGY = "build_output"
+_MIN_LINES = 4
+_MIN_LOSSY_CHARS = 2400
+"""About 600 tokens; nearly all values that are used later stand in small outputs."""
+
+_OUTLINE = f"{NAME} outline; "
+_OWN = (header(NAME), PLAIN, _OUTLINE)
+
+
+def compress(text: str, ctx: Context) -> Compressed | None:
+    """Fold build output; ``None`` if nothing repeats, or the text is a form already."""
+    if not is_foldable(text) or _is_own(text):
+        return None
+    cleaned = clean(text)
+    lines = cleaned.split("\n")
+    if len(lines) < _MIN_LINES:
+        return None
+    form = encode(lines)
+    lossless = None
+    if len(form) < len(text) and _decodes(form, cleaned):
+        lossless = Candidate(text=form, strategy=_STRATEGY)
+    lossy = None
+    if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
+        lossy = _outline(lines, min(len(form), len(text)))
+    if lossless is None and lossy is None:
+        return None
+    return Compressed(lossless=lossless, lossy=lossy)
+
+
+def _outline(lines: list[str], longest: int) -> Candidate | None:
+    """What failed, and how much went well; ``None`` if that is hardly shorter."""
+    reduced = reduce(lines)
+    if reduced is None:
+        return None
+    form = encode("\n".join(reduced.lines).split("\n"))
+    text = f"{_OUTLINE}{reduced.omitted}\n{form}"
+    if 10 * len(text) > 9 * longest:
+        return None
+    return Candidate(text=text, strategy=_STRATEGY, omitted=reduced.omitted)
+
+
+def detect(text: str) -> float:
+    """Confidence that a test runner, compiler or installer wrote the text."""
+    if text.startswith(_OWN):
+        return 0.9
+    return recognise(text)
+
+
+def _decodes(form: str, cleaned: str) -> bool:
+    try:
+        return decode(form) == cleaned
+    except FormError:
+        return False
+
+
+def _is_own(text: str) -> bool:
+    """Whether ``text`` is a form as ``compress`` writes it, not an imitation."""
+    if not text.startswith(_OWN):
+        return False
+    if text.startswith(_OUTLINE):
+        text = text.partition("\n")[2]
+    try:
+        return encode(decode(text).split("\n")) == text
+    except FormError:
+        return False
+
+
+COMPRESSOR = Compressor(
+    name="build_output", kind="build", detect=detect, compress=compress
+)

@@ -1,0 +1,355 @@
+"""What the lossy form leaves out of build output, line by line.
+
+Left out, always counted: results of tests that went well (per file or class instead),
+times and sizes of installers' lines and lines that only repeat names shown above,
+source lines of a failing test away from the line that failed, compilers' lists of
+candidates, snippets of a finding that was shown with another place. Findings with one
+message stand together, by file. Whatever tells of trouble stays as it is.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from headroom.core.compressors.build_output.folding import PLACED, is_trouble, to_source
+from headroom.core.folding.templates import HOLE, families
+
+_MIN_ALIKE = 4
+_MIN_FINDINGS = 3
+_SOURCE_SHOWN = 3
+_CANDIDATES_SHOWN = 2
+
+_PYTEST = re.compile(
+    r"(?:\[gw\d+\] )?(\S+?\.\w+)::(.*?) (PASSED|SKIPPED|XFAIL|XPASS|FAILED|ERROR)\b.*"
+)
+_PYTEST_WORKER = re.compile(r"\[gw\d+\] (PASSED|SKIPPED|XFAIL|XPASS) (\S+?\.\w+)::.*")
+_DOTS = re.compile(r"(?:(\S+\.\w+) )?([.FEsxX]+)")
+_LETTERS = {
+    ".": "passed",
+    "F": "failed",
+    "E": "error",
+    "s": "skipped",
+    "x": "xfailed",
+    "X": "xpassed",
+}
+_UNITTEST = re.compile(r"\w+ \(([\w.]+)\) \.\.\. (ok)")
+_CARGO = re.compile(r"test (?:(\S+)::)?\S+(?: - .*)? \.\.\. (ok)")
+_CHECKED = re.compile(r"(\s*)([✓✔√]) .*")
+_GO = re.compile(r"=== (?:RUN|PAUSE|CONT|NAME) .*|\s*--- PASS: .*")
+_MEASURE = re.compile(
+    r"[ \t]+[(\[]?(?:in |at )?\d[\d.,:/]*[ ]?(?:ms|s|m|min|[kKMGT]?i?B|bytes|%)"
+    r"(?:/s(?:ec)?)?(?![\w-])"
+)
+_CONTEXT = re.compile(r" {4,}\S|\s*$")
+_NOTE = re.compile(r"\S+: note: ")
+_CANDIDATE = re.compile(r"\S+: note: +candidate")
+_DIAGNOSED = re.compile(
+    r"\S+: (?:error|warning|fatal error): |In file included from|\S+: In "
+)
+_ARROW = re.compile(r" *(?:-->|╭─\[) ?\S+")
+_LAYER = re.compile(r"#\d+ (?:sha256:\w+ .*/|extracting sha256|transferring) .*")
+
+
+class Reduced(NamedTuple):
+    """The lines that are left, notes among them, and what was left out in one line."""
+
+    lines: list[str]
+    omitted: str
+
+
+def reduce(lines: list[str]) -> Reduced | None:
+    """The lines without what went well; ``None`` if nothing can be left out."""
+    sheet = _Sheet(lines)
+    for leave_out in _STEPS:
+        leave_out(sheet)
+    if not sheet.counts:
+        return None
+    said = ", ".join(f"{count} {reason}" for reason, count in sheet.counts.items())
+    left = sum(sheet.counts.values())
+    return Reduced(
+        list(sheet.rows()), f"{left} of {len(lines)} lines left out or cut: {said}"
+    )
+
+
+class _Sheet:
+    """Lines, and what becomes of each of them."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.kept = [True] * len(lines)
+        self.shown = list(lines)
+        self.notes: dict[int, str] = {}
+        self.counts: Counter[str] = Counter()
+
+    def omit(self, at: int, reason: str) -> None:
+        """Leave a line out, once."""
+        if self.kept[at]:
+            self.kept[at] = False
+            self.counts[reason] += 1
+
+    def open(self) -> Iterable[tuple[int, str]]:
+        """The lines that are still as they were."""
+        return (
+            (at, line)
+            for at, line in enumerate(self.lines)
+            if self.kept[at] and self.shown[at] is line
+        )
+
+    def rows(self) -> Iterable[str]:
+        """The lines that are left, with notes where some are missing."""
+        for at, line in enumerate(self.shown):
+            if at in self.notes:
+                yield self.notes[at]
+            if self.kept[at]:
+                yield line
+
+
+def _tests(sheet: _Sheet) -> None:
+    """Tests that went well: one count for each file or class, where it first stands."""
+    totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    first: dict[str, int] = {}
+    told = {line.split(" - ")[0] for line in sheet.lines if line.startswith("FAILED ")}
+    last_file = ""
+    for at, line in sheet.open():
+        where, results = _results(line, told)
+        if where is None:
+            continue
+        if not where and not _DOTS.fullmatch(line):
+            where = ""
+        elif not where:
+            where = last_file
+        else:
+            last_file = where
+        totals[where] += results
+        first.setdefault(where, at)
+        sheet.omit(at, "lines of test results")
+    for where, at in first.items():
+        counts = ", ".join(f"{n} {result}" for result, n in totals[where].items())
+        sheet.notes[at] = f"{where}: {counts}" if where else f"… {counts}"
+
+
+def _results(line: str, told: set[str]) -> tuple[str | None, Counter[str]]:
+    """File or class and results of a line; ``None`` if it is no plain result."""
+    if "::" in line:
+        found = _PYTEST.fullmatch(line)
+        if found:
+            is_bad = found[3] in {"FAILED", "ERROR"}
+            if is_bad and f"FAILED {found[1]}::{found[2]}" not in told:
+                return None, Counter()
+            return found[1], Counter((found[3],))
+        found = _PYTEST_WORKER.fullmatch(line)
+        if found:
+            return found[2], Counter((found[1],))
+    if line.endswith(" ok"):
+        found = _UNITTEST.fullmatch(line) or _CARGO.fullmatch(line)
+        if found:
+            return found[1] or "tests", Counter((found[2],))
+    if line[-1:] in _LETTERS:
+        found = _DOTS.fullmatch(line)
+        if found and (found[1] or len(found[2]) > 3):
+            letters = Counter(found[2])
+            return found[1] or "", Counter(
+                {_LETTERS[letter]: count for letter, count in letters.items()}
+            )
+    return None, Counter()
+
+
+def _checked(sheet: _Sheet) -> None:
+    """Runs of ticked lines become their number."""
+    run: list[int] = []
+    mark = ""
+    for at in range(len(sheet.lines) + 1):
+        line = sheet.lines[at] if at < len(sheet.lines) else ""
+        found = _CHECKED.fullmatch(line)
+        if found and (not run or found[1] + found[2] == mark):
+            mark = found[1] + found[2]
+            run.append(at)
+            continue
+        if len(run) > 1:
+            sheet.notes[run[0]] = f"{mark} ×{len(run)}"
+            for index in run:
+                sheet.omit(index, "passed")
+        run = [at] if found else []
+        mark = found[1] + found[2] if found else ""
+
+
+def _go(sheet: _Sheet) -> None:
+    for at, line in sheet.open():
+        if line.startswith(("=== ", " ", "--- ")) and _GO.fullmatch(line):
+            sheet.omit(at, "passed or begun")
+
+
+def _layers(sheet: _Sheet) -> None:
+    for at, line in sheet.open():
+        if line.startswith("#") and _LAYER.fullmatch(line):
+            sheet.omit(at, "of layer progress")
+
+
+def _sources(sheet: _Sheet) -> None:
+    """Source lines of failing tests, but those next to the line that failed."""
+    run: list[int] = []
+    for at, line in enumerate(sheet.lines):
+        if line.startswith(">  ") and len(run) > _SOURCE_SHOWN + 2:
+            out = [i for i in run[:-_SOURCE_SHOWN] if "def " not in sheet.lines[i]]
+            for index in out:
+                sheet.omit(index, "of test source")
+            sheet.notes[out[0]] = f"    … {len(out)} lines"
+        if _CONTEXT.match(line):
+            run.append(at)
+        else:
+            run = []
+
+
+def _candidates(sheet: _Sheet) -> None:
+    """Notes on candidates: those of the first few of each error."""
+    seen = 0
+    out: list[int] = []
+    is_out = False
+    for at, line in enumerate(sheet.lines):
+        if _CANDIDATE.match(line):
+            seen += 1
+            is_out = seen > _CANDIDATES_SHOWN
+        elif _DIAGNOSED.match(line) or (
+            not PLACED.match(line) and not line.startswith(" ")
+        ):
+            if not line.startswith("In file included"):
+                seen = 0
+                out = _close(sheet, out)
+            is_out = is_out and line.startswith("In file included")
+        if is_out:
+            out.append(at)
+    _close(sheet, out)
+
+
+def _close(sheet: _Sheet, out: list[int]) -> list[int]:
+    if out:
+        sheet.notes[out[0]] = f"… {len(out)} lines on further candidates"
+        for at in out:
+            sheet.omit(at, "on further candidates")
+    return []
+
+
+def _snippets(sheet: _Sheet) -> None:
+    """Of findings with one headline the first stands with its snippet."""
+    lines = sheet.lines
+    seen: set[str] = set()
+    at = 0
+    while at + 1 < len(lines):
+        headline = lines[at]
+        if not (headline and _ARROW.match(lines[at + 1])) or headline.startswith(
+            "error"
+        ):
+            at += 1
+            continue
+        end = at + 2
+        while end < len(lines) and lines[end] and not _is_headline(lines, end):
+            end += 1
+        if headline in seen and end - at > 3:
+            for index in range(at + 2, end):
+                sheet.omit(index, "of snippets of findings shown above")
+        seen.add(headline)
+        at = end
+
+
+def _is_headline(lines: list[str], at: int) -> bool:
+    return (
+        not lines[at].startswith((" ", "help", "note"))
+        and at + 1 < len(lines)
+        and _ARROW.match(lines[at + 1]) is not None
+        and not lines[at][:1].isdigit()
+    )
+
+
+def _findings(sheet: _Sheet) -> None:
+    """Findings with one message: the message once, its places by file."""
+    placed: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for at, line in sheet.open():
+        found = PLACED.match(line)
+        if found and not _is_continued(sheet.lines, at):
+            placed[found[2]].append((at, found[1]))
+    for message, rows in placed.items():
+        if len(rows) < _MIN_FINDINGS or "note:" in message:
+            continue
+        files: dict[str, list[str]] = {}
+        for at, place in rows:
+            path, sign, position = _split_place(place)
+            files.setdefault(path, []).append(sign + position)
+            if at != rows[0][0]:
+                sheet.omit(at, "of findings put together")
+        shown = [f"{message} (×{len(rows)}):"]
+        for path, positions in files.items():
+            first, *more = positions
+            shown.append(" ".join([f"  {path}{first}", *(p[1:] for p in more)]))
+        sheet.shown[rows[0][0]] = "\n".join(shown)
+
+
+def _split_place(place: str) -> tuple[str, str, str]:
+    place = place.strip().removesuffix(" -").removesuffix(":")
+    if place.endswith(")"):
+        path, sign, position = place.rpartition("(")
+    else:
+        found = re.search(r":\d+(?::\d+)?$", place)
+        start = found.start() if found else len(place)
+        path, sign, position = (
+            place[:start],
+            place[start : start + 1],
+            place[start + 1 :],
+        )
+    return path, sign, position
+
+
+def _is_continued(lines: list[str], at: int) -> bool:
+    return at + 1 < len(lines) and lines[at + 1].startswith((" ", "\t"))
+
+
+def _installed(sheet: _Sheet) -> None:
+    """Lines alike: without times and sizes, and only if they name something."""
+    numbers = [at for at, line in sheet.open() if line and not is_trouble(line)]
+    source = to_source([sheet.lines[at] for at in numbers])
+    seen: set[str] = set()
+    groups = families(source.texts, [0] * len(numbers))
+    alike = [-1] * len(numbers)
+    for group, family in enumerate(groups):
+        if len(family.rows) >= _MIN_ALIKE and HOLE in family.words:
+            for index, _ in family.rows:
+                alike[index] = group
+    for index, at in enumerate(numbers):
+        line = sheet.lines[at]
+        if alike[index] < 0:
+            seen.update(_names(line))
+            continue
+        found = _MEASURE.search(line)
+        short = line[: found.start()] if found else line
+        names = _names(short)
+        if names and names <= seen:
+            sheet.omit(at, "that repeat names above")
+            continue
+        if found and not names:
+            sheet.omit(at, "of times and sizes")
+            continue
+        seen |= names
+        if found:
+            sheet.shown[at] = short
+            sheet.counts["without their times and sizes"] += 1
+
+
+_NAME = re.compile(r"[^\s()\[\]\"',]+")
+
+
+def _names(line: str) -> set[str]:
+    """Words that could name something: not sheer letters."""
+    return {w for w in _NAME.findall(line) if len(w) > 1 and not w.isspace()}
+
+
+_STEPS: tuple[Callable[[_Sheet], None], ...] = (
+    _tests,
+    _checked,
+    _go,
+    _layers,
+    _sources,
+    _candidates,
+    _snippets,
+    _findings,
+    _installed,
+)
