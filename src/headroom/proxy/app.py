@@ -1,0 +1,158 @@
+"""The composition root: settings in, an ASGI application out.
+
+Everything that needs a running loop (the connection pool, the stages' workers) is made
+when the server starts and released when it has served its last request.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from headroom.ccr.contract import ManagedStore
+from headroom.ccr.ledger import Ledger
+from headroom.ccr.stores import open_store
+from headroom.proxy.endpoints import OWN_PATHS, Core, Endpoints, Parts
+from headroom.proxy.metrics import Metrics
+from headroom.proxy.relay import Relay
+from headroom.proxy.replies import Receive, Scope, Send
+from headroom.proxy.stages import Stage
+from headroom.proxy.upstream import Upstream
+from headroom.settings import Settings
+
+Clock = Callable[[], float]
+
+_DAY_S = 24 * 3600.0
+
+
+class App:
+    """The ASGI application; one per server process.
+
+    Attributes:
+        metrics: its figures.
+        stages: the steps of every exchange, in order.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stages: Sequence[Stage],
+        *,
+        core: Core,
+        ledger: Ledger | None,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.metrics = metrics
+        self.stages = tuple(stages)
+        self._settings = settings
+        self._core = core
+        self._ledger = ledger
+        self._clock = clock
+        self._upstream: Upstream | None = None
+        self._relay: Relay | None = None
+        self._endpoints: Endpoints | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http":
+            assert self._relay is not None
+            assert self._endpoints is not None
+            if scope["path"] in OWN_PATHS:
+                await self._endpoints.handle(scope, send)
+            else:
+                await self._relay.handle(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def start(self) -> None:
+        """Make what needs the running loop."""
+        self._upstream = Upstream(self._settings.upstream)
+        self._relay = Relay(self._settings, self._upstream, self.stages, self.metrics)
+        self._endpoints = Endpoints(
+            self._settings,
+            self._upstream,
+            self.metrics,
+            Parts(self._core, self.stages, self._ledger),
+            self._clock,
+        )
+        for stage in self.stages:
+            await stage.start()
+
+    async def close(self) -> None:
+        """Release it, last things first."""
+        for stage in reversed(self.stages):
+            await stage.close()
+        if self._upstream is not None:
+            await self._upstream.close()
+        if self._ledger is not None:
+            self._ledger.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = time.time,
+    store: ManagedStore | None = None,
+    core: Core | None = None,
+    stages: Sequence[Stage] | None = None,
+    metrics: Metrics | None = None,
+) -> App:
+    """Wire everything.
+
+    Args:
+        settings: validated settings.
+        clock: seconds since the epoch.
+        store: originals and ledger; ``None``: the one the settings name.
+        core: what the start-up check found.
+        stages: the steps of an exchange instead of the usual ones.
+        metrics: figures to add to.
+
+    Raises:
+        ConfigError: the store's URL is unusable.
+        StoreUnavailableError: the store cannot be opened.
+    """
+    core = core or Core()
+    ledger = None
+    if is_compressing(settings, core):
+        ledger = Ledger(store or open_settings_store(settings, clock=clock))
+    if stages is None:
+        stages = ()
+    return App(
+        settings,
+        stages,
+        core=core,
+        ledger=ledger,
+        metrics=metrics or Metrics(),
+        clock=clock,
+    )
+
+
+def is_compressing(settings: Settings, core: Core) -> bool:
+    """Whether any body is read and changed at all."""
+    proxy = settings.proxy
+    is_on = proxy.compression and proxy.compression_mode != "off"
+    return is_on and core.status == "loaded"
+
+
+def open_settings_store(
+    settings: Settings, *, clock: Clock = time.time
+) -> ManagedStore:
+    """The store that the settings name.
+
+    Raises:
+        ConfigError: its URL is unusable.
+        StoreUnavailableError: it cannot be opened.
+    """
+    return open_store(
+        settings.store_url,
+        retention_s=settings.store.retention_days * _DAY_S,
+        max_bytes=settings.store.max_bytes,
+        clock=clock,
+    )

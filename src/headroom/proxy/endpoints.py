@@ -1,0 +1,150 @@
+"""Headroom's own endpoints; none of them is ever forwarded.
+
+``/healthz`` the process answers · ``/readyz`` it can serve · ``/healthz/upstream`` the
+providers can be reached · ``/health`` everything that is known · ``/metrics``.
+Only GET and HEAD; only under safe names (see ``access``); with a token set, only with
+it, ``/healthz`` excepted: it tells nothing, and supervisors that probe it have none.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+import headroom
+from headroom.ccr.ledger import Ledger
+from headroom.core.types import JsonValue
+from headroom.proxy import access, metrics, replies
+from headroom.proxy.metrics import Metrics
+from headroom.proxy.replies import Scope, Send
+from headroom.proxy.stages import Stage
+from headroom.proxy.upstream import Upstream
+from headroom.settings import SETTINGS, Settings
+
+OWN_PATHS = frozenset(
+    {"/healthz", "/healthz/upstream", "/readyz", "/health", "/metrics"}
+)
+
+
+class Core(Struct, frozen=True):
+    """What the start-up check found.
+
+    Attributes:
+        status: ``loaded``, ``disabled`` (switched off) or ``missing`` (it failed).
+        error: why, if it failed.
+    """
+
+    status: str = "loaded"
+    error: str = ""
+
+
+class Parts(Struct, frozen=True):
+    """What ``/health`` reports on.
+
+    Attributes:
+        ledger: ``None`` where nothing is compressed.
+    """
+
+    core: Core
+    stages: Sequence[Stage]
+    ledger: Ledger | None
+
+
+class Endpoints:
+    """Answers for Headroom itself."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        figures: Metrics,
+        parts: Parts,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._upstream = upstream
+        self._metrics = figures
+        self._parts = parts
+        self._clock = clock
+        self._started = clock()
+
+    async def handle(self, scope: Scope, send: Send) -> None:
+        """Answer one request to one of ``OWN_PATHS``."""
+        path = scope["path"]
+        if not access.is_own_host(scope["headers"], self._settings):
+            await _refuse(send, 403, "this host or origin may not call Headroom")
+            return
+        token = self._settings.proxy.token
+        is_open = not token or path == "/healthz"
+        if not is_open and not access.has_token(
+            scope["headers"], token, allows_bearer=True
+        ):
+            await _refuse(send, 401, "the proxy's token is missing or wrong")
+            return
+        if scope["method"] not in {"GET", "HEAD"}:
+            await _refuse(
+                send, 405, "only GET is served here", (b"allow", b"GET, HEAD")
+            )
+            return
+        if path == "/metrics":
+            body = self._metrics.render()
+            await replies.send_bytes(send, 200, body, content_type=metrics.CONTENT_TYPE)
+            return
+        status, value = await self._report(path)
+        await replies.send_json(send, status, value)
+
+    async def _report(self, path: str) -> tuple[int, JsonValue]:
+        if path == "/healthz":
+            return 200, {"ok": True, "service": "headroom"}
+        if path == "/readyz":
+            return 200, {"ready": True}
+        if path == "/healthz/upstream":
+            return await self._upstreams()
+        return 200, self._health()
+
+    async def _upstreams(self) -> tuple[int, JsonValue]:
+        """Probe the providers whose URL was set; if none was, Anthropic."""
+        chosen: dict[str, str] = {}
+        for name in ("anthropic", "openai", "gemini"):
+            url = getattr(self._settings.upstream, f"{name}_url")
+            if url != SETTINGS[f"upstream.{name}_url"].default:
+                chosen[name] = url
+        chosen = chosen or {"anthropic": self._settings.upstream.anthropic_url}
+        found = await asyncio.gather(*map(self._upstream.is_reachable, chosen.values()))
+        upstreams: dict[str, JsonValue] = dict(zip(chosen, found, strict=True))
+        is_ok = all(found)
+        return 200 if is_ok else 503, {"ok": is_ok, "upstreams": upstreams}
+
+    def _health(self) -> dict[str, JsonValue]:
+        parts = self._parts
+        stages: dict[str, JsonValue] = {s.name: s.health() for s in parts.stages}
+        store = None if parts.ledger is None else parts.ledger.health()
+        is_ok = parts.core.status != "missing" and all(
+            part.get("status", "ok") == "ok"
+            for part in (store, *stages.values())
+            if isinstance(part, dict)
+        )
+        proxy = self._settings.proxy
+        report: dict[str, JsonValue] = {
+            "ok": is_ok,
+            "status": "ok" if is_ok else "degraded",
+            "service": "headroom",
+            "version": headroom.__version__,
+            "core": parts.core.status,
+            "compression": proxy.compression,
+            "compression_mode": proxy.compression_mode,
+            "workers": {"configured": proxy.workers, "pid": os.getpid()},
+            "uptime_s": round(self._clock() - self._started, 3),
+            "store": store,
+            "stages": stages,
+        }
+        if parts.core.error:
+            report["core_error"] = parts.core.error
+        return report
+
+
+async def _refuse(
+    send: Send, status: int, message: str, *extra: tuple[bytes, bytes]
+) -> None:
+    await replies.send_json(send, status, {"error": {"message": message}}, list(extra))

@@ -1,0 +1,193 @@
+"""One request and its response, as the stages see them, and what guards the stages.
+
+The bytes of a request go through three forms: ``original_body`` as the client sent
+them, ``received_body`` with the content encoding undone, ``outgoing_body`` after the
+stages. If no stage changed anything the first is forwarded, the identical object.
+
+What always holds: whatever a stage does, the request is served. A failure inside one
+(the only place in the proxy that catches every exception) is logged, counted, and puts
+the body back to what it was before that stage.
+"""
+
+import logging
+from types import TracebackType
+from typing import Self
+
+from headroom.core.types import JsonValue, Manifest
+from headroom.proxy.routes import Headers, Route
+
+log = logging.getLogger("headroom.proxy")
+
+
+class Exchange:
+    """One request with its response.
+
+    Attributes:
+        request_id: the client's, or a fresh one.
+        method: as received.
+        path: as received, without the query.
+        headers: as received, names in lower case; read internal headers here.
+        route: which provider it is for.
+        original_body: as received; empty if the body was streamed through.
+        received_body: the same with the content encoding undone.
+        outgoing_body: what will be forwarded instead; set by ``replace_body``.
+        mutation_reasons: why it differs from ``received_body``.
+        decision: ``passthrough``, ``no_change`` or ``compressed``.
+        reason: why, in one word out of a bounded set.
+        manifest: what happened to each block; set by the stage that decides.
+        auth_mode: ``payg``, ``oauth``, ``subscription``, or ``unknown``.
+        model: the model asked for; empty if the body was not read.
+        fields: further fields of the decision record; counts, hashes, identifiers.
+        prefix_breaks: prefixes that leave otherwise than they left before.
+        store_failures: how often the store failed this request.
+        has_failed: a stage failed.
+        response_status: the status the client got; 0 before that.
+        response_headers: the upstream response's, names in lower case.
+        usage: tokens the provider billed, by class; empty if that was not seen.
+        answer_status: how the answer ended, as its reader tells; empty if unread.
+    """
+
+    __slots__ = (
+        "answer_status",
+        "auth_mode",
+        "decision",
+        "fields",
+        "has_failed",
+        "headers",
+        "manifest",
+        "method",
+        "model",
+        "mutation_reasons",
+        "original_body",
+        "outgoing_body",
+        "path",
+        "prefix_breaks",
+        "reason",
+        "received_body",
+        "request_id",
+        "response_headers",
+        "response_status",
+        "route",
+        "store_failures",
+        "usage",
+    )
+
+    def __init__(
+        self, request_id: str, method: str, path: bytes, headers: Headers, route: Route
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.route = route
+        self.original_body = b""
+        self.received_body = b""
+        self.outgoing_body = b""
+        self.mutation_reasons: tuple[str, ...] = ()
+        self.decision = "passthrough"
+        self.reason = "not_intercepted"
+        self.manifest: Manifest | None = None
+        self.auth_mode = "unknown"
+        self.model = ""
+        self.fields: dict[str, JsonValue] = {}
+        self.prefix_breaks = 0
+        self.store_failures = 0
+        self.has_failed = False
+        self.response_status = 0
+        self.response_headers: Headers = []
+        self.answer_status = ""
+        self.usage: dict[str, int] = {}
+
+    def set_body(self, original: bytes, received: bytes) -> None:
+        """Take the body that was read; nothing is changed yet."""
+        self.original_body = original
+        self.received_body = received
+        self.outgoing_body = received
+
+    def replace_body(self, body: bytes, reason: str) -> None:
+        """Forward other bytes.
+
+        Args:
+            body: the whole body.
+            reason: what changed it, one word; repeated reasons count once.
+        """
+        if not reason:
+            raise ValueError("a change of the body has a reason")
+        if body is self.outgoing_body:
+            return
+        self.outgoing_body = body
+        if reason not in self.mutation_reasons:
+            self.mutation_reasons = (*self.mutation_reasons, reason)
+
+    def pass_through(self, reason: str) -> None:
+        """Say why the body is forwarded as it came."""
+        self.decision = "passthrough"
+        self.reason = reason
+
+    @property
+    def is_mutated(self) -> bool:
+        """Whether a stage declared a change."""
+        return bool(self.mutation_reasons)
+
+    def forwarded_body(self) -> bytes:
+        """The bytes to send: the original ones if no stage changed anything."""
+        return self.outgoing_body if self.is_mutated else self.original_body
+
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of all compressed blocks, reapplied ones too, before and after."""
+        before = after = 0
+        for entry in self.manifest.entries if self.manifest is not None else ():
+            if entry.outcome.action == "compressed":
+                before += entry.outcome.original_tokens
+                after += entry.outcome.compressed_tokens
+        return before, after
+
+
+class Guard:
+    """Around one stage: a failure inside is recorded, and the exchange goes on."""
+
+    __slots__ = ("_body", "_exchange", "_reasons", "_stage", "has_failed")
+
+    def __init__(self, exchange: Exchange, stage: str) -> None:
+        self._exchange = exchange
+        self._stage = stage
+        self._body = exchange.outgoing_body
+        self._reasons = exchange.mutation_reasons
+        self.has_failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        exchange = self._exchange
+        exchange.outgoing_body = self._body
+        exchange.mutation_reasons = self._reasons
+        exchange.has_failed = self.has_failed = True
+        exchange.fields["failed_stage"] = self._stage
+        log.error(
+            "compression_error",
+            extra={
+                "request_id": exchange.request_id,
+                "stage": self._stage,
+                "error": getattr(error, "code", type(error).__name__),
+                "place": _place(trace),
+            },
+        )
+        return True
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Where an error was raised; its text may hold content and is left out."""
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return f"{code.co_qualname}:{trace.tb_lineno}"

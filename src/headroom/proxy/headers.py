@@ -1,0 +1,147 @@
+"""What goes upstream and what comes back: headers, by name, never by value.
+
+Pure functions that return new lists. Names are lower case: ASGI delivers them so, and
+aiohttp keeps only the last of two headers whose names differ in case.
+
+What is dropped: connection-level headers (RFC 9110, section 7.6.1) with whatever the
+``connection`` header names, ``host`` and ``content-length``, which are rebuilt, and
+Headroom's own ``x-headroom-*``.
+"""
+
+from headroom.errors import RequestError
+from headroom.proxy.routes import Api, Headers, is_anthropic_credential
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"trailers",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_REBUILT = frozenset({b"host", b"content-length", b"expect"})
+_INTERNAL = b"x-headroom-"
+_TOKEN = b"x-headroom-token"
+_FOREIGN: dict[bytes, Api] = {b"x-goog-api-key": "gemini"}
+"""Credentials that are one provider's by their header's name."""
+_OWN_RESPONSE = frozenset({b"x-request-id", b"headroom-upstream-request-id"})
+_CONTROL = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
+_MAX_ID_CHARS = 128
+
+
+class Outbound:
+    """The headers of one upstream request.
+
+    Attributes:
+        headers: names and values for aiohttp, in the order received.
+        stripped: how many internal headers were left out.
+    """
+
+    __slots__ = ("headers", "stripped")
+
+    def __init__(self, headers: list[tuple[str, str]], stripped: int) -> None:
+        self.headers = headers
+        self.stripped = stripped
+
+
+def for_upstream(headers: Headers, api: Api, *, strips_internal: bool) -> Outbound:
+    """The headers to send for a request's own.
+
+    Args:
+        headers: as received.
+        api: the upstream they go to; credentials of another are left out.
+        strips_internal: leave out ``x-headroom-*``. The proxy's token always is.
+
+    Raises:
+        RequestError: a value is not UTF-8, which aiohttp would lose silently.
+    """
+    dropped = dropped_names(headers)
+    kept: list[tuple[str, str]] = []
+    stripped = 0
+    for name, value in headers:
+        if name in dropped or name in _REBUILT:
+            continue
+        if name.startswith(_INTERNAL) and (strips_internal or name == _TOKEN):
+            stripped += 1
+            continue
+        if _FOREIGN.get(name, api) != api:
+            continue
+        if api != "anthropic" and is_anthropic_credential(name, value):
+            continue
+        try:
+            kept.append((name.decode("ascii"), value.decode()))
+        except UnicodeDecodeError as error:
+            shown = ascii(name)[1:]
+            raise RequestError(f"header {shown} is not valid UTF-8") from error
+    return Outbound(kept, stripped)
+
+
+def for_client(headers: Headers) -> Headers:
+    """The headers to answer with for an upstream response's; framing is left out."""
+    dropped = dropped_names(headers)
+    return [
+        (name, value)
+        for name, value in ((name.lower(), value) for name, value in headers)
+        if name not in dropped
+        and name not in _OWN_RESPONSE
+        and value.translate(None, _CONTROL) == value
+    ]
+
+
+def dropped_names(headers: Headers) -> frozenset[bytes]:
+    """Names of hop-by-hop headers, with those that ``connection`` adds."""
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name.lower() == b"connection"
+        for token in value.split(b",")
+    }
+    return HOP_BY_HOP | named if named - HOP_BY_HOP else HOP_BY_HOP
+
+
+def find(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header; the name in lower case."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def is_json(headers: Headers) -> bool:
+    """Whether the content type is ``application/json``, parameters aside."""
+    value = find(headers, b"content-type") or b""
+    return value.partition(b";")[0].strip().lower() == b"application/json"
+
+
+def content_length(headers: Headers) -> int | None:
+    """The length announced, if one is and it is a number."""
+    value = find(headers, b"content-length")
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def is_bypass(headers: Headers) -> bool:
+    """Whether the client asks for full passthrough."""
+    bypass = find(headers, b"x-headroom-bypass") or b""
+    mode = find(headers, b"x-headroom-mode") or b""
+    return bypass.strip().lower() == b"true" or mode.strip().lower() == b"passthrough"
+
+
+def request_id(headers: Headers) -> str | None:
+    """The client's own request id, if it is fit to be repeated."""
+    value = find(headers, b"x-request-id")
+    if value is None or not 0 < len(value) <= _MAX_ID_CHARS:
+        return None
+    text = value.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else None
+
+
+def upstream_request_id(headers: Headers) -> bytes | None:
+    """The provider's id of the request: ``request-id``, else ``x-request-id``."""
+    found = {name.lower(): value for name, value in headers}
+    return found.get(b"request-id") or found.get(b"x-request-id")

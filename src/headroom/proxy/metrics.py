@@ -1,0 +1,189 @@
+"""Figures for Prometheus; with several workers, their sum.
+
+Labels come from bounded sets only: routes, statuses, the words of manifests. Children
+are looked up once and kept, for a lookup costs more than the addition.
+
+With workers, each process keeps its figures in files of ``PROMETHEUS_MULTIPROC_DIR``
+(https://prometheus.github.io/client_python/multiprocess/), which the supervisor sets
+before it starts them; a scrape of any worker then sums over all, those that died
+included.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from headroom.core.types import Manifest
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+_ADDED_BUCKETS_S = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 20.0,
+)  # fmt: skip
+
+
+class Metrics:
+    """All metrics of one server process.
+
+    Args:
+        is_shared: figures are shared with other workers.
+    """
+
+    def __init__(self, *, is_shared: bool = False) -> None:
+        self._registry = CollectorRegistry()
+        self._is_shared = is_shared
+        self._children: dict[tuple[str, ...], Any] = {}  # prometheus children vary
+        counter = self._counter
+        self._requests = counter(
+            "headroom_requests",
+            "Requests by route, answer and decision.",
+            "route",
+            "status",
+            "decision",
+        )
+        self._tokens_before = counter(
+            "headroom_tokens_before",
+            "Tokens of the blocks that were compressed, as the client sent them.",
+            "state",
+        )
+        self._tokens_after = counter(
+            "headroom_tokens_after", "Tokens of the same blocks, as forwarded.", "state"
+        )
+        self._blocks = counter(
+            "headroom_blocks",
+            "Blocks looked at, by what happened to them.",
+            "action",
+            "strategy",
+            "kind",
+        )
+        self._rejected = counter(
+            "proxy_compression_rejected_by_token_check",
+            "Results that were not smaller in tokens.",
+            "strategy",
+        )
+        self._modified = counter(
+            "proxy_passthrough_bytes_modified",
+            "Bodies that changed though nothing was to change; must stay 0.",
+            "path",
+        )
+        self._prefix_breaks = counter(
+            "headroom_prefix_breaks",
+            "Prefixes forwarded otherwise than before; must stay 0.",
+        )
+        self._upstream_errors = counter(
+            "headroom_upstream_errors", "Failures to reach the provider.", "code"
+        )
+        self._store_failures = counter(
+            "headroom_store_failures", "Requests served without the store."
+        )
+        self._stage_failures = counter(
+            "headroom_stage_failures",
+            "Stages that failed, the request being served all the same.",
+            "stage",
+        )
+        self._usage = counter(
+            "headroom_usage_tokens", "Tokens the provider billed, by class.", "class"
+        )
+        self._dropped_logs = counter(
+            "headroom_log_records_dropped", "Log records lost because output stalled."
+        )
+        self._added = Histogram(
+            "headroom_added_seconds",
+            "Time between the last byte of a request and its forwarding.",
+            ["route"],
+            buckets=_ADDED_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "headroom_requests_in_flight",
+            "Requests that have not been answered in full.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        for plain in (self._prefix_breaks, self._store_failures, self._dropped_logs):
+            self._child(plain)
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self._registry)
+
+    def _child(self, metric: Counter | Histogram, *labels: str) -> Any:
+        key = (metric._name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = metric.labels(*labels) if labels else metric
+            self._children[key] = child
+        return child
+
+    def began(self) -> None:
+        """A request came in."""
+        self._in_flight.inc()
+
+    def ended(self, route: str, status: int, decision: str) -> None:
+        """A request was answered, or given up (status 499: by the client)."""
+        self._in_flight.dec()
+        self._child(self._requests, route, str(status), decision).inc()
+
+    def added(self, route: str, seconds: float) -> None:
+        """How long a request was held before it was forwarded."""
+        self._child(self._added, route).observe(seconds)
+
+    def manifest(self, manifest: Manifest) -> None:
+        """What happened to the blocks of a request."""
+        for entry in manifest.entries:
+            outcome = entry.outcome
+            self._child(
+                self._blocks, outcome.action, outcome.strategy, outcome.kind
+            ).inc()
+            if outcome.action == "rejected_not_smaller":
+                self._child(self._rejected, outcome.strategy).inc()
+            elif outcome.action == "compressed":
+                state = "reapplied" if entry.is_reapplied else "first"
+                self._child(self._tokens_before, state).inc(outcome.original_tokens)
+                self._child(self._tokens_after, state).inc(outcome.compressed_tokens)
+
+    def prefix_breaks(self, count: int) -> None:
+        """Prefixes that left otherwise than before."""
+        self._child(self._prefix_breaks).inc(count)
+
+    def passthrough_modified(self, route: str) -> None:
+        """A body changed without a stage having said so."""
+        self._child(self._modified, route).inc()
+
+    def upstream_error(self, code: str) -> None:
+        """The provider could not be reached or fell silent."""
+        self._child(self._upstream_errors, code).inc()
+
+    def store_failure(self) -> None:
+        """A request was served without the store."""
+        self._child(self._store_failures).inc()
+
+    def stage_failure(self, stage: str) -> None:
+        """A stage failed."""
+        self._child(self._stage_failures, stage).inc()
+
+    def usage(self, counts: dict[str, int]) -> None:
+        """What the provider billed, by class."""
+        for name, count in counts.items():
+            self._child(self._usage, name).inc(count)
+
+    def watch_dropped_logs(self, dropped: Callable[[], int]) -> None:
+        """Report lost log records: ``dropped`` returns those since the last call."""
+        self._take_dropped = dropped
+
+    _take_dropped: Callable[[], int] = staticmethod(lambda: 0)
+
+    def render(self) -> bytes:
+        """The text a scrape gets."""
+        self._child(self._dropped_logs).inc(self._take_dropped())
+        if not self._is_shared:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,159 @@
+"""What is said about an exchange: log records and response headers.
+
+One ``compression_decision`` record per request, with everything that decides about the
+cache; ``outbound_headers`` and ``outbound_request`` at debug level. Values are counts,
+words out of bounded sets, and identifiers.
+"""
+
+import logging
+from typing import Any
+
+from msgspec import Struct
+
+from headroom.core.types import Manifest
+from headroom.proxy import headers
+from headroom.proxy.exchange import Exchange, log
+from headroom.proxy.routes import Headers
+
+
+class Figures(Struct, frozen=True, gc=False):
+    """Sizes and times of one exchange.
+
+    Attributes:
+        added_ms: from the last byte of the request to its forwarding.
+        stages_ms: the part of it that the stages took.
+        first_byte_ms: from the start to the head of the provider's answer.
+    """
+
+    body_bytes_in: int
+    body_bytes_out: int
+    response_bytes: int
+    added_ms: float
+    stages_ms: float
+    first_byte_ms: float
+    total_ms: float
+
+
+def write(exchange: Exchange, figures: Figures, mode: str) -> None:
+    """Log the decision record of a finished exchange."""
+    level = logging.INFO if exchange.route.provider else logging.DEBUG
+    if not log.isEnabledFor(level):
+        return
+    fields: dict[str, Any] = {
+        "request_id": exchange.request_id,
+        "method": exchange.method,
+        "path": exchange.route.label,
+        "status": exchange.response_status,
+        "compression_mode": mode,
+        "decision": exchange.decision,
+        "reason": exchange.reason,
+        "auth_mode": exchange.auth_mode,
+        "body_bytes": figures.body_bytes_in,
+        "body_bytes_in": figures.body_bytes_in,
+        "body_bytes_out": figures.body_bytes_out,
+        "bytes_freed": max(0, figures.body_bytes_in - figures.body_bytes_out),
+        "body_mutated": exchange.is_mutated,
+        "mutation_reasons": list(exchange.mutation_reasons),
+        "response_bytes": figures.response_bytes,
+        "added_ms": round(figures.added_ms, 3),
+        "stages_ms": round(figures.stages_ms, 3),
+        "first_byte_ms": round(figures.first_byte_ms, 3),
+        "total_ms": round(figures.total_ms, 3),
+    }
+    if exchange.manifest is not None:
+        fields.update(_manifest_fields(exchange.manifest))
+        before, after = exchange.tokens()
+        fields.update(
+            tokens_before=before, tokens_after=after, tokens_saved=before - after
+        )
+    if exchange.prefix_breaks:
+        fields["prefix_breaks"] = exchange.prefix_breaks
+    if exchange.store_failures:
+        fields["store_failures"] = exchange.store_failures
+    if exchange.answer_status:
+        fields["answer"] = exchange.answer_status
+    upstream_id = headers.upstream_request_id(exchange.response_headers)
+    if upstream_id is not None:
+        fields["upstream_request_id"] = upstream_id.decode("latin-1")
+    fields.update(exchange.usage)
+    fields.update(exchange.fields)
+    log.log(level, "compression_decision", extra=fields)
+
+
+def outbound(exchange: Exchange, figures: Figures) -> None:
+    """Log what leaves for the provider."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    common = {
+        "request_id": exchange.request_id,
+        "forwarder": exchange.route.api,
+        "path": exchange.route.label,
+    }
+    stripped = exchange.fields.get("stripped_count", 0)
+    log.debug("outbound_headers", extra={**common, "stripped_count": stripped})
+    log.debug(
+        "outbound_request",
+        extra={
+            **common,
+            "method": exchange.method,
+            "body_bytes": figures.body_bytes_out,
+            "body_mutated": exchange.is_mutated,
+            "mutation_reasons": list(exchange.mutation_reasons),
+            "source": "spliced" if exchange.is_mutated else "passthrough",
+        },
+    )
+
+
+def passthrough_modified(exchange: Exchange) -> None:
+    """Log the alarm: a body changed and no stage said so; the original is forwarded."""
+    log.error(
+        "passthrough_bytes_modified",
+        extra={
+            "request_id": exchange.request_id,
+            "path": exchange.route.label,
+            "body_bytes_in": len(exchange.received_body),
+            "body_bytes_out": len(exchange.outgoing_body),
+        },
+    )
+
+
+def response_headers(exchange: Exchange) -> Headers:
+    """What Headroom adds to a response."""
+    added: Headers = [(b"x-request-id", exchange.request_id.encode("ascii"))]
+    upstream_id = headers.upstream_request_id(exchange.response_headers)
+    if upstream_id is not None:
+        added.append((b"headroom-upstream-request-id", upstream_id))
+    if exchange.has_failed:
+        added.append((b"x-headroom-compression-failed", b"true"))
+    if exchange.manifest is None:
+        return added
+    before, after = exchange.tokens()
+    saved = before - after
+    percent = 100 * saved / before if before else 0.0
+    added += [
+        (b"x-headroom-tokens-before", b"%d" % before),
+        (b"x-headroom-tokens-after", b"%d" % after),
+        (b"x-headroom-tokens-saved", b"%d" % saved),
+        (b"x-headroom-savings-percent", b"%.1f" % percent),
+    ]
+    strategies = exchange.manifest.transforms_applied()
+    if strategies:
+        added.append((b"x-headroom-transforms", ",".join(strategies).encode("ascii")))
+    return added
+
+
+def _manifest_fields(manifest: Manifest) -> dict[str, Any]:
+    compressed = [e for e in manifest.entries if e.outcome.action == "compressed"]
+    return {
+        "frozen_message_count": manifest.messages_below_frozen_floor,
+        "messages_total": manifest.messages_total,
+        "live_zone_blocks": sum(not e.is_reapplied for e in manifest.entries),
+        "reapplied_blocks": sum(e.is_reapplied for e in compressed),
+        "live_zone_strategies": list(manifest.transforms_applied()),
+        "live_zone_block_original_bytes": sum(
+            e.outcome.original_bytes for e in compressed
+        ),
+        "live_zone_block_compressed_bytes": sum(
+            e.outcome.compressed_bytes for e in compressed
+        ),
+    }

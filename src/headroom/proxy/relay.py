@@ -1,0 +1,426 @@
+"""Requests that go to a provider: forwarded, answered, recorded.
+
+The order for one request: limits, headers, body (read only where a stage may change it,
+else streamed), stages, upstream, response chunks as they come, the record. Two tasks at
+most: this one, and one that waits for the client to leave and then cancels this one,
+which cuts the upstream connection.
+
+What always holds: a body that no stage changed leaves as the bytes that came in; a
+response that the provider broke off is broken off for the client too, never ended as if
+it were complete.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from headroom.errors import (
+    LimitExceededError,
+    MalformedBodyError,
+    RequestError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from headroom.proxy import access, encodings, headers, record, replies, routes
+from headroom.proxy.bodies import ClientGoneError, Incoming
+from headroom.proxy.exchange import Exchange, Guard
+from headroom.proxy.metrics import Metrics
+from headroom.proxy.replies import Receive, Scope, Send
+from headroom.proxy.stages import Stage
+from headroom.proxy.tee import Tee, make_tee
+from headroom.proxy.upstream import Body, Target, Upstream, UpstreamResponse
+from headroom.settings import Settings
+
+CLIENT_GONE_STATUS = 499
+"""In records and metrics only: the client left before it was answered."""
+
+_NO_CONTENT = frozenset({204, 304})
+
+
+class Relay:
+    """Forwards requests; one per server process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        stages: Sequence[Stage],
+        metrics: Metrics,
+    ) -> None:
+        proxy = settings.proxy
+        self._upstream = upstream
+        self._stages = stages
+        self._metrics = metrics
+        self._mode = proxy.compression_mode
+        self._is_on = proxy.compression
+        self._token = proxy.token
+        self._allowlist = settings.upstream.base_url_allowlist
+        self._strips_internal = proxy.strip_internal_headers == "enabled"
+        self._max_bytes = proxy.max_body_bytes
+        self._max_read_bytes = settings.compression_max_body_bytes
+        self._too_large_status = proxy.body_too_large_status
+        self._max_event_bytes = proxy.sse_buffer_max_bytes
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        own = headers.request_id(scope["headers"])
+        path = scope["raw_path"]
+        exchange = Exchange(
+            own or secrets.token_hex(16),
+            scope["method"],
+            path,
+            scope["headers"],
+            routes.choose(path, scope["headers"]),
+        )
+        run = _Run(exchange, send, Incoming(receive, self._max_bytes))
+        self._metrics.began()
+        try:
+            await self._serve(run, scope["query_string"])
+        except ClientGoneError:
+            exchange.response_status = exchange.response_status or CLIENT_GONE_STATUS
+        except LimitExceededError as error:
+            await run.refuse(self._too_large_status, error)
+        except RequestError as error:
+            await run.refuse(400, error)
+        except UpstreamError as error:
+            self._metrics.upstream_error(error.code)
+            await run.refuse(_upstream_status(error), error)
+        except asyncio.CancelledError:
+            exchange.response_status = exchange.response_status or CLIENT_GONE_STATUS
+            if not run.is_client_gone:
+                raise
+        finally:
+            run.close()
+            record.write(exchange, run.figures(), self._mode)
+            self._metrics.ended(
+                exchange.route.label, exchange.response_status, exchange.decision
+            )
+
+    async def _serve(self, run: "_Run", query: bytes) -> None:
+        exchange = run.exchange
+        if self._token and not access.has_token(exchange.headers, self._token):
+            await run.answer(401, "x-headroom-token is missing or wrong", "bad_token")
+            return
+        if headers.find(exchange.headers, b"upgrade") == b"websocket":
+            # Clients that prefer WebSockets fall back to plain HTTP on this status.
+            await run.answer(426, "WebSockets are not served here", "no_websocket")
+            return
+        target = Target(self._base(exchange), exchange.path, query)
+        announced = headers.content_length(exchange.headers)
+        if announced is not None and announced > self._max_bytes:
+            raise LimitExceededError(
+                f"the request body is larger than {self._max_bytes} bytes"
+            )
+        outbound = headers.for_upstream(
+            exchange.headers, exchange.route.api, strips_internal=self._strips_internal
+        )
+        exchange.fields["stripped_count"] = outbound.stripped
+        await run.incoming.begin()
+        started = time.perf_counter()
+        body = await self._body(run, announced)
+        self._send_headers(run, outbound, body, announced)
+        run.watch()
+        run.added_s = time.perf_counter() - started
+        self._metrics.added(exchange.route.label, run.added_s)
+        try:
+            response = await self._upstream.send(
+                exchange.method, target, outbound.headers, body
+            )
+        except UpstreamError:
+            if run.incoming.error is not None:
+                raise run.incoming.error from None
+            raise
+        run.first_byte_s = time.perf_counter() - run.started
+        try:
+            await self._respond(run, response)
+        finally:
+            response.close()
+
+    def _base(self, exchange: Exchange) -> str:
+        """The base URL, the client's own choice if the operator allows it.
+
+        Raises:
+            RequestError: it is not allowed.
+        """
+        given = headers.find(exchange.headers, b"x-headroom-base-url")
+        if given is None:
+            return self._upstream.base(exchange.route.api)
+        return access.checked_base_url(given, self._allowlist)
+
+    async def _body(self, run: "_Run", announced: int | None) -> Body:
+        """What to send as body; runs the stages where they may look at it."""
+        exchange, incoming = run.exchange, run.incoming
+        reason = self._reason_to_pass(exchange, announced)
+        if reason is None:
+            original = await incoming.read_until(self._max_read_bytes)
+            if original is None:
+                reason = "body_over_compression_cap"
+            else:
+                started = time.perf_counter()
+                await self._run_stages(run, original)
+                run.stages_s = time.perf_counter() - started
+                return exchange.forwarded_body()
+        exchange.pass_through(reason)
+        if incoming.is_complete:
+            return incoming.whole()
+        return incoming.stream()
+
+    def _reason_to_pass(self, exchange: Exchange, announced: int | None) -> str | None:
+        """Why the body is not read; ``None`` if it is."""
+        if exchange.method != "POST" or not exchange.route.provider:
+            return "not_intercepted"
+        if not headers.is_json(exchange.headers):
+            return "not_json_content"
+        if not self._is_on:
+            return "switched_off"
+        if self._mode == "off":
+            return "mode_off"
+        if headers.is_bypass(exchange.headers):
+            return "bypass_header"
+        if announced is not None and announced > self._max_read_bytes:
+            return "body_over_compression_cap"
+        return None
+
+    async def _run_stages(self, run: "_Run", original: bytes) -> None:
+        exchange = run.exchange
+        applied = encodings.names(headers.find(exchange.headers, b"content-encoding"))
+        received = original
+        exchange.set_body(original, received)
+        if applied:
+            try:
+                received = await asyncio.to_thread(
+                    encodings.decode, original, applied, self._max_bytes
+                )
+            except MalformedBodyError as error:
+                exchange.pass_through(error.reason)
+                return
+            exchange.set_body(original, received)
+            if len(received) > self._max_read_bytes:
+                exchange.pass_through("body_over_compression_cap")
+                return
+        exchange.pass_through("no_stage")
+        for stage in self._stages:
+            guard = Guard(exchange, stage.name)
+            with guard:
+                await stage.on_request(exchange)
+            if guard.has_failed:
+                self._metrics.stage_failure(stage.name)
+        self._count(exchange)
+
+    def _count(self, exchange: Exchange) -> None:
+        """Figures of what the stages did, and the alarm for what they must not."""
+        if exchange.manifest is not None:
+            self._metrics.manifest(exchange.manifest)
+        if exchange.prefix_breaks:
+            self._metrics.prefix_breaks(exchange.prefix_breaks)
+        if exchange.store_failures:
+            self._metrics.store_failure()
+        if not exchange.is_mutated and exchange.outgoing_body != exchange.received_body:
+            record.passthrough_modified(exchange)
+            self._metrics.passthrough_modified(exchange.route.label)
+
+    def _send_headers(
+        self,
+        run: "_Run",
+        outbound: headers.Outbound,
+        body: Body,
+        announced: int | None,
+    ) -> None:
+        """Make the headers fit the body; log what leaves."""
+        exchange = run.exchange
+        if exchange.is_mutated:
+            outbound.headers = [
+                pair for pair in outbound.headers if pair[0] != "content-encoding"
+            ]
+        if isinstance(body, bytes):
+            run.body_bytes_out = len(body)
+        elif announced is not None:
+            outbound.headers.append(("content-length", str(announced)))
+        record.outbound(exchange, run.figures())
+
+    async def _respond(self, run: "_Run", response: UpstreamResponse) -> None:
+        """Pass the response on, chunk by chunk."""
+        exchange = run.exchange
+        exchange.response_headers = [
+            (name.lower(), value) for name, value in response.headers
+        ]
+        chunks = self._transformed(exchange, _chunks(response))
+        await run.start(response, is_transformed=chunks is not None)
+        tee = make_tee(exchange, self._max_event_bytes)
+        try:
+            if chunks is not None:
+                async for chunk in chunks:
+                    await run.send_chunk(chunk, tee)
+                await run.send_end()
+            else:
+                await _pass_chunks(run, response, tee)
+        finally:
+            if tee is not None:
+                with Guard(exchange, "observe"):
+                    tee.close(exchange)
+        if exchange.usage:
+            self._metrics.usage(exchange.usage)
+        for stage in self._stages:
+            with Guard(exchange, stage.name):
+                await stage.on_end(exchange)
+
+    def _transformed(
+        self, exchange: Exchange, chunks: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes] | None:
+        """The chunks as the stages change them, or ``None`` if none does."""
+        is_changed = False
+        for stage in self._stages:
+            with Guard(exchange, stage.name):
+                changed = stage.on_response(exchange, chunks)
+                if changed is not None:
+                    chunks, is_changed = changed, True
+        return chunks if is_changed else None
+
+
+class _Run:
+    """The moving parts of one exchange: what was sent to the client, the watcher."""
+
+    __slots__ = (
+        "_is_finished",
+        "_send",
+        "_task",
+        "_watcher",
+        "added_s",
+        "body_bytes_out",
+        "exchange",
+        "first_byte_s",
+        "incoming",
+        "is_client_gone",
+        "is_started",
+        "response_bytes",
+        "stages_s",
+        "started",
+    )
+
+    def __init__(self, exchange: Exchange, send: Send, incoming: Incoming) -> None:
+        self.exchange = exchange
+        self.incoming = incoming
+        self.started = time.perf_counter()
+        self.added_s = self.stages_s = self.first_byte_s = 0.0
+        self.body_bytes_out = -1
+        self.response_bytes = 0
+        self.is_started = False
+        self.is_client_gone = False
+        self._is_finished = False
+        self._send = send
+        self._task = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Cancel this exchange when the client leaves.
+
+        The server's ``send`` does nothing after a disconnect, so without this the
+        provider would go on generating for nobody.
+        """
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self.incoming.wait_for_disconnect()
+        if not self._is_finished and self._task is not None:
+            self.is_client_gone = True
+            self._task.cancel()
+
+    def close(self) -> None:
+        """The exchange is over."""
+        self._is_finished = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def figures(self) -> record.Figures:
+        """What the record tells beside the exchange's own fields."""
+        return record.Figures(
+            body_bytes_in=self.incoming.size_bytes,
+            body_bytes_out=(
+                self.incoming.size_bytes
+                if self.body_bytes_out < 0
+                else self.body_bytes_out
+            ),
+            response_bytes=self.response_bytes,
+            added_ms=self.added_s * 1000,
+            stages_ms=self.stages_s * 1000,
+            first_byte_ms=self.first_byte_s * 1000,
+            total_ms=(time.perf_counter() - self.started) * 1000,
+        )
+
+    async def start(self, response: UpstreamResponse, *, is_transformed: bool) -> None:
+        """Send status and headers."""
+        exchange = self.exchange
+        exchange.response_status = response.status
+        kept = headers.for_client(exchange.response_headers)
+        if is_transformed or response.status in _NO_CONTENT:
+            kept = [pair for pair in kept if pair[0] != b"content-length"]
+        kept += record.response_headers(exchange)
+        self.is_started = True
+        await self._send(
+            {"type": "http.response.start", "status": response.status, "headers": kept}
+        )
+
+    async def send_chunk(
+        self, chunk: bytes, tee: Tee | None, *, is_last: bool = False
+    ) -> None:
+        """Send bytes to the client, then let them be read."""
+        self._is_finished = is_last
+        await self._send(
+            {"type": "http.response.body", "body": chunk, "more_body": not is_last}
+        )
+        self.response_bytes += len(chunk)
+        if tee is not None:
+            with Guard(self.exchange, "observe"):
+                tee.feed(chunk)
+
+    async def send_end(self) -> None:
+        """Tell the client that its response is complete."""
+        self._is_finished = True
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self, status: int, error: RequestError | UpstreamError) -> None:
+        """Answer with an error, or break the response off if it has begun."""
+        self.exchange.fields["error"] = error.code
+        if self.is_started:
+            # Returning without the end of the body makes the server cut the connection.
+            return
+        await self.answer(status, str(error), error.code)
+
+    async def answer(self, status: int, message: str, code: str) -> None:
+        """Answer in the provider's error shape."""
+        exchange = self.exchange
+        exchange.response_status = status
+        exchange.fields.setdefault("error", code)
+        body = replies.error_body(exchange.route.api, status, message, code)
+        self.is_started = True
+        self._is_finished = True
+        extra = [
+            *record.response_headers(exchange),
+            (b"x-headroom-error", code.encode()),
+        ]
+        await replies.send_bytes(self._send, status, body, extra)
+
+
+async def _pass_chunks(run: _Run, response: UpstreamResponse, tee: Tee | None) -> None:
+    """The common case: every chunk as it is."""
+    while True:
+        chunk = await response.read_some()
+        if response.is_complete:
+            await run.send_chunk(chunk, tee, is_last=True)
+            return
+        if chunk:
+            await run.send_chunk(chunk, tee)
+
+
+async def _chunks(response: UpstreamResponse) -> AsyncIterator[bytes]:
+    while True:
+        chunk = await response.read_some()
+        if chunk:
+            yield chunk
+        if response.is_complete:
+            return
+
+
+def _upstream_status(error: UpstreamError) -> int:
+    return 504 if isinstance(error, UpstreamTimeoutError) else 502

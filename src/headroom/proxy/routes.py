@@ -1,0 +1,94 @@
+"""Which provider a request is for, and whether its body is read.
+
+A table of paths, first match wins. Paths that more than one provider has are told apart
+by the credentials the request carries: a credential goes to the provider that issued
+it, whatever the path (https://docs.anthropic.com/en/api/openai-sdk serves OpenAI paths
+under Anthropic keys).
+"""
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+Api: TypeAlias = Literal["anthropic", "openai", "gemini"]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Route(Struct, frozen=True, gc=False):
+    """What happens to the requests of one path.
+
+    Attributes:
+        api: whose error shape, credentials and base URL apply.
+        label: the path as it appears in metrics: out of a bounded set.
+        provider: the module that reads its bodies; empty if they are passed through.
+    """
+
+    api: Api
+    label: str
+    provider: str = ""
+
+
+_EXACT: dict[bytes, Route] = {
+    b"/v1/messages": Route("anthropic", "/v1/messages", "anthropic"),
+    b"/v1/messages/count_tokens": Route("anthropic", "/v1/messages/count_tokens"),
+    b"/v1/complete": Route("anthropic", "/v1/complete"),
+    b"/v1/chat/completions": Route("openai", "/v1/chat/completions"),
+    b"/v1/responses": Route("openai", "/v1/responses"),
+    b"/v1/embeddings": Route("openai", "/v1/embeddings"),
+}
+_PREFIXES: tuple[tuple[bytes, Route], ...] = (
+    (b"/v1/messages/", Route("anthropic", "/v1/messages/*")),
+    (b"/v1/responses/", Route("openai", "/v1/responses/*")),
+    (b"/v1beta/", Route("gemini", "/v1beta/*")),
+    (b"/v1alpha/", Route("gemini", "/v1alpha/*")),
+    (b"/upload/v1beta/", Route("gemini", "/upload/*")),
+)
+_SHARED: dict[Api, Route] = {
+    "anthropic": Route("anthropic", "/v1/*"),
+    "openai": Route("openai", "/v1/*"),
+    "gemini": Route("gemini", "/v1/*"),
+}
+_OTHER: dict[Api, Route] = {
+    "anthropic": Route("anthropic", "other"),
+    "openai": Route("openai", "other"),
+    "gemini": Route("gemini", "other"),
+}
+
+
+def choose(path: bytes, headers: Headers) -> Route:
+    """The route of a request.
+
+    Args:
+        path: as received, percent-encoding and all.
+        headers: names in lower case.
+    """
+    route = _EXACT.get(path)
+    if route is None:
+        route = next((r for prefix, r in _PREFIXES if path.startswith(prefix)), None)
+    owner = credential_owner(headers)
+    if route is not None:
+        is_compatible = owner == "anthropic" and route.api == "openai"
+        return Route("anthropic", route.label) if is_compatible else route
+    if path.startswith(b"/v1/"):
+        is_gemini = path.startswith(b"/v1/models/") and b":" in path
+        return _SHARED["gemini" if is_gemini else owner or "openai"]
+    return _OTHER[owner or "anthropic"]
+
+
+def credential_owner(headers: Headers) -> Api | None:
+    """Whose credentials a request carries, where they tell."""
+    for name, value in headers:
+        if name == b"anthropic-version" or is_anthropic_credential(name, value):
+            return "anthropic"
+        if name == b"x-goog-api-key":
+            return "gemini"
+        if name == b"x-api-key":
+            return "anthropic"
+    return None
+
+
+def is_anthropic_credential(name: bytes, value: bytes) -> bool:
+    """Whether a header holds a key or token that Anthropic issued."""
+    if name not in {b"authorization", b"x-api-key", b"api-key"}:
+        return False
+    return value.lower().removeprefix(b"bearer ").lstrip().startswith(b"sk-ant-")

@@ -1,0 +1,266 @@
+"""Runs the application: one process, or several that share one listening socket.
+
+The socket is opened once, by whoever was started, so that a worker that dies takes no
+waiting connection with it. Workers are spawned, not forked: nothing they inherit can be
+in the middle of something. A worker that dies is started again; if the supervisor
+dies, they finish what they are doing and end.
+
+SIGTERM and Ctrl-C end it gracefully: no connection is accepted any more, running
+streams finish, then the process ends with status 0.
+"""
+
+import gc
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+
+import uvicorn
+
+from headroom.errors import ConfigError, HeadroomError
+from headroom.proxy import access, selfcheck
+from headroom.proxy.app import create_app
+from headroom.proxy.endpoints import Core
+from headroom.proxy.logs import Logs
+from headroom.proxy.metrics import Metrics
+from headroom.settings import Settings
+
+EX_CONFIG = 78
+_BACKLOG = 2048
+# Threads hand over the interpreter this often: a small request waits at most so long
+# for each thread that compresses beside it.
+_SWITCH_INTERVAL_S = 0.0005
+_MAX_RESTART_DELAY_S = 5.0
+_STABLE_S = 10.0
+_KILL_AFTER_S = 5.0
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> int:
+    """Serve until told to end.
+
+    Args:
+        settings: validated settings.
+        announce: gets the base URL as soon as requests are answered.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: the settings, the installation, the store or the port cannot be
+            used; nothing was started.
+    """
+    access.check_listen(settings)
+    core = selfcheck.examine(settings)
+    listener = _listen(settings)
+    url = _url(listener)
+    with listener:
+        if settings.proxy.workers > 1:
+            return _Supervisor(settings, core, listener).run(lambda: announce(url))
+        return _run(settings, core, listener, lambda: announce(url))
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What was made so far stays; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._on_ready()
+
+
+def _run(
+    settings: Settings,
+    core: Core,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    *,
+    is_worker: bool = False,
+) -> int:
+    """Serve in this process."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    logs = Logs(settings.log)
+    metrics = Metrics(is_shared=is_worker)
+    metrics.watch_dropped_logs(logs.take_dropped)
+    try:
+        app = create_app(settings, core=core, metrics=metrics)
+        config = uvicorn.Config(
+            app,
+            loop="auto",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=settings.proxy.keep_alive_s,
+            timeout_graceful_shutdown=settings.proxy.graceful_shutdown_s,
+            backlog=_BACKLOG,
+        )
+        server = _Server(config, on_ready)
+        # uvicorn raises the signal that ended it once more; it has done its work.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _ignore)
+        server.run([listener])
+    except HeadroomError as error:
+        sys.stderr.write(f"headroom: {error}\n")
+        return EX_CONFIG
+    finally:
+        logs.close()
+    return 0 if server.started else 1
+
+
+def _worker(
+    settings: Settings, core: Core, listener: socket.socket, ready: Connection
+) -> None:
+    """The body of a worker process."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    sys.exit(
+        _run(settings, core, listener, lambda: ready.send(b"ready"), is_worker=True)
+    )
+
+
+class _Worker:
+    """One worker process as its supervisor sees it."""
+
+    def __init__(self, settings: Settings, core: Core, listener: socket.socket) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.ready, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(
+            target=_worker, args=(settings, core, listener, theirs), daemon=False
+        )
+        self.started = time.monotonic()
+        self.process.start()
+        theirs.close()
+        self.is_ready = False
+
+
+class _Supervisor:
+    """Keeps the workers running."""
+
+    def __init__(self, settings: Settings, core: Core, listener: socket.socket) -> None:
+        self._settings = settings
+        self._core = core
+        self._listener = listener
+        self._workers: list[_Worker] = []
+        self._is_ending = False
+        self._restart_delay_s = 0.1
+        # Written to by signal handlers, so that ``wait`` returns.
+        self._wake_read, self._wake_write = multiprocessing.Pipe(duplex=False)
+
+    def run(self, announce: Callable[[], None]) -> int:
+        """Start the workers and keep them until told to end."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
+        with tempfile.TemporaryDirectory(prefix="headroom-metrics-") as directory:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+            try:
+                for _ in range(self._settings.proxy.workers):
+                    self._start()
+                status = self._watch(announce)
+            finally:
+                self._stop()
+        return status
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        self._is_ending = True
+        self._wake_write.send(number)
+
+    def _start(self) -> None:
+        self._workers.append(_Worker(self._settings, self._core, self._listener))
+
+    def _watch(self, announce: Callable[[], None]) -> int:
+        """Replace workers that die; return when told to end, with the status."""
+        is_announced = False
+        while not self._is_ending:
+            waiting = [w.ready for w in self._workers if not w.is_ready]
+            sentinels = [w.process.sentinel for w in self._workers]
+            wait([self._wake_read, *waiting, *sentinels])
+            if self._is_ending:
+                break
+            for worker in list(self._workers):
+                if not worker.process.is_alive():
+                    if worker.process.exitcode == EX_CONFIG:
+                        return EX_CONFIG
+                    self._replace(worker)
+                elif not worker.is_ready and worker.ready.poll():
+                    worker.ready.recv()
+                    worker.is_ready = True
+            if not is_announced and all(w.is_ready for w in self._workers):
+                is_announced = True
+                announce()
+        return 0
+
+    def _replace(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.ready.close()
+        sys.stderr.write(
+            f"headroom: worker {worker.process.pid} ended with status "
+            f"{worker.process.exitcode}; starting another\n"
+        )
+        if time.monotonic() - worker.started > _STABLE_S:
+            self._restart_delay_s = 0.1
+        else:
+            wait([self._wake_read], self._restart_delay_s)
+            self._restart_delay_s = min(2 * self._restart_delay_s, _MAX_RESTART_DELAY_S)
+        if not self._is_ending:
+            self._start()
+
+    def _stop(self) -> None:
+        """Let all workers finish; kill those that do not."""
+        for worker in self._workers:
+            worker.process.terminate()
+        grace_s = self._settings.proxy.graceful_shutdown_s + _KILL_AFTER_S
+        deadline = time.monotonic() + grace_s
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.proxy.host, settings.proxy.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        listener = socket.create_server(
+            address[:2], family=family, backlog=_BACKLOG, reuse_port=False
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"HEADROOM_PROXY_HOST, HEADROOM_PROXY_PORT: cannot listen on "
+            f"{host}:{port}: {error.strerror or error}"
+        ) from error
+    listener.settimeout(0)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Takes a signal that has been dealt with."""

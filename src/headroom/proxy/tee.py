@@ -1,0 +1,94 @@
+"""Reads a response along while it passes: how it ended and what the provider billed.
+
+Stands beside the bytes, never between them: a chunk is handed over after it was sent to
+the client. What cannot be read (an unknown encoding, a damaged stream, too long an
+answer) ends the reading, never the response.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from headroom.errors import HeadroomError
+from headroom.providers.anthropic.answer import Message
+from headroom.providers.anthropic.stream import StreamReader, read_message
+from headroom.proxy import encodings, headers
+from headroom.proxy.exchange import Exchange
+
+# A JSON answer is kept whole until its end; 32 MiB is far above the longest.
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024
+_MAX_STREAM_BYTES = 1024 * 1024 * 1024
+
+
+class _Reader(Protocol):
+    def feed(self, chunk: bytes) -> object: ...
+
+    def close(self) -> Message: ...
+
+
+class _JsonReader:
+    """Collects a JSON answer and reads it at the end."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> None:
+        self._pieces.append(chunk)
+
+    def close(self) -> Message:
+        return read_message(b"".join(self._pieces))
+
+
+class Tee:
+    """The reading of one response."""
+
+    def __init__(self, reader: _Reader, decoder: encodings.ResponseDecoder) -> None:
+        self._reader: _Reader | None = reader
+        self._decoder = decoder
+        self.error = ""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes that were sent to the client."""
+        if self._reader is None:
+            return
+        try:
+            for piece in self._decoder.feed(chunk):
+                self._reader.feed(piece)
+        except HeadroomError as error:
+            self.error = error.code
+            self._reader = None
+
+    def close(self, exchange: Exchange) -> None:
+        """Write down in the exchange what was read."""
+        if self._reader is None:
+            exchange.answer_status = "unread"
+            return
+        message = self._reader.close()
+        exchange.answer_status = message.status
+        if message.usage is not None:
+            exchange.usage = {
+                name: count
+                for name, count in msgspec.structs.asdict(message.usage).items()
+                if count
+            }
+
+
+def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
+    """A reader for the response whose head is in ``exchange``, if there is one."""
+    if exchange.route.provider != "anthropic":
+        return None
+    kind = headers.find(exchange.response_headers, b"content-type") or b""
+    kind = kind.partition(b";")[0].strip().lower()
+    reader: _Reader
+    if kind == b"text/event-stream":
+        reader, limit = StreamReader(max_event_bytes), _MAX_STREAM_BYTES
+    elif kind == b"application/json":
+        reader, limit = _JsonReader(), _MAX_ANSWER_BYTES
+    else:
+        return None
+    applied = headers.find(exchange.response_headers, b"content-encoding")
+    try:
+        decoder = encodings.ResponseDecoder(encodings.names(applied), limit)
+    except HeadroomError:
+        return None
+    return Tee(reader, decoder)

@@ -1,0 +1,227 @@
+"""The HTTP client: one pool of connections to the providers.
+
+What aiohttp would add, change or lose is switched off: no automatic headers, no
+decompression, no cookies, no redirects, no re-quoting of paths. Responses come as raw
+chunks as they arrive. There is no limit on how long an exchange may last; only silence
+and connecting are timed.
+
+A request is sent a second time only if it went into a pooled connection that the
+provider had already given up: the connection was used before, not one byte of an answer
+came, and the body can be sent again.
+"""
+
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+from msgspec import Struct
+from yarl import URL
+
+from headroom.errors import UpstreamTimeoutError, UpstreamUnreachableError
+from headroom.proxy.routes import Api, Headers
+from headroom.settings import UpstreamSettings
+
+Body = bytes | AsyncIterator[bytes] | None
+
+_SKIPPED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+# Beyond this a body is handed over in slices, so that sending it never blocks the loop.
+_SLICE_BYTES = 256 * 1024
+_MAX_HEADER_BYTES = 64 * 1024
+_PROBE_TIMEOUT_S = 5.0
+
+
+class _Attempt:
+    """What is learned about the connection that one request is sent on."""
+
+    __slots__ = ("is_reused",)
+
+    def __init__(self) -> None:
+        self.is_reused = False
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("headroom_upstream_attempt")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells whether a request goes into a connection that was used before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        connection = await super().connect(*args, **kwargs)
+        attempt = _attempt.get(None)
+        if attempt is not None:
+            protocol = connection.protocol
+            attempt.is_reused = protocol in self._used
+            self._used.add(protocol)
+        return connection
+
+
+class UpstreamResponse:
+    """One response: its head, then its chunks as they come."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Headers = list(response.raw_headers)
+
+    async def read_some(self) -> bytes:
+        """The bytes that have arrived; waits for at least one, empty at the end.
+
+        Raises:
+            UpstreamTimeoutError: the provider fell silent.
+            UpstreamUnreachableError: the connection broke before the end.
+        """
+        try:
+            return await self._response.content.readany()
+        except TimeoutError as error:
+            raise UpstreamTimeoutError("the provider fell silent") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamUnreachableError(_reason(error)) from error
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes have been read."""
+        return self._response.content.at_eof()
+
+    def close(self) -> None:
+        """Give the connection back; cut it if the response is not complete."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class Target(Struct, frozen=True, gc=False):
+    """Where one request goes."""
+
+    base: str
+    path: bytes
+    query: bytes
+
+    def url(self) -> URL:
+        """The URL, with path and query as the client wrote them."""
+        base, path = self.base, self.path.decode("ascii")
+        if base.endswith("/v1") and path.startswith("/v1/"):
+            base = base[:-3]  # a base URL as the OpenAI SDK takes it
+        tail = f"?{self.query.decode('ascii')}" if self.query else ""
+        return URL(f"{base}{path}{tail}", encoded=True)
+
+
+class Upstream:
+    """The pool; made inside a running loop, closed at the end."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        self._bases: dict[Api, str] = {
+            "anthropic": settings.anthropic_url,
+            "openai": settings.openai_url,
+            "gemini": settings.gemini_url,
+        }
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(
+                limit=0,
+                keepalive_timeout=settings.keep_alive_s,
+                ttl_dns_cache=60,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=settings.connect_timeout_s,
+                sock_connect=settings.connect_timeout_s,
+                sock_read=settings.idle_timeout_s,
+            ),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_SKIPPED,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+
+    def base(self, api: Api) -> str:
+        """The configured base URL of a provider."""
+        return self._bases[api]
+
+    async def send(
+        self, method: str, target: Target, headers: list[tuple[str, str]], body: Body
+    ) -> UpstreamResponse:
+        """Send a request and wait for the head of its answer.
+
+        Args:
+            method: as received.
+            target: where to.
+            headers: what to send; with a streamed body also its length, if known.
+            body: the bytes, or an iterator that is used once.
+
+        Raises:
+            UpstreamTimeoutError: connecting took too long, or no answer came.
+            UpstreamUnreachableError: no connection, or it broke before an answer.
+        """
+        attempt = _Attempt()
+        _attempt.set(attempt)
+        for is_last in (False, True):
+            try:
+                return await self._send_once(method, target, headers, body)
+            except TimeoutError as error:
+                raise UpstreamTimeoutError(_reason(error)) from error
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                is_stale = attempt.is_reused and _is_unanswered(error)
+                if is_last or not is_stale or not isinstance(body, bytes | None):
+                    raise UpstreamUnreachableError(_reason(error)) from error
+        raise AssertionError("unreachable")
+
+    async def _send_once(
+        self, method: str, target: Target, headers: list[tuple[str, str]], body: Body
+    ) -> UpstreamResponse:
+        data: Any = body
+        if isinstance(body, bytes):
+            if len(body) > _SLICE_BYTES:
+                headers = [*headers, ("content-length", str(len(body)))]
+                data = _slices(body)
+            elif not body:
+                data = None
+        response = await self._session.request(
+            method, target.url(), headers=headers, data=data, allow_redirects=False
+        )
+        return UpstreamResponse(response)
+
+    async def is_reachable(self, base: str) -> bool:
+        """Whether anything at all answers at a base URL."""
+        timeout = aiohttp.ClientTimeout(total=_PROBE_TIMEOUT_S)
+        try:
+            async with self._session.head(
+                URL(base + "/", encoded=True), timeout=timeout, allow_redirects=False
+            ):
+                return True
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+async def _slices(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _SLICE_BYTES):
+        yield body[start : start + _SLICE_BYTES]
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether the connection ended without one byte of an answer."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return error.message == "Server disconnected"
+    return isinstance(error, aiohttp.ClientOSError) and not isinstance(
+        error, aiohttp.ClientConnectorError
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without URLs or header values."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}"
+    cause = getattr(error, "strerror", None) or type(error).__name__
+    return str(cause)

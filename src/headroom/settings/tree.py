@@ -1,0 +1,241 @@
+"""The tree of settings: what can be set, its type, default, unit and description."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta, Struct
+
+from headroom.core.types import Policy
+
+Switch: TypeAlias = Literal["enabled", "disabled"]
+CompressionMode: TypeAlias = Literal["live_zone", "off"]
+
+# Below these sizes a marker and the cost of asking back outweigh what is left out.
+_MIN_LOSSY_BYTES = {
+    "json": 1024,
+    "table": 1024,
+    "listing": 1024,
+    "log": 512,
+    "build": 512,
+    "trace": 512,
+    "search": 1024,
+    "diff": 1024,
+    "code": 2048,
+    "html": 5120,
+    "prose": 5120,
+    "mixed": 1024,
+}
+
+
+def about(description: str, unit: str = "", **extra: Any) -> Meta:
+    """What is known about a field beside its type; ``extra`` is read by ``reading``."""
+    bounds = {name: extra.pop(name) for name in ("ge", "le") if name in extra}
+    return Meta(description=description, extra={"unit": unit, **extra}, **bounds)
+
+
+class ProxySettings(Struct, frozen=True, kw_only=True):
+    """The server."""
+
+    host: Annotated[
+        str, about("Address to listen on; beyond loopback a token is required.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, about("Port to listen on; 0 takes a free one.", ge=0, le=65535)
+    ] = 8787
+    workers: Annotated[
+        int, about("Server processes that share the port.", "processes", ge=1, le=64)
+    ] = 1
+    token: Annotated[
+        str,
+        about(
+            "Shared secret that requests bring as `x-headroom-token`.", is_secret=True
+        ),
+    ] = ""
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        about("Further host names under which Headroom's own endpoints may be called."),
+    ] = ()
+    compression: Annotated[
+        bool, about("Master switch: off, nothing is buffered or looked at.")
+    ] = True
+    compression_mode: Annotated[
+        CompressionMode, about("Which blocks may be compressed.")
+    ] = "live_zone"
+    reapply: Annotated[
+        Switch,
+        about("Repeat what was sent before; disabled only to compare with."),
+    ] = "enabled"
+    cache_control_auto_frozen: Annotated[
+        Switch, about("Honour cache markers in conversations that began elsewhere.")
+    ] = "enabled"
+    strip_internal_headers: Annotated[
+        Switch,
+        about(
+            "Keep `x-headroom-*` request headers from the provider.",
+            env=(
+                "HEADROOM_PROXY_STRIP_INTERNAL_HEADERS",
+                "HEADROOM_STRIP_INTERNAL_HEADERS",
+            ),
+        ),
+    ] = "enabled"
+    max_body_bytes: Annotated[
+        int, about("Larger request bodies are refused.", "bytes", ge=1)
+    ] = 100_000_000
+    compression_max_body_bytes: Annotated[
+        int,
+        about(
+            "Larger bodies stream through unread; 0: as `max_body_bytes`.",
+            "bytes",
+            ge=0,
+        ),
+    ] = 0
+    body_too_large_status: Annotated[
+        int, about("Status of that refusal.", "HTTP status", ge=400, le=599)
+    ] = 413
+    sse_buffer_max_bytes: Annotated[
+        int,
+        about(
+            "Longest event of a stream that is read along; streams pass regardless.",
+            "bytes",
+            ge=1,
+            env=("HEADROOM_SSE_BUFFER_MAX_BYTES",),
+        ),
+    ] = 1024 * 1024
+    keep_alive_s: Annotated[
+        int, about("Idle time after which clients are disconnected.", "seconds", ge=1)
+    ] = 75
+    graceful_shutdown_s: Annotated[
+        int, about("Time that running streams get to finish.", "seconds", ge=0)
+    ] = 30
+
+
+class UpstreamSettings(Struct, frozen=True, kw_only=True):
+    """The providers."""
+
+    anthropic_url: Annotated[
+        str,
+        about(
+            "Base URL of the Anthropic API.",
+            env=("HEADROOM_ANTHROPIC_URL",),
+            is_url=True,
+        ),
+    ] = "https://api.anthropic.com"
+    openai_url: Annotated[
+        str,
+        about("Base URL of the OpenAI API.", env=("HEADROOM_OPENAI_URL",), is_url=True),
+    ] = "https://api.openai.com"
+    gemini_url: Annotated[
+        str,
+        about("Base URL of the Gemini API.", env=("HEADROOM_GEMINI_URL",), is_url=True),
+    ] = "https://generativelanguage.googleapis.com"
+    base_url_allowlist: Annotated[
+        tuple[str, ...],
+        about(
+            "Hosts that `x-headroom-base-url` may name.",
+            env=("HEADROOM_BASE_URL_ALLOWLIST",),
+        ),
+    ] = ()
+    connect_timeout_s: Annotated[
+        float, about("Time to reach the provider.", "seconds", ge=0.01)
+    ] = 10.0
+    idle_timeout_s: Annotated[
+        float, about("Longest silence of the provider.", "seconds", ge=0.01)
+    ] = 600.0
+    # Below the idle time after which providers close a connection, so that a request is
+    # rarely sent into one that is about to be closed.
+    keep_alive_s: Annotated[
+        float, about("How long idle connections are kept.", "seconds", ge=0)
+    ] = 15.0
+
+
+class CompressionSettings(Struct, frozen=True, kw_only=True):
+    """What is worth compressing."""
+
+    min_lossless_bytes: Annotated[
+        int, about("Smaller blocks are left alone.", "bytes", ge=0)
+    ] = 256
+    min_lossy_bytes: Annotated[
+        dict[str, int],
+        about("From which size parts may be left out, by kind.", "bytes"),
+    ] = msgspec.field(default_factory=lambda: dict(_MIN_LOSSY_BYTES))
+    max_block_bytes: Annotated[
+        int, about("Larger blocks are left alone.", "bytes", ge=1)
+    ] = 16 * 1024 * 1024
+    user_text: Annotated[
+        Literal["lossless", "lossy"],
+        about("How machine output inside people's messages may be shortened."),
+    ] = "lossless"
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """Where originals and the ledger are kept."""
+
+    url: Annotated[
+        str,
+        about(
+            "`sqlite:///path`, `memory://` or `redis://…`; empty: SQLite in data_dir.",
+            env=("HEADROOM_STORE",),
+            is_store=True,
+        ),
+    ] = ""
+    retention_days: Annotated[float, about("Kept since last use.", "days", ge=0.05)] = (
+        30.0
+    )
+    max_bytes: Annotated[
+        int, about("Size from which the least recently used goes.", "bytes", ge=1)
+    ] = 2 * 1024**3
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """What is said on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error", "off"],
+        about("Least level that is written."),
+    ] = "info"
+    format: Annotated[Literal["json", "text"], about("How records look.")] = "json"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings; ``load`` makes one."""
+
+    data_dir: Annotated[
+        str,
+        about("Directory of everything Headroom keeps; empty: the user's."),
+    ] = ""
+    require_core: Annotated[
+        bool,
+        about(
+            "Refuse to start when the self-check fails; false: compression stays off.",
+            env=("HEADROOM_REQUIRE_CORE", "HEADROOM_REQUIRE_RUST_CORE"),
+        ),
+    ] = True
+    proxy: ProxySettings = ProxySettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    compression: CompressionSettings = CompressionSettings()
+    store: StoreSettings = StoreSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL with the default put in."""
+        return self.store.url or f"sqlite://{quote(self.data_dir)}/headroom.db"
+
+    @property
+    def compression_max_body_bytes(self) -> int:
+        """The largest body that is read, with the default put in."""
+        limit = self.proxy.compression_max_body_bytes or self.proxy.max_body_bytes
+        return min(limit, self.proxy.max_body_bytes)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The part of the settings that the core works by; credentials narrow it."""
+    compression = settings.compression
+    return Policy(
+        is_reapplying=settings.proxy.reapply == "enabled",
+        min_lossless_bytes=compression.min_lossless_bytes,
+        min_lossy_bytes=dict(compression.min_lossy_bytes),
+        lossy_user_text=compression.user_text == "lossy",
+        max_block_bytes=compression.max_block_bytes,
+    )
