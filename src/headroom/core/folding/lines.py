@@ -67,10 +67,10 @@ class Source(NamedTuple):
     texts: Sequence[str]
 
 
-def read_lines(normalised: str) -> Source:
-    """The lines of a normalised text, cut at their times."""
+def read_lines(normalised: str, *, has_times: bool = True) -> Source:
+    """The lines of a normalised text, cut at their times (if it may have any)."""
     lines = normalised.split("\n")
-    notation = find_notation(lines)
+    notation = find_notation(lines) if has_times else None
     stamps: list[Stamp | None] = []
     texts: list[str] = []
     if notation is None:

@@ -78,7 +78,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         lossless = Candidate(text=form, strategy=NAME)
     lossy = None
     if ctx.wants_lossy and count >= _MIN_LOSSY_LINES:
-        source = read_lines(normalised)
+        source = read_lines(normalised, has_times=False)
         outline = make_outline(source, find_families(source))
         if outline is not None and 5 * len(outline.text) < 4 * len(text):
             lossy = Candidate(text=outline.text, strategy=NAME, omitted=outline.omitted)
@@ -92,10 +92,10 @@ def _fold(normalised: str) -> str | None:
     if short is not None:
         legend, text = short
         if lengthen(f"{legend}\n{text}") == normalised:
-            source = read_lines(text)
+            source = read_lines(text, has_times=False)
             folded = fold(NAME, source, find_families(source))
             return f"{legend}\n{folded or text}"
-    source = read_lines(normalised)
+    source = read_lines(normalised, has_times=False)
     return fold(NAME, source, find_families(source))
 
 
