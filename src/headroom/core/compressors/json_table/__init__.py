@@ -1,0 +1,104 @@
+"""JSON: keys once, constants once, rows of cells; numbers as they were written.
+
+Stands among the compressors of the pipeline. The text is read with literal numbers
+(``parse``), what its objects have in common is found (``columns``, ``tables``) and
+written as members, tables and rows (``encode``, which describes the notation). A form
+is accepted only if ``decode`` gives the document back, keys in order and numbers letter
+for letter, and only if it has fewer tokens than the same JSON without blanks; else that
+compact JSON is the lossless form.
+
+Normalised: white space between tokens, and which characters of a string are escaped.
+
+The lossy form (``reduce``) is the same notation with less in it; it says what is left
+out in units of the source.
+"""
+
+from headroom.core.compressors.json_table.decode import decode as decode_document
+from headroom.core.compressors.json_table.encode import encode
+from headroom.core.compressors.json_table.notation import FormError
+from headroom.core.compressors.json_table.parse import (
+    Document,
+    RefusedError,
+    compact,
+    read,
+)
+from headroom.core.protocols import Compressor
+from headroom.core.types import Candidate, Compressed, Context
+
+__all__ = ["COMPRESSOR", "NAME", "FormError", "compress", "decode", "detect"]
+
+NAME = "json_table"
+
+_DETECT_CHARS = 400
+
+
+def detect(text: str) -> float:
+    """How surely the text is JSON, by how it begins and ends."""
+    head = text[:_DETECT_CHARS].lstrip()
+    tail = text[-_DETECT_CHARS:].rstrip()
+    if not head or not tail or head[0] not in "[{" or tail[-1] not in "]}":
+        return 0.0
+    following = head[1:].lstrip()
+    if not following:
+        return 0.3
+    if head[0] == "{":
+        return 0.95 if following[0] in '"}' else 0.0
+    return 0.9 if following[0] in '"{[]-0123456789tfn' else 0.0
+
+
+def decode(form: str) -> str:
+    """The document that a lossless form stands for, as JSON without blanks.
+
+    Raises:
+        FormError: it is no such form.
+    """
+    return compact(decode_document(form))
+
+
+def compress(text: str, ctx: Context) -> Compressed | None:
+    """Both forms of a JSON text; ``None`` for own output and for anything else."""
+    try:
+        document = read(text)
+    except RefusedError:
+        return None
+    short = compact(document)
+    form = _table_form(document)
+    if form is None or not _is_cheaper(form, short, ctx):
+        form = short
+    if not _is_unicode(form):
+        return None
+    lossless = None
+    if len(form) < len(text):
+        lossless = Candidate(text=form, strategy=NAME)
+    if lossless is None:
+        return None
+    return Compressed(lossless=lossless)
+
+
+def _table_form(document: Document) -> str | None:
+    """The form of a document, if it stands for that document."""
+    form = encode(document)
+    try:
+        found = decode_document(form)
+    except FormError:
+        return None
+    # repr() compares keys in order and tells numbers (bytes) from strings.
+    return form if repr(found) == repr(document) else None
+
+
+def _is_cheaper(form: str, short: str, ctx: Context) -> bool:
+    if len(form) >= len(short):
+        return False
+    return ctx.count(form) < ctx.count(short)
+
+
+def _is_unicode(form: str) -> bool:
+    """Whether it can be sent: JSON may escape lone surrogates, a form holds them."""
+    try:
+        form.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+COMPRESSOR = Compressor(name=NAME, kind="json", detect=detect, compress=compress)

@@ -1,0 +1,292 @@
+"""Form → document: the reader of what ``encode`` writes.
+
+A header becomes a schema, a row is read cell by cell along it. What a row says at its
+end is set into the finished row; absent members are taken out last, so that the order
+of keys is that of the header.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from headroom.core.compressors.json_table.encode import HEADER, LINES_HEADER
+from headroom.core.compressors.json_table.notation import (
+    BLANK,
+    TAB,
+    FormError,
+    Notation,
+    expect,
+    read_name,
+)
+from headroom.core.compressors.json_table.parse import (
+    ABSENT,
+    DECODER,
+    Document,
+    Value,
+)
+from headroom.core.compressors.json_table.schema import (
+    PATH,
+    ItemsShape,
+    LeafShape,
+    RecordShape,
+    Shape,
+    read_items,
+)
+
+_LEGEND = re.compile(r"(\*[0-9]+)=(.*)\Z", re.DOTALL)
+_PATH = re.compile(rf"{PATH}(?==)")
+_ENDS = frozenset(";]}")
+
+
+def decode(form: str) -> Document:
+    """The document that a form stands for.
+
+    Raises:
+        FormError: it is no such form.
+    """
+    header, _, rest = form.partition("\n")
+    lines = rest.split("\n") if rest else []
+    label = LINES_HEADER if header.startswith(LINES_HEADER) else HEADER
+    if not header.startswith(label):
+        raise FormError("not the header")
+    legend: dict[str, str] = {}
+    for line in lines:
+        match = _LEGEND.match(line)
+        if match is None:
+            break
+        legend[match[1]] = match[2]
+    reader = _Reader([header, *lines[len(legend) :]], legend)
+    try:
+        value = reader.value(len(label), -1)
+    except (IndexError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        raise FormError("the form is broken") from error
+    if reader.at != len(reader.lines):
+        raise FormError("lines are left over")
+    return Document(value, is_lines=label == LINES_HEADER)
+
+
+class _Reader:
+    """Reads lines from ``at`` on."""
+
+    def __init__(self, lines: list[str], legend: Mapping[str, str]) -> None:
+        self.lines = lines
+        self.legend = legend
+        self.at = 0
+
+    def value(self, place: int, depth: int) -> Value:
+        """What the line at ``at`` holds behind its key, with what stands below."""
+        line = self.lines[self.at]
+        self.at += 1
+        if line.startswith(": ", place):
+            return self._inline(line, place + 2)
+        place = expect(line, place, ">")
+        if line.startswith("-", place):
+            return self._elements(line, place, depth + 1)
+        if place == len(line):
+            return self._members(depth + 1)
+        return self.table(line, place, depth + 1)
+
+    def _inline(self, line: str, place: int) -> Value:
+        notation = BLANK if line[place : place + 1] in {"{", "["} else TAB
+        value, end = notation.read(line, place, self.legend, nested=False)
+        if end != len(line) or value is ABSENT:
+            raise FormError("a value does not end with its line")
+        return value
+
+    def _is_at(self, depth: int) -> bool:
+        if self.at >= len(self.lines):
+            return False
+        line = self.lines[self.at]
+        return line.startswith(" " * depth) and not line.startswith(" " * (depth + 1))
+
+    def _elements(self, line: str, place: int, depth: int) -> list[Value]:
+        if place + 1 != len(line):
+            raise FormError("elements start on lines of their own")
+        found: list[Value] = []
+        while self._is_at(depth):
+            inner = expect(self.lines[self.at], depth, "-")
+            found.append(self.value(inner, depth))
+        return found
+
+    def _members(self, depth: int) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        while self._is_at(depth):
+            key, place = read_name(self.lines[self.at], depth)
+            if key in found:
+                raise FormError("a key stands twice")
+            found[key] = self.value(place, depth)
+        return found
+
+    def table(self, line: str, place: int, depth: int) -> Value:
+        """A table whose schema starts at ``place``."""
+        notation = TAB if "\t" in line else BLANK
+        items, end = read_items(line, place, notation)
+        if end != len(line):
+            raise FormError("a schema does not end with its line")
+        return self._rows(items, notation, depth)
+
+    def _rows(self, items: ItemsShape, notation: Notation, depth: int) -> Value:
+        cells = _Cells(notation, self.legend)
+        keyed: dict[str, Value] = {}
+        found: list[Value] = []
+        while self._is_at(depth):
+            line = self.lines[self.at]
+            self.at += 1
+            key, value, end = cells.item(items, line, depth, nested=False)
+            if end != len(line):
+                raise FormError("a row does not end with its line")
+            if items.block and self._is_at(depth + 1):
+                _put(value, items.block, self._below(items, notation, depth + 1))
+            cells.finish(items, key, value, 0)
+            if items.is_keyed:
+                if key in keyed:
+                    raise FormError("a key stands twice")
+                keyed[key] = value
+            else:
+                found.append(value)
+        return keyed if items.is_keyed else found
+
+    def _below(self, items: ItemsShape, notation: Notation, depth: int) -> Value:
+        if items.block_mode == "self":
+            return self._rows(items, notation, depth)
+        if items.block_mode == "local":
+            line = self.lines[self.at]
+            self.at += 1
+            return self.table(line, depth, depth)
+        if items.inner is None:
+            raise FormError("nothing may stand below this row")
+        return self._rows(items.inner, notation, depth)
+
+
+class _Cells:
+    """Reads the cells of one line.
+
+    Members that are absent stay in place until their row is finished, for a row may
+    say at its end that they are there.
+    """
+
+    def __init__(self, notation: Notation, legend: Mapping[str, str]) -> None:
+        self._notation = notation
+        self._separator = notation.separator
+        self._legend = legend
+        self._absent: list[tuple[Any, Any]] = []
+
+    def item(
+        self, items: ItemsShape, line: str, at: int, *, nested: bool
+    ) -> tuple[str, Any, int]:
+        """One item, its key, and where it ends; it is not finished yet."""
+        key = ""
+        if items.is_keyed:
+            key, at = self._notation.read_text(line, at, nested=nested)
+            if items.item.arity:
+                at = expect(line, at, self._separator)
+        value, at = self._shape(items.item, line, at, nested=nested)
+        if isinstance(items.item, RecordShape):
+            while line.startswith(self._separator, at):
+                match = _PATH.match(line, at + 1)
+                if match is None or match[0] not in items.paths:
+                    raise FormError("a row says something of no field")
+                said, at = self._said(line, match.end() + 1, nested=nested)
+                holder = _put(value, items.paths[match[0]], said)
+                if said is ABSENT:
+                    self._absent.append((holder, items.paths[match[0]][-1]))
+        return key, value, at
+
+    def finish(self, items: ItemsShape, key: str, value: Any, since: int) -> None:
+        """Fill in equal fields, take out absent members."""
+        for names, path in items.same:
+            _put(value, names, key if path == "@" else _get(value, items.paths[path]))
+        for holder, member in self._absent[since:]:
+            if holder.get(member) is ABSENT:
+                del holder[member]
+        del self._absent[since:]
+
+    def _said(self, line: str, at: int, *, nested: bool) -> tuple[Any, int]:
+        if line[at : at + 1] in {"{", "["}:
+            return _json(line, at)
+        return self._notation.read(line, at, self._legend, nested=nested)
+
+    def _shape(
+        self, shape: Shape, line: str, at: int, *, nested: bool
+    ) -> tuple[Any, int]:
+        if isinstance(shape, LeafShape):
+            return self._leaf(shape, line, at, nested=nested)
+        if shape.may_depart and line.startswith("=", at):
+            at += 1
+            if at == len(line) or line[at] == self._separator or line[at] in _ENDS:
+                return ABSENT, at
+            return _json(line, at)
+        if isinstance(shape, ItemsShape):
+            return self._items(shape, line, at)
+        return self._record(shape, line, at, nested=nested)
+
+    def _leaf(
+        self, leaf: LeafShape, line: str, at: int, *, nested: bool
+    ) -> tuple[Any, int]:
+        if not leaf.mode:
+            return self._notation.read(line, at, self._legend, nested=nested)
+        if leaf.mode == "raw":
+            return self._notation.read_raw(line, at, nested=nested)
+        text, end = self._notation.read_text(line, at, nested=nested)
+        return (self._legend[text] if line.startswith("*", at) else text), end
+
+    def _record(
+        self, record: RecordShape, line: str, at: int, *, nested: bool
+    ) -> tuple[Any, int]:
+        found: dict[Any, Any] = {}
+        is_first = True
+        for place, member in enumerate(record.members):
+            value = member.default
+            if member.mode == "cell" and member.shape is not None:
+                if member.shape.arity:
+                    if not is_first:
+                        at = expect(line, at, self._separator)
+                    is_first = False
+                value, at = self._shape(member.shape, line, at, nested=nested)
+            key = place if record.is_array else member.key
+            if value is ABSENT:
+                self._absent.append((found, key))
+            found[key] = value
+        return list(found.values()) if record.is_array else found, at
+
+    def _items(self, items: ItemsShape, line: str, at: int) -> tuple[Any, int]:
+        at = expect(line, at, "{" if items.is_keyed else "[")
+        closing = "}" if items.is_keyed else "]"
+        is_wide = items.is_keyed or isinstance(items.item, RecordShape)
+        between = ";" if is_wide else self._separator
+        keyed: dict[str, Any] = {}
+        found: list[Any] = []
+        while not line.startswith(closing, at):
+            since = len(self._absent)
+            key, value, at = self.item(items, line, at, nested=True)
+            self.finish(items, key, value, since)
+            if items.is_keyed:
+                keyed[key] = value
+            else:
+                found.append(value)
+            if line.startswith(between, at):
+                at += 1
+            elif not line.startswith(closing, at):
+                raise FormError("items do not end")
+        return keyed if items.is_keyed else found, at + 1
+
+
+def _json(line: str, at: int) -> tuple[Any, int]:
+    try:
+        return DECODER.raw_decode(line, at)
+    except ValueError as error:
+        raise FormError("a value departs from JSON") from error
+
+
+def _put(value: Any, names: tuple[Any, ...], inner: Any) -> Any:
+    """Set what stands deep in a row; returns what holds it."""
+    for one in names[:-1]:
+        value = value[one]
+    value[names[-1]] = inner
+    return value
+
+
+def _get(value: Any, names: tuple[Any, ...]) -> Any:
+    for one in names:
+        value = value[one]
+    return value

@@ -1,0 +1,191 @@
+"""How single values are written in a cell, and read back.
+
+A string stands bare where nothing else could be meant, else as a JSON literal. An
+object or array in a cell is written loosely: ``{name:web ports:[80 443]}``. What ends a
+bare string is the separator of the table it stands in (a blank, or a tab where texts
+with blanks are common) and, inside brackets, also ``;``, ``]`` and ``}``.
+
+``-`` is the cell of an absent key, ``*3`` a string of the legend.
+"""
+
+import re
+from collections.abc import Mapping
+from json import decoder as json_decoder
+from typing import Final
+
+from headroom.core.compressors.json_table.parse import (
+    ABSENT,
+    Absence,
+    Cell,
+    Value,
+    quote,
+)
+
+LITERAL = re.compile(r"(?:true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\Z")
+_NAME = re.compile(r"(?!@)[\w$./@+-]+\Z")
+_READ_NAME = re.compile(r"[\w$./@+-]+")
+_scan = json_decoder.scanstring  # type: ignore[attr-defined]  # typeshed lacks it
+_START = r"\Z|[\"\[{*=]|-\Z"
+
+
+class FormError(ValueError):
+    """A text is no form of this compressor."""
+
+
+class Notation:
+    """The rules of one separator.
+
+    Attributes:
+        separator: what stands between two cells.
+    """
+
+    def __init__(self, separator: str) -> None:
+        self.separator = separator
+        blanks = r"\x00-\x20\x7f" if separator == " " else r"\x00-\x1f\x7f"
+        edge = "" if separator == " " else r"| |.* \Z"
+        stop = " " if separator == " " else "\t"
+        self._unsafe = (
+            re.compile(rf"{_START}{edge}|[^{blanks}]*[{blanks}]"),
+            re.compile(rf"{_START}{edge}|[^{blanks};\]}}]*[{blanks};\]}}]"),
+        )
+        self._bare = (re.compile(rf"[^{stop}]+"), re.compile(rf"[^{stop};\]}}]+"))
+
+    def text(self, text: str, *, nested: bool) -> str:
+        """A string in a column of strings."""
+        return quote(text) if self._unsafe[nested].match(text) else text
+
+    def scalar(self, value: Cell, *, nested: bool) -> str:
+        """A cell that may hold anything but is no object or array."""
+        if isinstance(value, str):
+            if self._unsafe[nested].match(value) or LITERAL.match(value):
+                return quote(value)
+            return value
+        if isinstance(value, bytes):
+            return value.decode()
+        if value is None:
+            return "null"
+        if value is ABSENT:
+            return "-"
+        return "true" if value else "false"
+
+    def loose(self, value: Cell, *, nested: bool) -> str:
+        """A cell that may hold anything."""
+        if isinstance(value, dict):
+            members = [
+                f"{name(key)}:{self.loose(one, nested=True)}"
+                for key, one in value.items()
+            ]
+            return "{" + self.separator.join(members) + "}"
+        if isinstance(value, list):
+            items = [self.loose(one, nested=True) for one in value]
+            return "[" + self.separator.join(items) + "]"
+        return self.scalar(value, nested=nested)
+
+    def read_text(self, line: str, at: int, *, nested: bool) -> tuple[str, int]:
+        """The string that starts at ``at``, and where it ends."""
+        if line.startswith('"', at):
+            return read_string(line, at)
+        match = self._bare[nested].match(line, at)
+        if match is None:
+            raise FormError("a cell is missing")
+        return match[0], match.end()
+
+    def read_raw(self, line: str, at: int, *, nested: bool) -> tuple[str, int]:
+        """The string that starts at ``at`` as it stands, quotes and all."""
+        match = self._bare[nested].match(line, at)
+        if match is None:
+            raise FormError("a cell is missing")
+        return match[0], match.end()
+
+    def read(
+        self, line: str, at: int, legend: Mapping[str, str], *, nested: bool
+    ) -> tuple[Cell, int]:
+        """The value that starts at ``at``, and where it ends."""
+        first = line[at : at + 1]
+        if first == '"':
+            return read_string(line, at)
+        if first == "{":
+            return self._read_object(line, at + 1, legend)
+        if first == "[":
+            return self._read_array(line, at + 1, legend)
+        word, end = self.read_text(line, at, nested=nested)
+        if first == "*":
+            if word not in legend:
+                raise FormError("a code is not in the legend")
+            return legend[word], end
+        return of_word(word), end
+
+    def _read_object(
+        self, line: str, at: int, legend: Mapping[str, str]
+    ) -> tuple[Cell, int]:
+        found: dict[str, Value] = {}
+        while not line.startswith("}", at):
+            key, at = read_name(line, at)
+            at = expect(line, at, ":")
+            value, at = self.read(line, at, legend, nested=True)
+            if isinstance(value, Absence):
+                raise FormError("an absent value stands in an object")
+            found[key] = value
+            if line.startswith(self.separator, at):
+                at += 1
+            elif not line.startswith("}", at):
+                raise FormError("an object does not end")
+        return found, at + 1
+
+    def _read_array(
+        self, line: str, at: int, legend: Mapping[str, str]
+    ) -> tuple[Cell, int]:
+        found: list[Value] = []
+        while not line.startswith("]", at):
+            value, at = self.read(line, at, legend, nested=True)
+            if isinstance(value, Absence):
+                raise FormError("an absent value stands in an array")
+            found.append(value)
+            if line.startswith(self.separator, at):
+                at += 1
+            elif not line.startswith("]", at):
+                raise FormError("an array does not end")
+        return found, at + 1
+
+
+BLANK: Final = Notation(" ")
+TAB: Final = Notation("\t")
+
+
+def of_word(word: str) -> Cell:
+    """What a bare word means."""
+    if LITERAL.match(word):
+        known = {"true": True, "false": False, "null": None}
+        return known[word] if word in known else word.encode()
+    return ABSENT if word == "-" else word
+
+
+def name(key: str) -> str:
+    """A key, bare if it is a plain word."""
+    return key if _NAME.match(key) else quote(key)
+
+
+def read_name(line: str, at: int) -> tuple[str, int]:
+    """The key that starts at ``at``, and where it ends."""
+    if line.startswith('"', at):
+        return read_string(line, at)
+    match = _READ_NAME.match(line, at)
+    if match is None:
+        raise FormError("a name is missing")
+    return match[0], match.end()
+
+
+def read_string(line: str, at: int) -> tuple[str, int]:
+    """The JSON string literal that starts at ``at``, and where it ends."""
+    try:
+        text, end = _scan(line, at + 1)
+    except ValueError as error:
+        raise FormError("a string does not end") from error
+    return str(text), int(end)
+
+
+def expect(line: str, at: int, sign: str) -> int:
+    """The place after ``sign``, which must stand at ``at``."""
+    if not line.startswith(sign, at):
+        raise FormError(f"expected {sign}")
+    return at + len(sign)

@@ -1,0 +1,256 @@
+"""The JSON compressor: what it gives back, what it refuses, what it never does."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headroom.core.compressors.json_table import (
+    COMPRESSOR,
+    FormError,
+    compress,
+    decode,
+    detect,
+)
+from headroom.core.compressors.json_table.parse import compact, read
+from headroom.core.content.tokens import estimate_tokens
+from headroom.core.types import Context
+
+CONTEXT = Context(count=estimate_tokens)
+
+WORDS = [
+    "a", "b", "id", "name", "true", "null", "-", "12", "1.0", "", "x y", "a;b", "[q]",
+    "{z", "}", "=k", "*1", '"q"', "k:v", "é", "\n", "a\tb", " lead", "trail ", "@",
+    "@id",
+    "a.b", "\\", "日本", "a long string that stands in many cells of a table",
+    "a-long-string-that-stands-in-many-cells-of-a-table",
+]  # fmt: skip
+
+scalars = st.one_of(
+    st.sampled_from(WORDS),
+    st.text(max_size=6),
+    st.integers(-(10**30), 10**30),
+    st.sampled_from([0, 1, 1.5, True, False, None]),
+)
+
+
+def _objects(inner):
+    """Objects that are alike, with some keys missing and some values varied."""
+    keys = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4, unique=True)
+    return keys.flatmap(
+        lambda known: st.lists(
+            st.fixed_dictionaries({}, optional=dict.fromkeys(known, inner)),
+            min_size=1,
+            max_size=8,
+        )
+    )
+
+
+def _keyed(inner):
+    return _objects(inner).map(
+        lambda rows: {f"{WORDS[i]}{i}": row for i, row in enumerate(rows)}
+    )
+
+
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5),
+        st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+        _objects(inner),
+        _keyed(inner),
+    ),
+    max_leaves=60,
+)
+documents = values.filter(lambda value: isinstance(value, (dict, list)))
+
+
+def lossless(text: str) -> str:
+    found = compress(text, CONTEXT)
+    assert found is not None
+    assert found.lossless is not None
+    return found.lossless.text
+
+
+def restored(form: str) -> str:
+    return decode(form) if form.startswith("#json") else compact(read(form))
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents, st.sampled_from([None, 2]))
+def test_any_document_comes_back_with_its_keys_in_order(value, indent):
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    found = compress(text, CONTEXT)
+    if found is not None and found.lossless is not None:
+        assert restored(found.lossless.text) == compact(read(text))
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents)
+def test_a_form_is_never_larger_than_json_without_blanks(value):
+    text = json.dumps(value, indent=4, ensure_ascii=False)
+    short = compact(read(text))
+    if len(short) < len(text):
+        form = lossless(text)
+        assert len(form) <= len(short)
+        assert estimate_tokens(form) <= estimate_tokens(short)
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents)
+def test_compressing_twice_changes_nothing(value):
+    found = compress(json.dumps(value, indent=1), CONTEXT)
+    if found is not None and found.lossless is not None:
+        assert compress(found.lossless.text, CONTEXT) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(documents, min_size=2, max_size=6))
+def test_json_lines_come_back_one_to_a_line(many):
+    text = "\n".join(json.dumps(one) for one in many)
+    found = compress(text, CONTEXT)
+    if found is not None and found.lossless is not None:
+        assert restored(found.lossless.text) == compact(read(text))
+
+
+def test_numbers_keep_their_lexemes():
+    lexemes = ["1.0", "1e-9", "1E+5", "-0", "123456789012345678901234567890", "0.10"]
+    text = (
+        "["
+        + ",\n   ".join(f'{{"id": "x{i}", "n": {n}}}' for i, n in enumerate(lexemes))
+        + "]"
+    )
+    form = lossless(text)
+    for lexeme in lexemes:
+        assert f" {lexeme}\n" in f"{form}\n"
+    assert restored(form) == compact(read(text))
+
+
+def test_strings_that_look_like_numbers_stay_strings():
+    rows = [{"id": str(i), "n": i, "flag": "true"} for i in range(9)]
+    form = lossless(json.dumps(rows, indent=2))
+    assert "id:str" in form
+    assert json.loads(restored(form)) == rows
+
+
+def test_constants_and_equal_fields_are_said_once():
+    rows = {
+        f"item-{i}": {"sku": f"item-{i}", "unit": "piece", "price": i * 1.5}
+        for i in range(12)
+    }
+    form = lossless(json.dumps(rows))
+    assert form.count("piece") == 1
+    assert form.count("item-7") == 1
+    assert json.loads(restored(form)) == rows
+
+
+def test_a_row_that_differs_from_a_constant_says_so():
+    rows = [{"id": f"n{i}", "state": "running"} for i in range(20)]
+    rows[7]["state"] = "stopped"
+    form = lossless(json.dumps(rows))
+    assert "n7 state=stopped" in form
+    assert json.loads(restored(form)) == rows
+
+
+def test_a_tree_is_one_table():
+    tree = {"name": "root", "dependencies": {}}
+    level = tree["dependencies"]
+    for i in range(8):
+        level[f"lib-{i}"] = {"version": f"1.{i}.0", "dependencies": {}}
+        level[f"tool-{i}"] = {"version": f"2.{i}.0"}
+        level = level[f"lib-{i}"]["dependencies"]
+    form = lossless(json.dumps(tree, indent=2))
+    assert form.count("version") == 1
+    assert json.loads(restored(form)) == tree
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '[{"a": NaN}, {"a": 1}]',
+        '["\\ud800", "a"   ]',
+        '\ufeff{"a":  1}',
+        "[1, 2,]",
+        '{"a": 1} trailing',
+        '"just a string"',
+        "   ",
+        '{"a": Infinity}',
+        "[" * 80 + "]" * 80,
+    ],
+)
+def test_what_cannot_be_given_back_is_left(text):
+    assert compress(text, CONTEXT) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1_000_000,
+        '{"a":' * 200_000,
+        "{" + ",".join(f'"k{i}":{{"x{i}":{i}}}' for i in range(60_000)) + "}",
+        "[" + ",".join(f'{{"k{i}":1}}' for i in range(80_000)) + "]",
+        "[" + ",".join(["{}"] * 330_000) + "]",
+        '{"a":' * 60 + "1" + "}" * 60 + " " * 1_000_000,
+    ],
+    ids=["arrays", "objects", "distinct keys", "distinct rows", "empty", "blanks"],
+)
+def test_hostile_texts_take_less_than_a_second_per_megabyte(text):
+    start = time.process_time()
+    detect(text)
+    compress(text, CONTEXT)
+    assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "",
+        "#json",
+        "#json>",
+        "#json>[a b]\n1",
+        "#json>{@ a}\nx 1\nx 2",
+        "#json: {a:1} z",
+    ],
+)
+def test_a_broken_form_is_refused(form):
+    if form == "#json>":
+        assert decode(form) == "{}"
+        return
+    with pytest.raises(FormError):
+        decode(form)
+
+
+def test_a_forged_header_in_the_text_does_no_harm():
+    rows = [{"id": f"n{i}", "note": "#json>[a b]\n*1=x"} for i in range(12)]
+    text = json.dumps(rows, indent=2)
+    assert json.loads(restored(lossless(text))) == rows
+    assert compress("#json>[a b]\nnot a row", CONTEXT) is None
+
+
+def test_uniform_rows_are_at_the_level_of_a_header_with_bare_rows():
+    rows = [
+        {
+            "id": 1000 + i,
+            "name": f"user{i * 37 % 101}",
+            "email": f"user{i * 37 % 101}@example.com",
+            "role": ["admin", "member", "guest"][i % 3],
+            "active": i % 4 != 0,
+        }
+        for i in range(60)
+    ]
+    pretty = json.dumps(rows, indent=2)
+    tokens = estimate_tokens(lossless(pretty))
+    assert tokens <= 0.41 * estimate_tokens(pretty)
+    assert tokens <= 0.65 * estimate_tokens(compact(read(pretty)))
+
+
+def test_detection_looks_at_both_ends():
+    assert COMPRESSOR.kind == "json"
+    assert detect('{"a": 1}') > 0.9
+    assert detect('[{"a": 1}]') > 0.8
+    assert detect("[INFO] started]") == 0.0
+    assert detect("{ return 1 }") == 0.0
+    assert detect("plain text") == 0.0
