@@ -3,7 +3,7 @@
 Starts the billing provider in this process and the proxy beside it on free ports with a
 data directory of its own, replays the conversation that ships with the package, prints
 what both ways cost, and shows one block before and after. Nothing stays running, and
-the exit status is 1 if a prefix was broken or a request failed.
+the exit status is 1 if a prefix was broken, a request failed or nothing was saved.
 """
 
 import contextlib
@@ -43,6 +43,8 @@ def command() -> None:
     _print_comparison(console, found)
     _print_block(console, before, after)
     problems = report.problems([found])
+    if found.ratio >= 1:
+        problems.append("nothing was saved")
     for line in problems:
         console.print(f"[red]{line}[/red]")
     if problems:
