@@ -45,11 +45,11 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     form = encode(lines)
     lossless = None
-    if len(form) < len(text) and _decodes(form, cleaned):
+    if form is not None and len(form) < len(text):
         lossless = Candidate(text=form, strategy=_STRATEGY)
     lossy = None
     if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
-        lossy = _outline(lines, min(len(form), len(text)))
+        lossy = _outline(lines, len(text) if lossless is None else len(lossless.text))
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless=lossless, lossy=lossy)
@@ -62,7 +62,7 @@ def _outline(lines: list[str], longest: int) -> Candidate | None:
         return None
     form = encode("\n".join(reduced.lines).split("\n"))
     text = f"{_OUTLINE}{reduced.omitted}\n{form}"
-    if 10 * len(text) > 9 * longest:
+    if form is None or 20 * len(text) > 19 * longest:
         return None
     return Candidate(text=text, strategy=_STRATEGY, omitted=reduced.omitted)
 
@@ -72,13 +72,6 @@ def detect(text: str) -> float:
     if text.startswith(_OWN):
         return 0.9
     return recognise(text)
-
-
-def _decodes(form: str, cleaned: str) -> bool:
-    try:
-        return decode(form) == cleaned
-    except FormError:
-        return False
 
 
 def _is_own(text: str) -> bool:

@@ -43,6 +43,7 @@ _TROUBLE = re.compile(
     r"|invalid|unexpected|vulnerab|timed out)|[a-z](?:Error|Exception|Warning)\b"
 )
 _CODE_LINE = re.compile(r"(?:[>E] |\s*\d* *[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
+_MAY_LEAD = re.compile(r"\[?(?:\d|[A-Z][a-z]{2} )")
 _OWN_GROWTH = 16
 _OWN_CHARS = 1_000_000
 
@@ -51,14 +52,24 @@ class FormError(Exception):
     """The text is not a lossless form of build output."""
 
 
-def encode(lines: list[str]) -> str:
-    """The form of normalised lines; not always shorter than they are."""
+def encode(lines: list[str]) -> str | None:
+    """The form of normalised lines, not always shorter; ``None`` if it fails to decode.
+
+    Each step is checked on its own: ``fold`` checks itself.
+    """
     squeezed = squeeze(lines)
+    try:
+        if unsqueeze(squeezed, sum(map(len, lines)) + len(lines)) != lines:
+            return None
+    except SqueezeError:
+        return None
     source = to_source(squeezed)
     form = fold(NAME, source, families(source.texts, _classes(source)))
-    if form is None:
-        return "\n".join([PLAIN, *squeezed])
-    return gather(form)
+    if form is not None:
+        gathered = gather(form)
+        if scatter(gathered) == form:
+            return gathered
+    return "\n".join([PLAIN, *squeezed])
 
 
 def decode(form: str) -> str:
@@ -85,7 +96,8 @@ def decode(form: str) -> str:
 
 def to_source(lines: list[str]) -> Source:
     """The lines as words; brackets are words of their own only around whole words."""
-    notation = find_notation(lines)
+    timed = sum(1 for line in lines if _MAY_LEAD.match(line))
+    notation = find_notation(lines) if 3 * timed > len(lines) else None
     if notation is not None and not notation.is_leading:
         notation = None
     stamps = []
@@ -97,9 +109,16 @@ def to_source(lines: list[str]) -> Source:
     return Source(lines, notation, stamps, texts)
 
 
-def is_trouble(line: str) -> bool:
-    """Whether the words of a line speak of something gone wrong, or nearly."""
-    return _TROUBLE.search(line) is not None
+def is_plain(line: str) -> bool:
+    """Whether a line tells of no trouble and is no part of a failure."""
+    return not (
+        line.startswith(MARK)
+        or _CODE_LINE.match(line)
+        or _TROUBLE.search(line)
+        or is_frame(line)
+        or is_exception(line)
+        or PLACED.match(line)
+    )
 
 
 def _words(text: str) -> str:
@@ -124,13 +143,7 @@ def _classes(source: Source) -> Sequence[int]:
         placed = None if line.startswith(MARK) else PLACED.match(line)
         if placed:
             classes.append(messages.setdefault(placed[2], len(messages) + FIXED + 2))
-        elif (
-            line.startswith(MARK)
-            or _CODE_LINE.match(line)
-            or is_trouble(line)
-            or is_frame(line)
-            or is_exception(line)
-        ):
+        elif not is_plain(line):
             # What looks like a hole must be one, even where nothing else varies.
             own = len(messages) + FIXED + 2
             classes.append(messages.setdefault(line, own) if HOLE in line else FIXED)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from headroom.core.compressors.build_output.folding import PLACED, is_trouble, to_source
+from headroom.core.compressors.build_output.folding import PLACED, is_plain, to_source
 from headroom.core.folding.templates import HOLE, families
 
 _MIN_ALIKE = 4
@@ -48,6 +48,9 @@ _DIAGNOSED = re.compile(
     r"\S+: (?:error|warning|fatal error): |In file included from|\S+: In "
 )
 _ARROW = re.compile(r" *(?:-->|╭─\[) ?\S+")
+_NAME = re.compile(r"(?:(?!@https?:)[^\s()\[\]\"',])+")
+_TITLE = re.compile(r"___ (.+) ___|(?:FAIL|ERROR): (\w+ \(.+\))")
+_SUMMARY = re.compile(r"((?:FAILED|ERROR) \S+::.*?) - (.+)")
 _LAYER = re.compile(r"#\d+ (?:sha256:\w+ .*/|extracting sha256|transferring) .*")
 
 
@@ -201,6 +204,41 @@ def _sources(sheet: _Sheet) -> None:
             run = []
 
 
+def _bodies(sheet: _Sheet) -> None:
+    """Failures with one body: the body once, with all their names."""
+    titles = [
+        (at, found) for at, row in sheet.open() if (found := _TITLE.fullmatch(row))
+    ]
+    first: dict[str, int] = {}
+    also: defaultdict[int, list[str]] = defaultdict(list)
+    for at, found in titles:
+        end = at + 1
+        while end < len(sheet.lines) and not sheet.lines[end].startswith(
+            ("___ ", "===")
+        ):
+            end += 1
+        body = "\n".join(sheet.lines[at + 1 : end])
+        start = first.setdefault(body, at)
+        if start != at:
+            also[start].append(found[1] or found[2])
+            for index in range(at, end):
+                sheet.omit(index, "of failures with a body shown once")
+    for start, names in also.items():
+        sheet.shown[start] += (
+            f"\n… {len(names)} more with this body: {', '.join(names)}"
+        )
+
+
+def _summaries(sheet: _Sheet) -> None:
+    """Of pytest's short summary the message, where it stands at the failure."""
+    messages = "\n".join(row for row in sheet.lines if row.startswith("E  "))
+    for at, line in sheet.open():
+        found = _SUMMARY.fullmatch(line) if " - " in line else None
+        if found and found[2].removesuffix("...").rstrip() in messages:
+            sheet.shown[at] = found[1]
+            sheet.counts["of the summary without their message"] += 1
+
+
 def _candidates(sheet: _Sheet) -> None:
     """Notes on candidates: those of the first few of each error."""
     seen = 0
@@ -305,7 +343,7 @@ def _is_continued(lines: list[str], at: int) -> bool:
 
 def _installed(sheet: _Sheet) -> None:
     """Lines alike: without times and sizes, and only if they name something."""
-    numbers = [at for at, line in sheet.open() if line and not is_trouble(line)]
+    numbers = [at for at, line in sheet.open() if line and is_plain(line)]
     source = to_source([sheet.lines[at] for at in numbers])
     seen: set[str] = set()
     groups = families(source.texts, [0] * len(numbers))
@@ -334,12 +372,9 @@ def _installed(sheet: _Sheet) -> None:
             sheet.counts["without their times and sizes"] += 1
 
 
-_NAME = re.compile(r"[^\s()\[\]\"',]+")
-
-
 def _names(line: str) -> set[str]:
-    """Words that could name something: not sheer letters."""
-    return {w for w in _NAME.findall(line) if len(w) > 1 and not w.isspace()}
+    """Words that could name something; of a package at an address both."""
+    return {word for word in _NAME.findall(line) if len(word) > 1}
 
 
 _STEPS: tuple[Callable[[_Sheet], None], ...] = (
@@ -347,6 +382,8 @@ _STEPS: tuple[Callable[[_Sheet], None], ...] = (
     _checked,
     _go,
     _layers,
+    _bodies,
+    _summaries,
     _sources,
     _candidates,
     _snippets,

@@ -25,10 +25,12 @@ _MIN_ADDRESSES = 8
 _MAX_SIDE_BY_SIDE = 40
 _RESULT = r"((?:PASSED|SKIPPED|XFAIL|XPASS)(?: \(.*\))?)"
 _PYTEST = re.compile(r"(\S+?\.\w+::(?:\w+::)*)(\w+(?:\[.*\])?) " + _RESULT)
+_SUMMARY = re.compile(r"(FAILED|ERROR) (\S+?\.\w+::)((?:\w+::)*\w+(?:\[\S*\])?)")
 _UNITTEST = re.compile(r"(\w+) \(([\w.]+)\) \.\.\. (ok)")
 _ADDRESS = re.compile(r"https?://[^\s/\"'<>]+/")
 _AGAIN = re.compile(r"» (\d{1,7}) lines again from: (.*)")
 _SIDE_BY_SIDE = re.compile(rf"»(\|?) (\S+::) (.*?) {_RESULT}")
+_SUMMED = re.compile(r"» (FAILED|ERROR) (\S+::) (.*)")
 _CASES = re.compile(r"» (ok) \(([\w.]+?)(\.?)\): (.*)")
 _GLUE = re.compile(r"» no blank after (https?://[^\s/\"'<>]+/)")
 
@@ -113,6 +115,9 @@ def _tests(lines: list[str]) -> list[str]:
 def _test(line: str) -> tuple[tuple[str, str] | None, str]:
     """What tests side by side have in common, and the test's own name."""
     if "::" in line:
+        found = _SUMMARY.fullmatch(line)
+        if found:
+            return (f"{MARK} {found[1]} {found[2]}", ""), found[3]
         found = _PYTEST.fullmatch(line)
         if found:
             mark = MARK + "|" if " " in found[2] else MARK
@@ -135,6 +140,8 @@ def _together(
     where, result = key
     if result == "ok":
         return [f"{MARK} ok ({where}): {' '.join(names)}"]
+    if not result:
+        return [f"{where} {' '.join(names)}"]
     between = " | " if where.startswith(MARK + "|") else " "
     return [f"{where} {between.join(names)} {result}"]
 
@@ -178,6 +185,9 @@ def _told(line: str, told: list[str], last: dict[str, int]) -> list[str]:
     if tests:
         names = tests[3].split(" | " if tests[1] else " ")
         return [f"{tests[2]}{name} {tests[4]}" for name in names]
+    summed = _SUMMED.fullmatch(line)
+    if summed:
+        return [f"{summed[1]} {summed[2]}{name}" for name in summed[3].split(" ")]
     cases = _CASES.fullmatch(line)
     if cases:
         own = "." if cases[3] else ""
