@@ -79,6 +79,7 @@ class Logs:
         server.setLevel(logging.WARNING)
         server.addHandler(self._handler)
         server.propagate = False
+        server.addFilter(_is_news)
         self._listener.start()
 
     def take_dropped(self) -> int:
@@ -94,9 +95,17 @@ class Logs:
         if self._handler is not None and self._listener is not None:
             self._logger.removeHandler(self._handler)
             self._logger.propagate = True
-            logging.getLogger("uvicorn.error").removeHandler(self._handler)
+            server = logging.getLogger("uvicorn.error")
+            server.removeHandler(self._handler)
+            server.removeFilter(_is_news)
+            server.propagate = True
             self._listener.stop()
         self._handler = self._listener = None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop the server's complaint about a response that was broken off on purpose."""
+    return "without completing response" not in record.getMessage()
 
 
 def _formatter(style: str) -> logging.Formatter:

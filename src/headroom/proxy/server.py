@@ -26,7 +26,7 @@ import uvicorn
 
 from headroom.errors import ConfigError, HeadroomError
 from headroom.proxy import access, selfcheck
-from headroom.proxy.app import create_app
+from headroom.proxy.app import App, create_app
 from headroom.proxy.endpoints import Core
 from headroom.proxy.logs import Logs
 from headroom.proxy.metrics import Metrics
@@ -66,6 +66,25 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         return _run(settings, core, listener, lambda: announce(url))
 
 
+def make_config(app: App, settings: Settings) -> uvicorn.Config:
+    """How uvicorn is run: nothing of its own is added to what passes through."""
+    return uvicorn.Config(
+        app,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.proxy.keep_alive_s,
+        timeout_graceful_shutdown=settings.proxy.graceful_shutdown_s,
+        backlog=_BACKLOG,
+    )
+
+
 class _Server(uvicorn.Server):
     """A server that says when it is ready."""
 
@@ -96,21 +115,7 @@ def _run(
     metrics.watch_dropped_logs(logs.take_dropped)
     try:
         app = create_app(settings, core=core, metrics=metrics)
-        config = uvicorn.Config(
-            app,
-            loop="auto",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=settings.proxy.keep_alive_s,
-            timeout_graceful_shutdown=settings.proxy.graceful_shutdown_s,
-            backlog=_BACKLOG,
-        )
+        config = make_config(app, settings)
         server = _Server(config, on_ready)
         # uvicorn raises the signal that ended it once more; it has done its work.
         for number in (signal.SIGINT, signal.SIGTERM):
