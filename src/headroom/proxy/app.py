@@ -15,8 +15,9 @@ from headroom.proxy.metrics import Metrics
 from headroom.proxy.relay import Relay
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
+from headroom.proxy.stages.compress import CompressStage
 from headroom.proxy.upstream import Upstream
-from headroom.settings import Settings
+from headroom.settings import Settings, policy_of
 
 Clock = Callable[[], float]
 
@@ -123,7 +124,7 @@ def create_app(
     if is_compressing(settings, core):
         ledger = Ledger(store or open_settings_store(settings, clock=clock))
     if stages is None:
-        stages = ()
+        stages = _make_stages(settings, ledger)
     return App(
         settings,
         stages,
@@ -132,6 +133,13 @@ def create_app(
         metrics=metrics or Metrics(),
         clock=clock,
     )
+
+
+def _make_stages(settings: Settings, ledger: Ledger | None) -> tuple[Stage, ...]:
+    """The stages in the order of ``STAGES``; none where compression is off."""
+    if ledger is None:
+        return ()
+    return (CompressStage(ledger, policy=policy_of(settings)),)
 
 
 def is_compressing(settings: Settings, core: Core) -> bool:
