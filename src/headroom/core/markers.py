@@ -1,15 +1,20 @@
 """Markers: the short text that stands for an original and names its key.
 
 Written by the pipeline at the end of a lossy result, found again in any text. A marker
-grants nothing by itself: originals are kept per namespace, so that a forged one finds
-nothing that is not its reader's own.
+grants nothing and forbids nothing: originals are kept per namespace, so that a forged
+one finds nothing that is not its reader's own, and no decision about a text depends on
+the markers that stand in it.
 """
 
 from msgspec import Struct
 
+from headroom.core.digest import DIGEST_HEX_LENGTH
+
 _OPEN, _CLOSE = "<<ccr:", ">>"
 _HEX = frozenset("0123456789abcdef")
-_SHORTEST, _LONGEST = 12, 24
+_SHORTEST_DIGEST = 12
+_LONGEST_BODY = 80
+"""Other writers of such markers put a few words behind a shorter hash (SPEC R142)."""
 
 
 class Marker(Struct, frozen=True):
@@ -27,7 +32,7 @@ def write_marker(digest: str, omitted: str, how: str) -> str:
         omitted: what is missing, in units of the source.
         how: ``tool`` or ``shell``.
     """
-    way = "headroom_retrieve" if how == "tool" else f"headroom retrieve {digest}"
+    way = f"headroom retrieve {digest}" if how == "shell" else "headroom_retrieve"
     return f"{_OPEN}{digest}{_CLOSE} {omitted}; full text: {way}"
 
 
@@ -35,7 +40,21 @@ def find_markers(text: str) -> tuple[Marker, ...]:
     """All markers in a text, in order."""
     found = []
     for piece in text.split(_OPEN)[1:]:
-        digest, close, _ = piece.partition(_CLOSE)
-        if close and _SHORTEST <= len(digest) <= _LONGEST and set(digest) <= _HEX:
-            found.append(Marker(digest, f"{_OPEN}{digest}{_CLOSE}"))
+        body, close, _ = piece.partition(_CLOSE)
+        digest = body.partition(" ")[0] if len(body) <= _LONGEST_BODY else ""
+        if close and is_digest(digest):
+            found.append(Marker(digest, f"{_OPEN}{body}{_CLOSE}"))
     return tuple(found)
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text may be what stands in a marker: 12 to 24 hex digits."""
+    is_length_right = _SHORTEST_DIGEST <= len(text) <= DIGEST_HEX_LENGTH
+    return is_length_right and set(text) <= _HEX
+
+
+def strip_marker(text: str) -> str:
+    """The text without the marker line it ends with; the text itself without one."""
+    rest, _, line = text.rpartition("\n")
+    found = find_markers(line)
+    return rest if found and line.startswith(found[0].text) else text

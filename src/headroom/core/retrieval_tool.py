@@ -1,13 +1,48 @@
-"""The retrieval tool's definition, byte for byte, per provider shape.
+"""The retrieval tool as each API's tool list has it: fixed bytes, never built anew.
 
-It stands in every request of a conversation that may hold lossy results, so its bytes
-are part of a cached prefix and of every bill: short, and never changed lightly.
+A tool list that changes in the middle of a conversation re-bills everything behind it,
+so these bytes are pinned by tests. The definition is paid for in every request: names
+that explain themselves stand in for descriptions.
+
+Shapes: https://docs.anthropic.com/en/api/messages,
+https://platform.openai.com/docs/guides/function-calling (the Responses API makes
+functions strict unless told otherwise, which would make every parameter required),
+https://ai.google.dev/api/caching#FunctionDeclaration.
 """
 
-TOOL_ANTHROPIC = (
-    b'{"name":"headroom_retrieve","description":"Full text of a <<ccr:HASH>> marker,'
-    b' or a part of it.","input_schema":{"type":"object","properties":{"hash":{"type":'
-    b'"string"},"lines":{"type":"string","description":"e.g. 10-80"},"query":{"type":'
-    b'"string"},"rows":{"type":"string"}},"required":["hash"]}}'
+NAME = "headroom_retrieve"
+
+_ABOUT = (
+    b'"name":"headroom_retrieve","description":'
+    b'"Text behind a <<ccr:HASH>> marker: all, or lines A-B, rows A-B, or a search",'
 )
-"""The definition in the shape of Anthropic Messages."""
+
+_PROPERTIES = (
+    b'{"hash":{"type":"string"},"lines":{"type":"string"},'
+    b'"query":{"type":"string"},"rows":{"type":"string"}}'
+)
+
+_SCHEMA = b'{"type":"object","properties":' + _PROPERTIES + b',"required":["hash"]}'
+
+TOOL_ANTHROPIC = b"{" + _ABOUT + b'"input_schema":' + _SCHEMA + b"}"
+TOOL_OPENAI_CHAT = (
+    b'{"type":"function","function":{' + _ABOUT + b'"parameters":' + _SCHEMA + b"}}"
+)
+TOOL_OPENAI_RESPONSES = (
+    b'{"type":"function",' + _ABOUT + b'"parameters":' + _SCHEMA + b',"strict":false}'
+)
+TOOL_GEMINI = (
+    b'{"functionDeclarations":[{'
+    + _ABOUT
+    + b'"parameters":'
+    + _SCHEMA.replace(b'"string"', b'"STRING"').replace(b'"object"', b'"OBJECT"')
+    + b"}]}"
+)
+
+TOOLS: dict[str, bytes] = {
+    "anthropic": TOOL_ANTHROPIC,
+    "openai_chat": TOOL_OPENAI_CHAT,
+    "openai_responses": TOOL_OPENAI_RESPONSES,
+    "gemini": TOOL_GEMINI,
+}
+"""Provider family → the tool as an element of its ``tools`` list."""

@@ -1,0 +1,101 @@
+"""Whoever asks for an original gets words, whatever happens."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.ccr.retrieve import read_digest, retrieve, retrieve_call
+from headroom.ccr.stores import open_store
+from headroom.core.digest import content_digest
+from headroom.core.markers import write_marker
+from headroom.errors import CorruptOriginalError, StoreUnavailableError
+
+TEXT = "first\nsecond\nthird\n"
+DIGEST = content_digest(TEXT)
+
+
+@pytest.fixture
+def get():
+    store = open_store("memory://")
+    store.save([], {DIGEST: TEXT})
+    return store.get
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        DIGEST,
+        DIGEST.upper(),
+        f" {DIGEST}\n",
+        f"<<ccr:{DIGEST}>>",
+        f"ccr:{DIGEST}",
+        f"`{DIGEST}`",
+        write_marker(DIGEST, "lines 1-2 omitted", "tool"),
+        write_marker(DIGEST, "lines 1-2 omitted", "shell"),
+    ],
+)
+def test_the_original_is_found_however_it_is_named(get, named):
+    found = retrieve(named, get)
+    assert (found.text, found.digest, found.error) == (TEXT, DIGEST, "")
+
+
+def test_a_call_gives_the_part_asked_for(get):
+    arguments = b'{"hash":"%s","lines":"2"}' % DIGEST.encode()
+    assert retrieve_call(arguments, get).text == "[lines 2 of 3]\nsecond"
+
+
+def test_arguments_that_nobody_knows_are_ignored(get):
+    arguments = b'{"hash":"%s","reason":"I need it","lines":null}' % DIGEST.encode()
+    assert retrieve_call(arguments, get).text == TEXT
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [b"", b"{}", b"[]", b"not json", b'"x"', b'{"hash":7}', b"\xff", b"null"],
+)
+def test_wrong_arguments_are_explained(get, arguments):
+    found = retrieve_call(arguments, get)
+    assert found.error == "bad_arguments"
+    assert "hash" in found.text
+
+
+@pytest.mark.parametrize("named", ["0" * 12, "0" * 23, "xyz", "", None, 5, "g" * 24])
+def test_what_is_no_hash_is_explained(get, named):
+    found = retrieve(named, get)
+    assert found.error == "bad_arguments"
+    assert "24 hex digits" in found.text
+
+
+def test_an_unknown_hash_is_answered_with_what_to_do(get):
+    found = retrieve("0" * 24, get)
+    assert found.error == "original_not_found"
+    assert "run the original command again" in found.text
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (StoreUnavailableError("/secret/path: locked"), "store_unavailable"),
+        (CorruptOriginalError("kept bytes"), "corrupt_original"),
+    ],
+)
+def test_trouble_in_the_store_is_told_without_its_inner_parts(raised, error):
+    def get(digest):
+        raise raised
+
+    found = retrieve(DIGEST, get)
+    assert found.error == error
+    assert str(raised) not in found.text
+    assert "run the original command again" in found.text
+
+
+@given(st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text())))
+def test_nothing_that_is_named_raises(named):
+    store = open_store("memory://")
+    assert retrieve(named, store.get).error
+    assert len(read_digest(named)) in {0, *range(12, 25)}
+
+
+@given(st.binary(max_size=100))
+def test_no_arguments_raise(arguments):
+    assert retrieve_call(arguments, open_store("memory://").get).error
