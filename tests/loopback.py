@@ -168,6 +168,7 @@ async def proxy(upstream, *, stages=None, core=None, **environ):
     for api in ("ANTHROPIC", "OPENAI", "GEMINI"):
         env.setdefault(f"HEADROOM_{api}_URL", upstream)
     env.setdefault("HOME", "/nonexistent")
+    env.setdefault("HEADROOM_PROXY_GRACEFUL_SHUTDOWN_S", "1")
     loaded = settings.load({}, env).settings
     app = create_app(loaded, stages=stages, core=core)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -181,9 +182,7 @@ async def proxy(upstream, *, stages=None, core=None, **environ):
         yield made
     finally:
         server.should_exit = True
-        server.force_exit = True
         await task
-        await app.close()
 
 
 class RawClient:

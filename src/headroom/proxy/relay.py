@@ -106,6 +106,8 @@ class Relay:
             # Clients that prefer WebSockets fall back to plain HTTP on this status.
             await run.answer(426, "WebSockets are not served here", "no_websocket")
             return
+        if not exchange.path.startswith(b"/"):
+            raise RequestError("the request target is no path")
         target = Target(self._base(exchange), exchange.path, query)
         announced = headers.content_length(exchange.headers)
         if announced is not None and announced > self._max_bytes:
