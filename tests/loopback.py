@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import socket
 
-import uvicorn
+from uvicorn.server import ServerState
 
 from headroom import settings
 from headroom.proxy.app import create_app
@@ -149,7 +148,6 @@ class Proxy:
         self.port = port
         self.settings = loaded
         self.url = f"http://127.0.0.1:{port}"
-        self.server = None
 
     def count(self, name, **labels):
         """The value of a metric; 0.0 if it was never touched."""
@@ -168,21 +166,29 @@ async def proxy(upstream, *, stages=None, core=None, **environ):
     for api in ("ANTHROPIC", "OPENAI", "GEMINI"):
         env.setdefault(f"HEADROOM_{api}_URL", upstream)
     env.setdefault("HOME", "/nonexistent")
-    env.setdefault("HEADROOM_PROXY_GRACEFUL_SHUTDOWN_S", "1")
     loaded = settings.load({}, env).settings
     app = create_app(loaded, stages=stages, core=core)
-    listener = socket.create_server(("127.0.0.1", 0))
-    made = Proxy(app, listener.getsockname()[1], loaded)
-    server = made.server = uvicorn.Server(make_config(app, loaded))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.005)
-        assert not task.done()
+    config = make_config(app, loaded)
+    config.load()
+    state = ServerState()
+    await app.start()
+
+    def make_protocol():
+        return config.http_protocol_class(
+            config=config, server_state=state, app_state={}
+        )
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(make_protocol, "127.0.0.1", 0)
     try:
-        yield made
+        yield Proxy(app, server.sockets[0].getsockname()[1], loaded)
     finally:
-        server.should_exit = True
-        await task
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=2)
+        await app.close()
 
 
 class RawClient:
