@@ -68,7 +68,7 @@ def fold(
     if form is None:
         return None
     try:
-        return form if read(name, form) == "\n".join(source.lines) else None
+        return form if read(name, form) == source.lines else None
     except FormError:
         return None
 
@@ -79,7 +79,7 @@ def unfold(name: str, form: str) -> str:
     Raises:
         FormError: it is no form of that name.
     """
-    return read(name, form)
+    return "\n".join(read(name, form))
 
 
 def unfold_own(name: str, text: str) -> str:
@@ -89,7 +89,7 @@ def unfold_own(name: str, text: str) -> str:
         FormError: it is none, or stands for very much: small texts that others wrote
             to look like forms can.
     """
-    return read(name, text, _OWN_GROWTH * len(text) + _OWN_CHARS)
+    return "\n".join(read(name, text, _OWN_GROWTH * len(text) + _OWN_CHARS))
 
 
 _OWN_GROWTH = 8

@@ -61,7 +61,7 @@ class Source(NamedTuple):
             place of a time inside the line being words too.
     """
 
-    lines: Sequence[str]
+    lines: list[str]
     notation: Notation | None
     stamps: Sequence[Stamp | None]
     texts: Sequence[str]
@@ -77,10 +77,19 @@ def read_lines(normalised: str, *, has_times: bool = True) -> Source:
         stamps = [None] * len(lines)
         texts = lines
     else:
+        pool: dict[str, str] = {}
+        last: Stamp | None = None
         for line in lines:
             cut = notation.cut(line)
-            stamps.append(cut[0] if cut else None)
-            texts.append(cut[1] if cut else line)
+            if cut is None:
+                stamps.append(None)
+                texts.append(line)
+                continue
+            before, clock, after = cut[0]
+            if cut[0] != last:  # dates are kept once, equal times too
+                last = (pool.setdefault(before, before), clock, after)
+            stamps.append(last)
+            texts.append(cut[1])
     separators = list(_SEPARATORS)
     if normalised.count("=") >= _MIN_EQUALS * len(lines):
         separators.append(_EQUALS)

@@ -22,8 +22,8 @@ _LOOP = re.compile(r"×(\d{1,9}) of (\d{1,3}) rows")
 _HOLE = re.compile(r"~(?:;|(t?)(\d*))")
 
 
-def read(name: str, form: str, limit: int | None = None) -> str:
-    """The normalised text that ``form`` stands for.
+def read(name: str, form: str, limit: int | None = None) -> list[str]:
+    """The lines that ``form`` stands for.
 
     Args:
         name: the first word of the form.
@@ -51,7 +51,7 @@ def read(name: str, form: str, limit: int | None = None) -> str:
             lines.append(_read_line(entry[1:], times))
         else:
             raise FormError("legend line that is no entry")
-    return _Reader(times, forms, _Budget(limit)).text(body)
+    return _Reader(times, forms, _Budget(limit)).read(body)
 
 
 def _read_header(name: str, first: str) -> Notation | None:
@@ -146,7 +146,7 @@ class _Reader:
         self._stamp: Stamp = ("", "", "")
         self._lines: list[str] = []
 
-    def text(self, body: str) -> str:
+    def read(self, body: str) -> list[str]:
         match = coded_row(self._times.name if self._times else "").match
         for row in _unrolled(body.split("\n"), self._budget):
             coded = match(row)
@@ -167,7 +167,7 @@ class _Reader:
             self._budget.spend(times * len(row))
             for _ in range(times):
                 self._form(form, values)
-        return "\n".join(self._lines)
+        return self._lines
 
     def _form(self, form: list[_Line], values: list[str]) -> None:
         try:

@@ -10,7 +10,7 @@ is cheaper. Any word with ``~`` is a hole, so that template text is free of that
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import NamedTuple, TypeAlias
 
@@ -62,15 +62,20 @@ def word_cost(word: str) -> int:
 
 
 class _Masked(dict[str, str]):
-    """Maps a word to itself, or to a hole if it varies by its looks."""
+    """Maps a word to itself, or to a hole if it varies by its looks.
+
+    Words that vary are not kept: there may be as many as words.
+    """
 
     def __missing__(self, word: str) -> str:
-        shown = HOLE if _VARIES.search(word) else word
-        self[word] = shown
-        return shown
+        if _VARIES.search(word):
+            return HOLE
+        self[word] = word
+        return word
 
 
-_Groups: TypeAlias = dict[tuple[str, ...], list[Row]]
+_Key: TypeAlias = tuple[str, ...]
+_Groups: TypeAlias = dict[_Key, list[Row]]
 
 
 def families(texts: Sequence[str], classes: Sequence[int]) -> list[Template]:
@@ -122,22 +127,32 @@ def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
 def _merge(groups: _Groups) -> None:
     """Join, in place, groups that differ in one word with many values."""
     for _ in range(2):
-        like: defaultdict[int, list[tuple[tuple[str, ...], int]]] = defaultdict(list)
-        budget = _MERGE_BUDGET
-        for key in groups:
-            budget -= len(key)
-            if budget < 0:
-                break
-            for place in range(1, len(key)):
-                if len(key[place]) > 1 and key[place] != HOLE:
-                    joined = (*key[:place], HOLE, *key[place + 1 :])
-                    like[hash(joined)].append((key, place))
-        families = [f for f in like.values() if len(f) >= MIN_WORDS]
-        if not families:
+        # Counted first, collected afterwards: nearly all stand alone.
+        counts: dict[int, int] = {}
+        for _, _, joined in _one_word_off(groups):
+            mark = hash(joined)
+            counts[mark] = counts.get(mark, 0) + 1
+        if max(counts.values(), default=0) < MIN_WORDS:
             return
-        families.sort(key=lambda f: (-len(f), f[0]))
-        for family in families:
+        like: defaultdict[int, list[tuple[_Key, int]]] = defaultdict(list)
+        for key, place, joined in _one_word_off(groups):
+            mark = hash(joined)
+            if counts[mark] >= MIN_WORDS:
+                like[mark].append((key, place))
+        for family in sorted(like.values(), key=lambda f: (-len(f), f[0])):
             _join(groups, family)
+
+
+def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, _Key]]:
+    """Keys, the place of one of their words, and the key with a hole there."""
+    budget = _MERGE_BUDGET
+    for key in groups:
+        budget -= len(key)
+        if budget < 0:
+            return
+        for place in range(1, len(key)):
+            if len(key[place]) > 1 and key[place] != HOLE:
+                yield key, place, (*key[:place], HOLE, *key[place + 1 :])
 
 
 def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:

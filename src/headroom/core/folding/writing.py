@@ -159,7 +159,7 @@ class _Body(NamedTuple):
             if event.lead:
                 return event.lead + text
             return text if text.startswith(" ") else stamp[1] + text
-        if line.startswith(("|", "×")) or self.coded.match(line):
+        if line.startswith(("|", "×", "$")) or self.coded.match(line):
             return "|" + line
         if times is None or not times.is_leading:
             return line

@@ -8,6 +8,7 @@ something, numbered.
 Normalised by both: ANSI colours, carriage returns, blanks at line ends.
 """
 
+import re
 from collections.abc import Sequence
 
 from headroom.core.compressors.log.overview import HEADER as LOSSY_HEADER
@@ -42,6 +43,9 @@ _MIN_LOSSY_CHARS = 2400
 
 _DETECT_CHARS = 16_000
 _DETECT_LINES = 120
+_MIN_ENTRIES = 40
+_DATED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 _RARE_ERROR = 12
 """Trouble up to this frequency has its first line in full in the lossless form."""
 
@@ -85,6 +89,8 @@ def _is_own(text: str) -> bool:
     """Whether ``text`` is a form that ``compress`` wrote, not an imitation."""
     if text.startswith(LOSSY_HEADER):
         return is_overview(text)
+    if not text.startswith(header(NAME)):
+        return False
     try:
         source = read_lines(unfold_own(NAME, text))
     except FormError:
@@ -117,8 +123,8 @@ def detect(text: str) -> float:
     Looks at the first part only. Rows of equally many cells, JSON lines and outputs
     with few such lines are left to those who know them better.
     """
-    if text.startswith((header(NAME), LOSSY_HEADER)):
-        return 0.9
+    if _is_own(text):
+        return 1.0
     head = normalise(text[:_DETECT_CHARS]).split("\n")
     if len(text) > _DETECT_CHARS:
         head.pop()
@@ -130,12 +136,21 @@ def detect(text: str) -> float:
     times = find_notation(lines)
     if times is None:
         levelled = sum(1 for line in lines if level(line))
-        return 0.6 if 10 * levelled >= 6 * len(lines) else 0.0
+        if 10 * levelled >= 6 * len(lines):
+            return 0.6
+        return 0.35 if _is_repetitive(lines) else 0.0
     cuts = [cut for line in lines if (cut := times.cut(line))]
     share = len(cuts) / len(lines)
     if _is_table(lines, [rest for _, rest in cuts]):
         return 0.3
     return (0.6 + 0.35 * share) if times.is_leading else 0.75 * share
+
+
+def _is_repetitive(lines: list[str]) -> bool:
+    """Whether entries of several lines, some with a date, come again and again."""
+    dated = sum(1 for line in lines if _DATED.search(line))
+    kinds = {_NUMBERS.sub("0", line) for line in lines}
+    return 12 * dated >= len(lines) >= _MIN_ENTRIES and 3 * len(kinds) <= len(lines)
 
 
 def _is_table(lines: list[str], rests: list[str]) -> bool:

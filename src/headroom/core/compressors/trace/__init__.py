@@ -111,8 +111,8 @@ def _is_own(text: str) -> bool:
 
 def detect(text: str) -> float:
     """Confidence by the share of frames and exception lines in the first part."""
-    if text.startswith((PREFIXES, header(NAME))) or is_outline(text):
-        return 0.9
+    if _is_own(text):
+        return 1.0
     lines = [
         line for line in normalise(text[:_DETECT_CHARS]).split("\n") if line.strip()
     ]
