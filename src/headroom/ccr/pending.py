@@ -111,5 +111,6 @@ def _batch(
 
 def _size(value: Decision | str | bytes) -> int:
     if isinstance(value, Decision):
-        return _ENTRY_BYTES + sum(2 * len(edit.replacement) for edit in value.edits)
+        text = sum(2 * len(edit.replacement) for edit in value.edits)
+        return _ENTRY_BYTES + text + len(value.hidden)
     return _ENTRY_BYTES + (2 if isinstance(value, str) else 1) * len(value)

@@ -134,4 +134,5 @@ def _size(records: tuple[Record, ...]) -> int:
     text = sum(
         len(e.replacement) * (1 if e.replacement.isascii() else 2) for e in edits
     )
+    text += sum(len(record.decision.hidden) for record in records)
     return _KEY_BYTES * len(records) + _EDIT_BYTES * len(edits) + text

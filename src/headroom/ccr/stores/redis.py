@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 CONNECT_TIMEOUT_S = 0.5
-ANSWER_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 1.0
 _HEALTH_CHECK_S = 15
 
 _NOTE = b"note"
@@ -316,7 +316,9 @@ def open_url(url: str, config: StoreConfig) -> RedisStore:
         connect = RedisCluster.from_url
     else:
         # One more try, at once: a pooled connection may have been closed meanwhile.
-        options["retry"] = Retry(NoBackoff(), 1)
+        # One that is slow will not be faster then.
+        errors = (redis.exceptions.ConnectionError,)
+        options["retry"] = Retry(NoBackoff(), 1, supported_errors=errors)
     try:
         client = connect(f"{scheme.removesuffix('+cluster')}://{rest}", **options)
     except ValueError as error:
