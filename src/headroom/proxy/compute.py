@@ -48,7 +48,18 @@ class Compute:
         self._pool: ProcessPoolExecutor | None = None
         self._warming: Future[bool] | None = None
         self._is_counter_loaded = False
+        self._is_warming = False
         self.failures = 0
+
+    def warm(self) -> None:
+        """Begin to load the vocabulary in a thread; once, and without waiting.
+
+        Called with the first request: an idle server stays small, and by the time the
+        first tool output comes the counter is there.
+        """
+        if not self._is_warming:
+            self._is_warming = True
+            self._threads.submit(_warm)
 
     async def run(
         self, tasks: Sequence[BlockTask], policy: Policy
