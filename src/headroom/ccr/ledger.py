@@ -133,6 +133,7 @@ class Ledger:
         self._error = ""
         self._retry_s = 0.0
         self._down_until = 0.0
+        self._is_committing = False
         self._saved_at_once = 0
         self._upkeep_at = clock()
         self._hits = 0
@@ -304,7 +305,8 @@ class Ledger:
 
     def _save_at_once(self, job: _Job) -> bool:
         """Write a batch in the caller's thread if nothing has to be waited for."""
-        if self._error or self._is_closed:
+        if self._error or self._is_closed or self._is_committing:
+            # Whoever overtook the writer again and again would keep it waiting.
             return False
         size = sum(map(len, job.originals.values()))
         if size > _AT_ONCE_BYTES:
@@ -371,6 +373,7 @@ class Ledger:
                 self._heal(is_forced=is_last)
                 self._commit(group)
             finally:
+                self._is_committing = False
                 stopped = StoreUnavailableError("the writer has stopped")
                 for one in group:
                     if not one.future.done():
@@ -383,6 +386,7 @@ class Ledger:
                 for job in mine:
                     job.future.set_result(Saved({}))
                 continue
+            self._is_committing = True
             try:
                 self._check_up()
                 winners = self._write_all(namespace, mine)
@@ -394,6 +398,7 @@ class Ledger:
             self._note_success()
             for job in mine:
                 self._settle(job, winners)
+        self._is_committing = False
         if any(job.is_upkeep for job in group):
             try:
                 self._check_up()
