@@ -22,12 +22,19 @@ from headroom.core.compressors.json_table.parse import (
     compact,
     read,
 )
+from headroom.core.compressors.json_table.reduce import reduce
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
 __all__ = ["COMPRESSOR", "NAME", "FormError", "compress", "decode", "detect"]
 
 NAME = "json_table"
+
+MIN_LOSSY_CHARS = 2400
+"""About 600 tokens; nearly all values that are used later stand in small outputs."""
+
+MAX_LOSSY_SHARE = 0.92
+"""Of the lossless form: less is not worth a retrieval."""
 
 _DETECT_CHARS = 400
 
@@ -70,9 +77,24 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     lossless = None
     if len(form) < len(text):
         lossless = Candidate(text=form, strategy=NAME)
-    if lossless is None:
+    lossy = _lossy(document, form, ctx) if ctx.wants_lossy else None
+    if lossless is None and lossy is None:
         return None
-    return Compressed(lossless=lossless)
+    return Compressed(lossless=lossless, lossy=lossy)
+
+
+def _lossy(document: Document, form: str, ctx: Context) -> Candidate | None:
+    """The reduced form, if it is much shorter than the lossless one."""
+    if len(form) < MIN_LOSSY_CHARS:
+        return None
+    asked = "" if ctx.call is None else ctx.call.input.decode("utf-8", "replace")
+    reduced, notes = reduce(document, f"{ctx.question} {asked}")
+    if not notes:
+        return None
+    short = encode(reduced, notes)
+    if len(short) > MAX_LOSSY_SHARE * len(form):
+        return None
+    return Candidate(text=short, strategy=NAME, omitted="; ".join(notes))
 
 
 def _table_form(document: Document) -> str | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
-from headroom.core.compressors.json_table.notation import LITERAL, name
-from headroom.core.compressors.json_table.parse import ABSENT, Cell
+from headroom.core.compressors.json_table.notation import NOT_BARE, QUOTED, name
+from headroom.core.compressors.json_table.parse import ABSENT, Cell, embedded
 
 MAX_TUPLE = 4
 """Arrays of one length up to this become fields: coordinates, ranges, pairs."""
@@ -26,6 +26,7 @@ MAX_LISTED = 16
 MAX_SHAPES = 500
 """Objects of more shapes are no table."""
 
+_MANY_ITEMS = 8
 _MIN_DEFAULT_SHARE = 0.7
 _MAX_ODD_SHARE = 0.05
 
@@ -36,6 +37,7 @@ class Leaf:
 
     values: Sequence[Cell]
     is_text: bool = False
+    is_raw: bool = False
     arity: int = 1
 
 
@@ -51,6 +53,7 @@ class Field:
         overrides: rows with another value than the constant.
         same: path of the field that it equals.
         is_block: the items stand on lines of their own below the row.
+        style: the cells stand for strings that hold JSON, printed in this style.
     """
 
     key: str
@@ -60,6 +63,7 @@ class Field:
     overrides: dict[int, Cell] = field(default_factory=dict)
     same: str = ""
     is_block: bool = False
+    style: str = ""
 
 
 @dataclass(slots=True)
@@ -151,7 +155,9 @@ def leaf(values: Sequence[Cell]) -> Leaf:
     """A column of scalars; marked if it has strings that read like numbers."""
     if not all(type(value) is str for value in values):
         return Leaf(values)
-    return Leaf(values, is_text=any(map(LITERAL.match, values)))  # type: ignore[arg-type]  # all are strings
+    if all(map(QUOTED.match, values)):  # type: ignore[arg-type]  # all are strings
+        return Leaf(values, is_raw=True)
+    return Leaf(values, is_text=any(map(NOT_BARE.match, values)))  # type: ignore[arg-type]  # all are strings
 
 
 def _with_odd(
@@ -250,7 +256,8 @@ def is_map(values: Sequence[dict[str, Any]]) -> bool:
     if any(type(one) is not dict for one in inner):
         return False
     keys = set(chain.from_iterable(inner))
-    return bool(keys) and len(keys) * total <= 3 * sum(map(len, inner))
+    spread = 1.5 if total < _MANY_ITEMS else 5
+    return bool(keys) and len(keys) * total <= spread * sum(map(len, inner))
 
 
 def _map(values: Sequence[dict[str, Any]]) -> Items:
@@ -346,7 +353,20 @@ def make_field(key: str, values: Sequence[Cell]) -> Field:
         if others < cells:
             overrides = {i: v for i, v in enumerate(values) if v != usual}
             return Field(key, "const", default=usual, overrides=overrides)
-    return Field(key, "cell", leaf(values))
+    return _embedded_field(key, values) or Field(key, "cell", leaf(values))
+
+
+def _embedded_field(key: str, values: Sequence[Cell]) -> Field | None:
+    """A field whose cells are all strings that hold JSON."""
+    inner: list[Cell] = []
+    styles: set[str] = set()
+    for value in values:
+        found = embedded(value) if isinstance(value, str) else None
+        if found is None or len(styles | {found[1]}) > 1:
+            return None
+        inner.append(found[0])
+        styles.add(found[1])
+    return Field(key, "cell", infer(inner), style=styles.pop())
 
 
 def _container_field(key: str, values: Sequence[Cell]) -> Field:

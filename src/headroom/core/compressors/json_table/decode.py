@@ -21,11 +21,14 @@ from headroom.core.compressors.json_table.notation import (
 from headroom.core.compressors.json_table.parse import (
     ABSENT,
     DECODER,
+    STYLES,
     Document,
     Value,
+    write,
 )
 from headroom.core.compressors.json_table.schema import (
     PATH,
+    STYLED,
     ItemsShape,
     LeafShape,
     RecordShape,
@@ -35,6 +38,7 @@ from headroom.core.compressors.json_table.schema import (
 
 _LEGEND = re.compile(r"(\*[0-9]+)=(.*)\Z", re.DOTALL)
 _PATH = re.compile(rf"{PATH}(?==)")
+_COUNT = re.compile(r"[0-9]+")
 _ENDS = frozenset(";]}")
 
 
@@ -76,6 +80,10 @@ class _Reader:
     def value(self, place: int, depth: int) -> Value:
         """What the line at ``at`` holds behind its key, with what stands below."""
         line = self.lines[self.at]
+        styled = STYLED.match(line, place)
+        if styled is not None:
+            inner = self.value(styled.end(), depth)
+            return write(inner, *STYLES[styled[1]])
         self.at += 1
         if line.startswith(": ", place):
             return self._inline(line, place + 2)
@@ -84,7 +92,10 @@ class _Reader:
             return self._elements(line, place, depth + 1)
         if place == len(line):
             return self._members(depth + 1)
-        return self.table(line, place, depth + 1)
+        counted = _COUNT.match(line, place)
+        if counted is None:
+            return self.table(line, place, depth + 1, None)
+        return self.table(line, counted.end(), depth, int(counted[0]))
 
     def _inline(self, line: str, place: int) -> Value:
         notation = BLANK if line[place : place + 1] in {"{", "["} else TAB
@@ -117,19 +128,23 @@ class _Reader:
             found[key] = self.value(place, depth)
         return found
 
-    def table(self, line: str, place: int, depth: int) -> Value:
-        """A table whose schema starts at ``place``."""
+    def table(self, line: str, place: int, depth: int, count: int | None) -> Value:
+        """A table whose schema starts at ``place``; ``None``: all rows there are."""
         notation = TAB if "\t" in line else BLANK
         items, end = read_items(line, place, notation)
         if end != len(line):
             raise FormError("a schema does not end with its line")
-        return self._rows(items, notation, depth)
+        return self._rows(items, notation, depth, count)
 
-    def _rows(self, items: ItemsShape, notation: Notation, depth: int) -> Value:
+    def _rows(
+        self, items: ItemsShape, notation: Notation, depth: int, count: int | None
+    ) -> Value:
         cells = _Cells(notation, self.legend)
         keyed: dict[str, Value] = {}
         found: list[Value] = []
-        while self._is_at(depth):
+        left = len(self.lines) if count is None else count
+        while left and self._is_at(depth):
+            left -= 1
             line = self.lines[self.at]
             self.at += 1
             key, value, end = cells.item(items, line, depth, nested=False)
@@ -144,18 +159,20 @@ class _Reader:
                 keyed[key] = value
             else:
                 found.append(value)
+        if count is not None and left:
+            raise FormError("rows are missing")
         return keyed if items.is_keyed else found
 
     def _below(self, items: ItemsShape, notation: Notation, depth: int) -> Value:
         if items.block_mode == "self":
-            return self._rows(items, notation, depth)
+            return self._rows(items, notation, depth, None)
         if items.block_mode == "local":
             line = self.lines[self.at]
             self.at += 1
-            return self.table(line, depth, depth)
+            return self.table(line, depth, depth, None)
         if items.inner is None:
             raise FormError("nothing may stand below this row")
-        return self._rows(items.inner, notation, depth)
+        return self._rows(items.inner, notation, depth, None)
 
 
 class _Cells:
@@ -200,6 +217,8 @@ class _Cells:
             if holder.get(member) is ABSENT:
                 del holder[member]
         del self._absent[since:]
+        for names, style in reversed(items.styles):
+            _put(value, names, write(_get(value, names), *STYLES[style]))
 
     def _said(self, line: str, at: int, *, nested: bool) -> tuple[Any, int]:
         if line[at : at + 1] in {"{", "["}:
@@ -225,7 +244,7 @@ class _Cells:
     ) -> tuple[Any, int]:
         if not leaf.mode:
             return self._notation.read(line, at, self._legend, nested=nested)
-        if leaf.mode == "raw":
+        if leaf.mode == "raw" and not line.startswith("*", at):
             return self._notation.read_raw(line, at, nested=nested)
         text, end = self._notation.read_text(line, at, nested=nested)
         return (self._legend[text] if line.startswith("*", at) else text), end

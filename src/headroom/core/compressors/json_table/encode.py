@@ -3,20 +3,22 @@
 ```
 #json>
 "Count": 2
-Items>[id name tags[] size=small]
+Items>2[id name tags[] size=small]
 1 first [a b]
 2 second [] size=large
 ```
 
-``#json>`` opens the members of an object, ``>[…]`` a table of an array, ``>{@ …}`` one
-of an object whose keys are data (``@`` is the key). The bracket is the schema, and its
-separator is the separator of the rows: ``name`` is a cell, ``name=value`` a constant (a
-row that differs says so at its end), ``name==other`` equals another field, ``name{…}``
-an object and ``name(…)`` an array of one length whose cells follow in line, ``name[…]``
-items in brackets with ``;`` between them, ``name>[…]`` items on lines below, ``name>^``
-the same again below (trees). ``:str`` marks strings that look like numbers, ``:raw``
-strings whose quotes belong to them, ``-`` an absent key, ``={…}`` the JSON of something
-that departs from the schema.
+``#json>`` opens the members of an object, ``>2[…]`` a table of an array of two items,
+``>2{@ …}`` one of an object whose keys are data (``@`` is the key). The bracket is the
+schema, and its separator is the separator of the rows: ``name`` is a cell,
+``name=value`` a constant (a row that differs says so at its end), ``name==other``
+equals another field, ``name{…}`` an object and ``name(…)`` an array of one length whose
+cells follow in line, ``name[…]`` items in brackets with ``;`` between them,
+``name>[…]`` items on lines below, ``name>^`` the same again below (trees), ``name>[]``
+items below with a schema of their own. ``:str`` marks strings that look like something
+else, ``:raw`` strings whose quotes belong to them, ``:json`` (``:json+`` with blanks)
+strings that hold JSON, ``-`` an absent key, ``={…}`` the JSON of something that departs
+from the schema (where the schema allows it by ``?``).
 """
 
 from collections import Counter
@@ -43,6 +45,7 @@ from headroom.core.compressors.json_table.parse import (
     Cell,
     Document,
     Value,
+    embedded,
     quote,
     write,
 )
@@ -62,6 +65,7 @@ _MIN_CODED_CHARS = 16
 _MIN_CODED_TOKENS = 6
 _MAX_CODED = 300
 _MAX_SMALL_TABLE = 6
+_MIN_EMBEDDED_CHARS = 80
 _SAMPLE = 200
 
 Tails = dict[int, list[str]]
@@ -93,6 +97,10 @@ def plan(document: Document) -> Node:
 
 
 def _plan(label: str, value: Value, key: str, *, at_root: bool = False) -> Node:
+    if isinstance(value, str) and len(value) >= _MIN_EMBEDDED_CHARS:
+        found = embedded(value)
+        if found is not None:
+            return _plan(f"{label}:{found[1]}", found[0], key)
     if isinstance(value, (dict, list)) and looks_like_table(value, key):
         table = make_table(value, key)
         if table is not None:
@@ -152,14 +160,20 @@ def _pays(table: Items, value: "list[Value] | dict[str, Value]") -> bool:
     return sum(map(len, lines)) + 2 * len(lines) <= len(BLANK.loose(value, nested=True))
 
 
-def encode(document: Document) -> str:
-    """The form of a document."""
+def encode(document: Document, notes: Sequence[str] = ()) -> str:
+    """The form of a document.
+
+    Args:
+        document: as read, or reduced.
+        notes: what a reduced document lacks, for lines behind the header.
+    """
     root = plan(document)
     codes = _codes(root)
     writer = Writer({text: code for code, text in codes.items()})
     lines = writer.node(root, -1)
     legend = [f"{code}={text}" for code, text in codes.items()]
-    return "\n".join([lines[0], *legend, *lines[1:]])
+    said = [f"… left out: {note}" for note in notes]
+    return "\n".join([lines[0], *said, *legend, *lines[1:]])
 
 
 def _codes(root: Node) -> dict[str, str]:
@@ -222,7 +236,7 @@ class Writer:
         """The lines of a node."""
         pad = " " * max(depth, 0)
         if node.table is not None:
-            return self.table(pad + node.key, node.table, depth + 1)
+            return self.table(pad + node.key, node.table, max(depth, 0))
         if node.mark != ":":
             lines = [f"{pad}{node.key}{node.mark}"]
             for one in node.below:
@@ -236,9 +250,14 @@ class Writer:
         return [f"{pad}{node.key}: {TAB.scalar(node.value, nested=False)}"]
 
     def table(self, label: str, table: Items, depth: int) -> list[str]:
-        """Header and rows of a table."""
+        """Header and rows of a table.
+
+        Beside other members its rows are counted, not indented: blanks before each row
+        cost more than one number.
+        """
+        count = "" if not label or label.startswith("#") else sum(table.lengths)
         notation = _notation_for(table)
-        lines = [f"{label}>{_items_schema(table, notation)}"]
+        lines = [f"{label}>{count}{_items_schema(table, notation)}"]
         self._rows(table, notation, depth, lines)
         return lines
 
@@ -298,6 +317,8 @@ class Writer:
         return self._record(column, notation, nested=nested)
 
     def _leaf(self, column: Leaf, notation: Notation, *, nested: bool) -> list[str]:
+        if column.is_raw:
+            return [self._codes.get(str(text), str(text)) for text in column.values]
         kind = _Texts if column.is_text else _Cells
         known = kind(notation, self._codes, nested=nested)
         try:
@@ -431,6 +452,8 @@ def _notation_for(table: Items) -> Notation:
 def schema(column: Column, notation: Notation) -> str:
     """A column's part of the header, after its name."""
     if isinstance(column, Leaf):
+        if column.is_raw:
+            return ":raw"
         return ":str" if column.is_text else ""
     if isinstance(column, Record):
         inside = _fields(column, notation)
@@ -470,6 +493,8 @@ def _field(one: Field, notation: Notation, *, is_array: bool) -> str:
     if one.mode == "self":
         return f"{label}>{blank}^"
     assert one.column is not None
+    if one.style:
+        label = f"{label}:{one.style}"
     mark = f">{blank}" if one.is_block else ""
     if isinstance(one.column, Items) and one.column.local is not None:
         return f"{label}{mark}{'[]' if one.column.keys is None else '{}'}"

@@ -5,6 +5,9 @@ object or array in a cell is written loosely: ``{name:web ports:[80 443]}``. Wha
 bare string is the separator of the table it stands in (a blank, or a tab where texts
 with blanks are common) and, inside brackets, also ``;``, ``]`` and ``}``.
 
+Between tabs, and behind the key of a member, line breaks, tabs and backslashes are
+escaped as in JSON but quotes are not.
+
 ``-`` is the cell of an absent key, ``*3`` a string of the legend.
 """
 
@@ -24,6 +27,12 @@ from headroom.core.compressors.json_table.parse import (
 LITERAL = re.compile(r"(?:true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\Z")
 _NAME = re.compile(r"(?!@)[\w$./@+-]+\Z")
 _READ_NAME = re.compile(r"[\w$./@+-]+")
+NOT_BARE = re.compile(LITERAL.pattern + r"|[\[{]|-\Z")
+"""Strings that would mean something else in a cell that may hold anything."""
+
+QUOTED = re.compile(r"\"[^\x00-\x20\x7f;\]}]*\Z")
+"""Strings that begin with a quote and hold nothing that could end a cell."""
+
 _scan = json_decoder.scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 _START = r"\Z|[\"\[{*=]|-\Z"
 
@@ -48,15 +57,25 @@ class Notation:
             re.compile(rf"{_START}{edge}|[^{blanks}]*[{blanks}]"),
             re.compile(rf"{_START}{edge}|[^{blanks};\]}}]*[{blanks};\]}}]"),
         )
+        self._unsafe_text = re.compile(rf"\Z|[\"*=]{edge}|[^{blanks}]*[{blanks}]")
+        self._is_escaped = separator == "\t"
         self._bare = (re.compile(rf"[^{stop}]+"), re.compile(rf"[^{stop};\]}}]+"))
 
     def text(self, text: str, *, nested: bool) -> str:
         """A string in a column of strings."""
-        return quote(text) if self._unsafe[nested].match(text) else text
+        if nested:
+            return quote(text) if self._unsafe[True].match(text) else text
+        if self._is_escaped and _TO_ESCAPE.search(text):
+            escaped = _escape(text)
+            return quote(text) if self._unsafe_text.match(escaped) else escaped
+        return quote(text) if self._unsafe_text.match(text) else text
 
     def scalar(self, value: Cell, *, nested: bool) -> str:
         """A cell that may hold anything but is no object or array."""
         if isinstance(value, str):
+            if not nested and self._is_escaped and _TO_ESCAPE.search(value):
+                escaped = _escape(value)
+                return quote(value) if self._unsafe[False].match(escaped) else escaped
             if self._unsafe[nested].match(value) or LITERAL.match(value):
                 return quote(value)
             return value
@@ -88,7 +107,10 @@ class Notation:
         match = self._bare[nested].match(line, at)
         if match is None:
             raise FormError("a cell is missing")
-        return match[0], match.end()
+        word = match[0]
+        if "\\" in word and self._is_escaped and not nested:
+            word = _ESCAPE.sub(lambda found: _MEANT[found[0]], word)
+        return word, match.end()
 
     def read_raw(self, line: str, at: int, *, nested: bool) -> tuple[str, int]:
         """The string that starts at ``at`` as it stands, quotes and all."""
@@ -146,6 +168,16 @@ class Notation:
             elif not line.startswith("]", at):
                 raise FormError("an array does not end")
         return found, at + 1
+
+
+_TO_ESCAPE = re.compile(r"[\\\n\t\r]")
+_ESCAPE = re.compile(r"\\[\\ntr]")
+_MEANT: Final = {"\\\\": "\\", "\\n": "\n", "\\t": "\t", "\\r": "\r"}
+_ESCAPES: Final = str.maketrans({meant: sign for sign, meant in _MEANT.items()})
+
+
+def _escape(text: str) -> str:
+    return text.translate(_ESCAPES)
 
 
 BLANK: Final = Notation(" ")

@@ -158,6 +158,26 @@ def write(value: Value, comma: str = ",", colon: str = ":") -> str:
     return _CONSTANTS[value]
 
 
+STYLES: Final = {"json": (",", ":"), "json+": (", ", ": ")}
+"""How JSON inside strings is printed: without blanks, or with blanks after signs."""
+
+_MIN_EMBEDDED_CHARS: Final = 16
+
+
+def embedded(text: str) -> tuple[Value, str] | None:
+    """The object or array that a string holds, and the style that prints it so."""
+    if len(text) < _MIN_EMBEDDED_CHARS or text[0] + text[-1] not in {"{}", "[]"}:
+        return None
+    try:
+        value = read(text).value
+    except RefusedError:
+        return None
+    for name, (comma, colon) in STYLES.items():
+        if write(value, comma, colon) == text:
+            return value, name
+    return None
+
+
 def compact(document: Document) -> str:
     """The document without blanks; several documents one to a line."""
     if document.is_lines and isinstance(document.value, list):

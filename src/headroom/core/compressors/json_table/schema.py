@@ -21,6 +21,7 @@ from headroom.core.compressors.json_table.parse import ABSENT
 
 PATH = r'(?:"(?:[^"\\]|\\.)*"|[\w$./@+-])+'
 
+STYLED = re.compile(r":(json\+?)")
 _SAME = re.compile(PATH)
 _MODE = re.compile(r":(str|raw)")
 
@@ -43,6 +44,7 @@ class Member:
     shape: "Shape | None" = None
     default: Any = None
     same: str = ""
+    style: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class ItemsShape:
     Attributes:
         paths: the fields of the scope by their paths.
         same: fields that equal another one, with its path.
+        styles: fields that are strings holding JSON, innermost last.
         block: where the items on lines below a row belong.
         block_mode: ``shared`` schema, ``local`` header below each row, or ``self``.
         inner: the schema of the items below, if shared.
@@ -73,6 +76,7 @@ class ItemsShape:
     may_depart: bool = False
     paths: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     same: list[tuple[tuple[Any, ...], str]] = field(default_factory=list)
+    styles: list[tuple[tuple[Any, ...], str]] = field(default_factory=list)
     block: tuple[Any, ...] = ()
     block_mode: str = ""
     inner: "ItemsShape | None" = None
@@ -146,12 +150,17 @@ def _read_member(line: str, at: int, notation: Notation) -> tuple[Member, int]:
     if line.startswith("=", at):
         default, at = notation.read(line, at + 1, {}, nested=True)
         return Member(key, "const", default=default), at
+    styled = STYLED.match(line, at)
+    style = styled[1] if styled else ""
+    at = styled.end() if styled else at
     if line.startswith(">", at):
-        return _read_block(line, at + 1, key, notation)
+        member, at = _read_block(line, at + 1, key, notation)
+        member.style = style
+        return member, at
     may_depart = line.startswith("?", at)
     shape, at = _read_shape(line, at + may_depart, notation)
     shape.may_depart = may_depart
-    return Member(key, "cell", shape), at
+    return Member(key, "cell", shape, style=style), at
 
 
 def _read_block(line: str, at: int, key: str, notation: Notation) -> tuple[Member, int]:
@@ -172,6 +181,8 @@ def _open_scope(items: ItemsShape, record: RecordShape) -> None:
         if path in items.paths:
             raise FormError("two fields have one path")
         items.paths[path] = names
+        if member.style:
+            items.styles.append((names, member.style))
         if member.mode == "same":
             items.same.append((names, member.same))
         elif member.mode in {"shared", "local", "self"}:

@@ -147,8 +147,9 @@ def _choose_block(record: Record, *, is_keyed: bool) -> None:
         if not isinstance(inner, Record) or (items.keys is None and not inner.arity):
             continue
         count = len(items.keys) if items.keys is not None else inner.size
-        weight = count * (inner.arity + _width(inner))
-        if weight > size:
+        breadth = inner.arity + _width(inner) + (items.keys is not None)
+        weight = count * breadth
+        if breadth > 2 and weight > size:
             best, size = one, weight
     if best is None or not isinstance(best.column, Items):
         return

@@ -1,0 +1,383 @@
+"""Document → a document with less in it, and an account of what is gone.
+
+The *skeleton* of a table: every row keeps its identity and its cheap cells, dear cells
+(hashes, times, long ids, nested lists) stay only in notable rows and read ``…`` in the
+others. Notable are the first and last rows, rare categories, rare key sets, extreme
+numbers, rows that read like trouble, and rows that match the question or the call.
+Only tables of very many rows lose rows. Long arrays and maps of scalars keep both ends;
+prose and encoded bytes are cut behind their beginning, messages of errors never.
+
+The reduced document is written by ``encode`` in the same notation; nothing is invented
+or rounded. Tables below ``MIN_ROWS`` rows are left as they are.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from headroom.core.compressors.json_table.columns import is_map
+from headroom.core.compressors.json_table.parse import Document, Value, write
+
+MIN_ROWS = 12
+LEFT_OUT: Final = "…"
+
+_MAX_ROWS = 300
+_KEPT_ROWS = 200
+_DEAR_TOKENS = 6
+_MAX_DEAR_IDS = 2
+_MIN_SCALARS = 40
+_KEPT_SCALARS = 10
+_MAX_PROSE = 400
+_KEPT_PROSE = 200
+_MAX_DOCUMENTATION = 160
+_KEPT_DOCUMENTATION = 80
+_MAX_ENCODED = 120
+_KEPT_ENCODED = 32
+
+_TROUBLE = re.compile(
+    r"error|fail|fatal|exception|panic|denied|refused|timed? ?out|critical|crash"
+    r"|invalid|disput|chargeback|declin|unhealthy|unreachable|not found|killed",
+    re.IGNORECASE,
+)
+_NAMES = (
+    "id|name|key|path|file|title|number|status|state|error|message|code|type|reason"
+    "|version|text|level|severity|url|uri|sku|price|amount|total|ip|address|host"
+    "|hostname|email|login|user|summary"
+)
+_NAMING = re.compile(
+    rf"(?:^|[_\-.@])(?i:{_NAMES})$|[a-z](?:ID|IP)$"
+    rf"|[a-z](?:{'|'.join(word.title() for word in _NAMES.split('|'))})$",
+    re.ASCII,
+)
+_IDENTITY = re.compile(r"(?:^|[_\-.])id$|[a-z](?:Id|ID)$|^ID$|(?:^|_)uid$", re.ASCII)
+_MESSAGE = re.compile(
+    r"message|error|reason|stack|trace|stderr|detail|failure", re.IGNORECASE
+)
+_DOCUMENTATION = re.compile(
+    r"doc|description|help|readme|license|notes?$", re.IGNORECASE
+)
+_ENCODED = re.compile(r"(?:data:[\w/+.;-]+,)?[A-Za-z0-9+/_=-]+\Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d")
+_WORD = re.compile(r"[\w@./:-]{4,}")
+
+Path = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Reduction:
+    """What is wanted, and what was left out so far."""
+
+    words: frozenset[str]
+    account: list[str] = field(default_factory=list)
+    cut_strings: int = 0
+    cut_chars: int = 0
+
+    def notes(self) -> list[str]:
+        """The account, a line for each table or list."""
+        notes = list(self.account)
+        if self.cut_strings:
+            notes.append(
+                f"{self.cut_strings} long strings cut ({self.cut_chars} characters)"
+            )
+        return notes
+
+
+def reduce(document: Document, wanted: str) -> tuple[Document, list[str]]:
+    """A smaller document, and what is missing from it; nothing missing: no notes.
+
+    Args:
+        document: as read.
+        wanted: the question and the call's arguments; what matches is kept.
+    """
+    words = frozenset(word.strip(".:/-") for word in _WORD.findall(wanted))
+    work = Reduction(words)
+    value = _reduce(document.value, "", "", work)
+    return Document(value, document.is_lines), work.notes()
+
+
+def _reduce(value: Value, key: str, path: str, work: Reduction) -> Value:
+    if isinstance(value, str):
+        return _cut(value, key, work)
+    if isinstance(value, dict):
+        if len(value) >= MIN_ROWS and is_map([value]):
+            rows = list(value.values())
+            kept = _table(rows, path, work, list(value))
+            names = list(value)
+            return {names[i]: row for i, row in kept}
+        if len(value) > _MIN_SCALARS and _all_scalars(list(value.values())):
+            return _ends_of_map(value, path, work)
+        return {
+            name: _reduce(one, name, f"{path}.{name}" if path else name, work)
+            for name, one in value.items()
+        }
+    if isinstance(value, list):
+        dicts = sum(type(one) is dict for one in value)
+        if len(value) >= MIN_ROWS and dicts == len(value):
+            return [row for _, row in _table(value, path, work, None)]
+        if len(value) > _MIN_SCALARS and _all_scalars(value):
+            return _ends_of_list(value, path, work)
+        return [_reduce(one, key, path, work) for one in value]
+    return value
+
+
+def _all_scalars(values: list[Any]) -> bool:
+    return not any(type(one) in {dict, list} for one in values)
+
+
+def _matches(text: str, work: Reduction) -> bool:
+    return any(word in text for word in work.words)
+
+
+def _cut(text: str, key: str, work: Reduction) -> str:
+    if len(text) <= _MAX_ENCODED or _MESSAGE.search(key):
+        return text
+    if _ENCODED.match(text) and not _matches(text, work):
+        kept, what = _KEPT_ENCODED, f"characters of {len(text)}"
+    elif " " not in text[:_MAX_DOCUMENTATION]:
+        return text
+    elif _DOCUMENTATION.search(key) and len(text) > _MAX_DOCUMENTATION:
+        kept, what = _KEPT_DOCUMENTATION, "characters"
+    elif len(text) > _MAX_PROSE:
+        kept, what = _KEPT_PROSE, "characters"
+    else:
+        return text
+    cut = text.rfind(" ", kept // 2, kept) if " " in text[kept // 2 : kept] else kept
+    work.cut_strings += 1
+    work.cut_chars += len(text) - cut
+    return f"{text[:cut]}{LEFT_OUT}+{len(text) - cut} {what}"
+
+
+def _ends_of_map(value: dict[str, Any], path: str, work: Reduction) -> Value:
+    names = list(value)
+    kept = set(names[:_KEPT_SCALARS] + names[-_KEPT_SCALARS:])
+    kept |= {
+        name
+        for name, one in value.items()
+        if _matches(name, work) or (isinstance(one, str) and _TROUBLE.search(one))
+    }
+    gone = len(names) - len(kept)
+    if gone < _KEPT_SCALARS:
+        return value
+    work.account.append(f"{path or 'root'}: {gone} of {len(names)} members")
+    reduced: dict[str, Value] = {}
+    for name in names:
+        if name in kept:
+            reduced[name] = value[name]
+        elif LEFT_OUT not in reduced:
+            reduced[LEFT_OUT] = f"{gone} members"
+    return reduced
+
+
+def _ends_of_list(value: list[Any], path: str, work: Reduction) -> Value:
+    first, last = _KEPT_SCALARS, len(value) - _KEPT_SCALARS
+    kept = [
+        one
+        for one in value[first:last]
+        if isinstance(one, str) and (_matches(one, work) or _TROUBLE.search(one))
+    ]
+    gone = last - first - len(kept)
+    if gone < _KEPT_SCALARS:
+        return value
+    place = f"items {first + 1}-{last}"
+    numbers = [float(one) for one in value if isinstance(one, bytes)]
+    said = f"{LEFT_OUT} {gone} of {place}"
+    if len(numbers) == len(value):
+        lowest = value[numbers.index(min(numbers))].decode()
+        highest = value[numbers.index(max(numbers))].decode()
+        said += f", {lowest} to {highest}"
+    work.account.append(f"{path or 'root'}: {gone} of {len(value)} items ({place})")
+    return [*value[:first], said, *kept, *value[last:]]
+
+
+def _table(
+    rows: list[Any], path: str, work: Reduction, keys: list[str] | None
+) -> list[tuple[int, Value]]:
+    """The rows that stay, each with its place."""
+    columns = _columns(rows)
+    notable = _notable(rows, columns, work, keys)
+    dear = _dear(columns, len(rows), is_keyed=keys is not None)
+    kept = _kept_rows(len(rows), notable)
+    label = path or "root"
+    reduced: list[tuple[int, Value]] = []
+    thinned = 0
+    for i in kept:
+        row = _reduce_members(rows[i], path, work)
+        if i not in notable:
+            thinned += _thin(row, dear)
+        reduced.append((i, row))
+    if thinned:
+        names = ", ".join(_said(names, columns[names]) for names in dear)
+        work.account.append(f"{label}: {thinned} of {len(rows)} rows without {names}")
+    if len(kept) < len(rows):
+        work.account.append(
+            f"{label}: {len(rows) - len(kept)} of {len(rows)} rows, "
+            f"numbers {_gaps(kept, len(rows))}"
+        )
+    return reduced
+
+
+def _reduce_members(row: Any, path: str, work: Reduction) -> Any:
+    return {
+        name: _reduce(one, name, f"{path}.{name}" if path else name, work)
+        for name, one in row.items()
+    }
+
+
+def _columns(rows: list[Any]) -> dict[Path, dict[int, Any]]:
+    """Cells by path and row; what may have any length is one cell."""
+    found: dict[Path, dict[int, Any]] = {}
+    for i, row in enumerate(rows):
+        for names, value in _cells(row, ()):
+            found.setdefault(names, {})[i] = value
+    return found
+
+
+def _cells(value: Any, names: Path) -> Iterator[tuple[Path, Any]]:
+    for key, one in value.items():
+        if type(one) is list and len(one) == 1 and type(one[0]) is dict:
+            yield from _cells(one[0], (*names, key, 0))
+        elif type(one) is dict and one and len(names) < 8:
+            yield from _cells(one, (*names, key))
+        else:
+            yield (*names, key), one
+
+
+def _tokens(value: Any) -> float:
+    """What a cell costs; digits and letters mixed cost most."""
+    if isinstance(value, bytes):
+        return 1 + len(value) / 3
+    if isinstance(value, str):
+        digits = sum(map(value.count, "0123456789"))
+        return 1 + (len(value) / 2.2 if digits * 6 > len(value) else len(value) / 5)
+    if isinstance(value, (list, dict)):
+        return 1 + len(write(value)) / 3
+    return 1
+
+
+def _dear(
+    columns: dict[Path, dict[int, Any]], size: int, *, is_keyed: bool
+) -> list[Path]:
+    """Columns that ordinary rows can do without."""
+    dear: list[Path] = []
+    ids: list[Path] = []
+    named = 0 if not is_keyed else 1
+    for names, cells in columns.items():
+        values = list(cells.values())
+        if not all(isinstance(one, (str, bytes)) for one in values):
+            continue
+        sample = values[:: max(1, len(values) // 40)]
+        if len(set(sample)) * 2 < len(sample):
+            continue
+        if sum(map(_tokens, sample)) <= _DEAR_TOKENS * len(sample):
+            continue
+        name = str(names[-1])
+        if _IDENTITY.search(name):
+            ids.append(names)
+        elif _NAMING.search(name) and not _ENCODED_NAME.search(name):
+            named += 1
+        else:
+            dear.append(names)
+    ids.sort(key=len)
+    dear += ids[_MAX_DEAR_IDS:]
+    if not named and len(ids) == 0 and dear:
+        dear.pop(0)
+    return [names for names in columns if names in set(dear)] if size else []
+
+
+_ENCODED_NAME = re.compile(r"(?:sha|hash|token|digest|etag|integrity)", re.IGNORECASE)
+
+
+def _notable(
+    rows: list[Any],
+    columns: dict[Path, dict[int, Any]],
+    work: Reduction,
+    keys: list[str] | None,
+) -> set[int]:
+    size = len(rows)
+    notable = {0, 1, 2, size - 2, size - 1}
+    shapes = Counter(map(tuple, rows))
+    rare = max(1, size // 33)
+    notable |= {i for i, row in enumerate(rows) if shapes[tuple(row)] <= rare}
+    numeric = 0
+    for names, cells in columns.items():
+        values = list(cells.values())
+        if len(cells) <= rare:
+            notable |= set(cells)
+        elif all(isinstance(one, bytes) for one in values):
+            if numeric < 8 and not _is_label(str(names[-1]), values):
+                numeric += 1
+                numbers = {i: float(one) for i, one in cells.items()}
+                notable.add(min(numbers, key=numbers.__getitem__))
+                notable.add(max(numbers, key=numbers.__getitem__))
+        elif not any(isinstance(one, (list, dict)) for one in values):
+            counts = Counter(values)
+            if len(counts) * 4 <= size:
+                notable |= {i for i, one in cells.items() if counts[one] <= rare}
+    texts = [write(row) for row in rows]
+    if keys is not None:
+        texts = [key + text for key, text in zip(keys, texts, strict=True)]
+    notable |= _few([i for i in range(size) if _TROUBLE.search(texts[i])], size)
+    for word in sorted(work.words):
+        notable |= _few([i for i in range(size) if word in texts[i]], size)
+    return notable
+
+
+def _few(found: list[int], size: int) -> set[int]:
+    """What most rows have makes none of them notable."""
+    return set(found) if len(found) * 4 <= size else set()
+
+
+def _is_label(name: str, values: list[Any]) -> bool:
+    """Whether numbers name or date a row, rather than measure it."""
+    if _IDENTITY.search(name) or re.search(r"time|date|stamp|_at$|At$", name):
+        return True
+    return all(len(one) >= 10 for one in values)
+
+
+def _kept_rows(size: int, notable: set[int]) -> list[int]:
+    if size <= _MAX_ROWS:
+        return list(range(size))
+    kept = set(sorted(notable)[: 2 * _KEPT_ROWS])
+    room = _KEPT_ROWS - len(kept)
+    if room > 0:
+        step = -(-size // room)
+        kept |= set(range(0, size, step))
+    return sorted(kept)
+
+
+def _thin(row: Any, dear: list[Path]) -> bool:
+    """Take dear cells out of a row; whether there were any."""
+    found = False
+    for names in dear:
+        holder: Any = row
+        for one in names[:-1]:
+            inside = isinstance(holder, list) or (
+                isinstance(holder, dict) and one in holder
+            )
+            holder = holder[one] if inside and holder else None
+        if isinstance(holder, dict) and names[-1] in holder:
+            holder[names[-1]] = LEFT_OUT
+            found = True
+    return found
+
+
+def _said(names: Path, cells: dict[int, Any]) -> str:
+    """A column, with the span of its times."""
+    label = ".".join(map(str, names))
+    values = [one for one in cells.values() if isinstance(one, str)]
+    if len(values) == len(cells) and _TIME.search(values[0]):
+        return f"{label} ({min(values)} to {max(values)})"
+    return label
+
+
+def _gaps(kept: list[int], size: int) -> str:
+    """The numbers of the rows that are gone, counted from 1."""
+    gaps = []
+    for before, after in zip([-1, *kept], [*kept, size], strict=True):
+        if after - before == 2:
+            gaps.append(str(before + 2))
+        elif after - before > 2:
+            gaps.append(f"{before + 2}-{after}")
+    return ", ".join(gaps)
