@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from headroom.core import digest, markers
 from headroom.core.compressors import COMPRESSORS
+from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
+from headroom.core.hidden import decode_placement
 from headroom.core.mixed import Section, compress_sections
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
@@ -44,6 +46,9 @@ RECIPE = "1"
 
 MIN_CONFIDENCE = 0.5
 """A compressor less sure than this is not asked."""
+
+OWN_FORM = 1.0
+"""A compressor this sure that gains nothing knows its own output: it stays as it is."""
 
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
 """Machine output that people paste; the rest of what people wrote stays."""
@@ -93,13 +98,15 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
     )
     work = _Block(task, size_bytes, context, policy)
     whole = work.whole()
-    cut = work.sections()
+    cut = None if work.hint.is_file else work.sections()
     if cut is None:
         return whole
     return better(whole if whole.replacement is not None else None, cut)
 
 
-def ranked(text: str, *, kind: str = "", is_tool: bool = True) -> list[Compressor]:
+def ranked(
+    text: str, *, kind: str = "", is_tool: bool = True, hint: Hint = NO_HINT
+) -> list[Compressor]:
     """The compressors that may serve a text, the surest first.
 
     Args:
@@ -107,13 +114,18 @@ def ranked(text: str, *, kind: str = "", is_tool: bool = True) -> list[Compresso
         kind: what the caller knows it to be; compressors of that kind come first,
             whatever they think of it.
         is_tool: a tool returned it; of what people wrote only machine output is served.
+        hint: what the call that asked for it tells; a file's own text is served by
+            compressors of code alone, which alter no line.
     """
     scored = []
     for position, compressor in enumerate(COMPRESSORS):
+        if hint.is_file and compressor.kind != "code":
+            continue
         if is_tool or compressor.kind in USER_TEXT_KINDS:
             is_named = compressor.kind == kind
             confidence = compressor.detect(text)
             if is_named or confidence >= MIN_CONFIDENCE:
+                confidence += HINT_BONUS if compressor.kind == hint.kind else 0.0
                 scored.append((is_named, confidence, -position, compressor))
     scored.sort(key=lambda entry: entry[:3], reverse=True)
     return [entry[3] for entry in scored]
@@ -129,17 +141,22 @@ class _Block:
         self.size_bytes = size_bytes
         self.context = context
         self.policy = policy
+        self.hint = hint_of(task.call)
         self.tokens: int | None = None
 
     def whole(self) -> BlockOutcome:
         """The result of the surest compressor that gains anything on the whole text."""
         task = self.task
         rejected: BlockOutcome | None = None
-        for compressor in ranked(task.text, kind=task.kind, is_tool=task.slot.is_tool):
+        for compressor in ranked(
+            task.text, kind=task.kind, is_tool=task.slot.is_tool, hint=self.hint
+        ):
             outcome = self.attempt(compressor)
             if outcome is not None and outcome.action == "compressed":
                 return outcome
             rejected = rejected or outcome
+            if outcome is None and compressor.detect(task.text) >= OWN_FORM:
+                break
         return rejected or BlockOutcome(
             "no_compression_applied", original_bytes=self.size_bytes
         )
@@ -334,7 +351,7 @@ def accept(
             originals[edit.digest] = task.text
     entries.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
     decisions = {
-        index: Decision(edits=tuple(found), tools=plan.tools)
+        index: Decision(tuple(found), plan.tools, _hidden(plan, index))
         for index, found in edits.items()
     }
     manifest = Manifest(
@@ -388,10 +405,15 @@ def make_edits(
     """The span edits that decisions mean in this body.
 
     Raises:
-        CompressionError: a decision names a slot or an original that is not there.
+        CompressionError: a decision names a slot or an original that is not there, or
+            hides what has no place.
     """
     found: list[Edit] = []
     for index, decision in decisions.items():
+        if decision.hidden:
+            found += provider.hidden_edits(
+                view, index, decode_placement(decision.hidden)
+            )
         if not decision.edits:
             continue
         slots = {
@@ -413,6 +435,11 @@ def make_edits(
                 )
             found.append(Edit(slot.literal, json_spans.encode_string(edit.replacement)))
     return found
+
+
+def _hidden(plan: Plan, index: int) -> bytes:
+    known = plan.decisions.get(index)
+    return b"" if known is None else known.hidden
 
 
 def _reapplied_entries(plan: Plan) -> list[ManifestEntry]:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core import digest
+from headroom.core.hidden import choose, note_keys
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.types import (
     BlockOutcome,
@@ -188,6 +189,40 @@ def orphan_keys(
     return found
 
 
+def hidden_keys(
+    view: RequestView, chain: Chain, records: Sequence[Record]
+) -> dict[int, tuple[bytes, ...]]:
+    """Note keys of what may be hidden in messages that come back for the first time.
+
+    Only behind a message that was answered while Headroom's tool was at hand; mostly
+    one message, or none.
+
+    Returns:
+        Note keys by message index.
+    """
+    known = {record.key: record.decision for record in records}
+    found = {}
+    for index in range(1, len(view.messages)):
+        before = known.get(chain.keys[index - 1])
+        if (
+            view.messages[index].role == "assistant"
+            and chain.keys[index] not in known
+            and before is not None
+            and before.tools == "added"
+        ):
+            found[index] = note_keys(chain.namespace, chain.keys[index - 1])
+    return found
+
+
+def find_hidden(
+    view: RequestView, provider: Provider, index: int, notes: Iterable[bytes]
+) -> bytes:
+    """What is to be put back into message ``index``; see ``Decision.hidden``."""
+    after = index + 1
+    has_next = after < len(view.messages) and view.messages[after].role == "user"
+    return choose(notes, provider.anchors(view, index), has_next=has_next)[0]
+
+
 def make(
     view: RequestView,
     provider: Provider,
@@ -316,7 +351,7 @@ class _Planner:
         if self.policy.allow_lossy or not any(e.is_lossy for e in decision.edits):
             return decision
         kept = tuple(e for e in decision.edits if not e.is_lossy)
-        return Decision(edits=kept, tools=decision.tools)
+        return msgspec.structs.replace(decision, edits=kept)
 
     def _plan_sent(self, index: int) -> Decision:
         """A message somebody sent before: what its blocks' own records say, or left.

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from headroom.core.hidden import Answer, Placement
 from headroom.core.types import (
     Compressed,
     Context,
@@ -70,6 +71,104 @@ class Provider(Protocol):
 
         Empty where the request has no tool list.
         """
+        ...
+
+    def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
+        """What tells the blocks of message ``index`` apart; see ``core.hidden``."""
+        ...
+
+    def hidden_edits(
+        self, view: RequestView, index: int, placement: Placement
+    ) -> list[Edit]:
+        """What puts hidden parts back into message ``index`` and the one after it.
+
+        Raises:
+            CompressionError: the message is not the one they were placed in.
+        """
+        ...
+
+    def splicer(self, *, is_stream: bool) -> "Splicer":
+        """What joins the rounds of one answer into one response."""
+        ...
+
+
+class Splicer(Protocol):
+    """One client response made of several answers of the provider; sans IO.
+
+    The shell feeds it the bytes of one round after the other. When a round ends with
+    calls of the retrieval tool alone, the shell answers them and sends the request
+    again with what was said since::
+
+        out = splicer.feed(chunk)                  # to the client, at once
+        out = splicer.end()                        # the round's connection has ended
+        while splicer.is_waiting:
+            splicer.answer([look_up(call) for call in splicer.calls])
+            if not splicer.is_continuing: break
+            body = splicer.next_body(body)         # … send it, feed, end
+        remember(splicer.hidden)
+        out = splicer.finish()                     # what ends the client's message
+    """
+
+    @property
+    def is_waiting(self) -> bool:
+        """The round has ended with calls that want answers."""
+        ...
+
+    @property
+    def is_continuing(self) -> bool:
+        """The model is to go on: ``next_body`` is to be sent."""
+        ...
+
+    @property
+    def is_broken(self) -> bool:
+        """The client was told of an error, or the provider's answer is incomplete."""
+        ...
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls to look up; none if there were too many rounds already."""
+        ...
+
+    @property
+    def hidden(self) -> Answer | None:
+        """What the client did not see, if anything; complete once nothing waits."""
+        ...
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Tokens billed over all rounds so far, by class."""
+        ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes of the round; return those the client gets now."""
+        ...
+
+    def end(self) -> bytes:
+        """Take the end of the round's connection; return what the client gets now."""
+        ...
+
+    def answer(self, texts: Sequence[str]) -> None:
+        """Take the answers to ``calls``, in their order."""
+        ...
+
+    def next_body(self, body: bytes) -> bytes:
+        """The next round's request: this one, and what was said since.
+
+        Raises:
+            MalformedBodyError: ``body`` is not a request.
+        """
+        ...
+
+    def fail(self, error: bytes) -> bytes:
+        """What tells the client that the provider did not go on.
+
+        Args:
+            error: a whole error body in the provider's shape.
+        """
+        ...
+
+    def finish(self) -> bytes:
+        """What ends the client's message."""
         ...
 
 

@@ -7,7 +7,8 @@ calls the steps in this order and does what they return::
     rewrite = Rewrite(view, provider, policy, namespace=…, auth_mode=…)
     records  = ledger.lookup(rewrite.keys)            # the shell reads
     records += ledger.lookup(rewrite.orphan_keys(records))
-    rewrite.plan(records)
+    notes    = ledger.recall(rewrite.hidden_keys(records))
+    rewrite.plan(records, notes=notes)
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count)      # repeats of earlier results
         rewrite.add({i: compress_block(tasks[i], policy, count) for i in rest})
@@ -15,12 +16,13 @@ calls the steps in this order and does what they return::
     winners  = store.save(batch.records, batch.originals)   # the shell writes, first
     body     = rewrite.finish(winners)                # … and only then forwards
 
-What always holds: ``finish`` changes nothing but the slots of decisions that are in the
+What always holds: ``finish`` changes nothing but what decisions say that are in the
 ledger by then, or were there before.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from headroom.core import pipeline, plan
@@ -76,6 +78,7 @@ class Rewrite:
         self.chain = plan.make_chain(view, namespace=namespace, auth_mode=auth_mode)
         self._provider = provider
         self._records: Sequence[Record] = ()
+        self._hidden_keys: dict[int, tuple[bytes, ...]] = {}
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
@@ -95,11 +98,23 @@ class Rewrite:
         """Keys of block records to look up next; mostly none."""
         return plan.orphan_keys(self.view, self._provider, self.chain, records)
 
-    def plan(self, records: Sequence[Record], *, is_complete: bool = True) -> None:
+    def hidden_keys(self, records: Sequence[Record]) -> list[bytes]:
+        """Keys of notes about what the client did not see; mostly none."""
+        self._hidden_keys = plan.hidden_keys(self.view, self.chain, records)
+        return [key for keys in self._hidden_keys.values() for key in keys]
+
+    def plan(
+        self,
+        records: Sequence[Record],
+        *,
+        notes: Mapping[bytes, bytes] | None = None,
+        is_complete: bool = True,
+    ) -> None:
         """Decide what is known and what has to be worked out.
 
         Args:
             records: all that was found under both kinds of keys.
+            notes: what was found under ``hidden_keys``.
             is_complete: ``False`` if the ledger could not be read in full.
         """
         self._records = records
@@ -111,8 +126,20 @@ class Rewrite:
             self.policy,
             is_complete=is_complete,
         )
+        self._put_back(notes or {})
         self.policy = self._plan.policy
         self._outcomes = [None] * len(self._plan.tasks)
+
+    def _put_back(self, notes: Mapping[bytes, bytes]) -> None:
+        """Decide what is put back into messages that come back for the first time."""
+        decisions = self.made_plan.decisions
+        for index, keys in self._hidden_keys.items():
+            found = [notes[key] for key in keys if key in notes]
+            hidden = plan.find_hidden(self.view, self._provider, index, found)
+            if hidden:
+                decisions[index] = msgspec.structs.replace(
+                    decisions[index], hidden=hidden
+                )
 
     def groups(self) -> Iterator[tuple[BlockTask, ...]]:
         """The blocks to compress, message by message.

@@ -171,10 +171,13 @@ class Decision(Struct, frozen=True, gc=False, array_like=True):
             and repeated in every record: ``added`` (Headroom adds its tool to every
             request), ``client`` (the client brings one), ``shell``, or empty: it does
             not, and nothing lossy is sent.
+        hidden: what is put back into the message (see ``core.hidden``): calls of the
+            tool that were answered inside the stream, which the client never saw.
     """
 
     edits: tuple[SlotEdit, ...] = ()
     tools: str = ""
+    hidden: bytes = b""
 
 
 class Policy(Struct, frozen=True, gc=False):

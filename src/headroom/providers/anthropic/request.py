@@ -11,6 +11,8 @@ For the ledger, a message is its own bytes with ``cache_control`` members cut ou
 
 from typing import Literal
 
+from headroom.core.hidden import Placement
+from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_ANTHROPIC
 from headroom.core.types import (
     Edit,
@@ -24,6 +26,9 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
+from headroom.providers.anthropic import replay
+from headroom.providers.anthropic.splice_json import JsonSplicer
+from headroom.providers.anthropic.splice_stream import StreamSplicer
 
 API = "anthropic"
 
@@ -104,6 +109,24 @@ class AnthropicMessages:
             return []
         end = view.tools.end - 1
         return [Edit(Span(end, end), b"," + TOOL_ANTHROPIC)]
+
+    def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
+        """What tells the blocks of message ``index`` apart."""
+        return replay.anchors(view, index)
+
+    def hidden_edits(
+        self, view: RequestView, index: int, placement: Placement
+    ) -> list[Edit]:
+        """What puts hidden parts back into message ``index`` and the one after it.
+
+        Raises:
+            CompressionError: the message has not the blocks they were placed between.
+        """
+        return replay.hidden_edits(view, index, placement)
+
+    def splicer(self, *, is_stream: bool) -> Splicer:
+        """What joins the rounds of one answer into one response."""
+        return StreamSplicer() if is_stream else JsonSplicer()
 
 
 def compute_frozen_count(messages: tuple[MessageView, ...]) -> int:
