@@ -14,13 +14,12 @@ from headroom.core.compressors.build_output.cleaning import clean
 from headroom.core.compressors.build_output.folding import (
     NAME,
     PLAIN,
-    FormError,
     decode,
     encode,
 )
 from headroom.core.compressors.build_output.recognising import recognise
 from headroom.core.compressors.build_output.reducing import reduce
-from headroom.core.folding import header, is_foldable
+from headroom.core.folding import FormError, header, is_foldable, is_shorter
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -30,6 +29,10 @@ _STRATEGY = "build_output"
 _MIN_LINES = 4
 _MIN_LOSSY_CHARS = 2400
 """About 600 tokens; nearly all values that are used later stand in small outputs."""
+
+_MANY_LINES = 20_000
+_MIN_MEAN_CHARS = 16
+"""Many lines that are shorter than this on average are not worth the time they take."""
 
 _OUTLINE = f"{NAME} outline; "
 _OWN = (header(NAME), PLAIN, _OUTLINE)
@@ -41,11 +44,11 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     cleaned = clean(text)
     lines = cleaned.split("\n")
-    if len(lines) < _MIN_LINES:
+    if len(lines) < _MIN_LINES or _is_dust(cleaned, len(lines)):
         return None
     form = encode(lines)
     lossless = None
-    if form is not None and len(form) < len(text):
+    if form is not None and is_shorter(form, text, ctx.count):
         lossless = Candidate(text=form, strategy=_STRATEGY)
     lossy = None
     if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
@@ -53,6 +56,10 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless=lossless, lossy=lossy)
+
+
+def _is_dust(text: str, count: int) -> bool:
+    return count > _MANY_LINES and len(text) < _MIN_MEAN_CHARS * count
 
 
 def _outline(lines: list[str], longest: int) -> Candidate | None:

@@ -14,7 +14,7 @@ _PERCENT = re.compile(r"(?m)(?<=[^\s|]) +\[ *\d{1,3}%\]$")
 
 _RULER = re.compile(r"(?m)^([=_*#~━─═-])\1{7,}(?:( [^\n]*? )\1{2,})?$")
 _SPACED_RULER = re.compile(r"(?m)^(?:([_-]) ){4,}\1$")
-_BAR = re.compile(r"[━─]{8,}|[█▉▊▋▌▍▎▏]{8,}|#{30,}|={30,}>?(?=\])")
+_BAR = re.compile(r"[━─]{8,}|[█▉▊▋▌▍▎▏]{8,}|#{30,}|(?<!=)={30,}>?(?=\])")
 _GUTTER = re.compile(r"(?m)(?:(?<=\n)|\A) +[|│]\n")
 _EMPTY = re.compile(r"\n{3,}")
 _WORKER = re.compile(r"(?m)^(\[gw\d+\]) \[ *\d{1,3}%\] ")

@@ -26,8 +26,8 @@ from headroom.core.compressors.build_output.squeezing import (
     squeeze,
     unsqueeze,
 )
-from headroom.core.folding import Source, fold, header, unfold_own
-from headroom.core.folding.frames import is_exception, is_frame
+from headroom.core.folding import FormError, Source, fold, header, unfold_own
+from headroom.core.folding.frames import is_fixed
 from headroom.core.folding.templates import FIXED, HOLE, families
 from headroom.core.folding.times import find_notation
 
@@ -35,8 +35,10 @@ NAME = "build"
 PLAIN = f"{NAME} lines"
 
 PLACED = re.compile(
-    r"(\s*(?:[\w@+~.-]*[/\\])*[^\s:(]+(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\)):?(?: -)?) (.+)"
+    r"(\s*(?:[A-Za-z]:)?[^\s:(]+(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\)):?(?: -)?) (.+)"
 )
+"""A line that begins with a place in a file, and what it says of it."""
+
 _TROUBLE = re.compile(
     r"(?:^|[\s\"'(\[:!])(?i:err(?:or)?s?\b|warn|fail|assert|exception|panic|fatal|cannot|can't"
     r"|could not|unable|not found|denied|missing|unknown|undefined|deprecat|conflict"
@@ -46,10 +48,6 @@ _CODE_LINE = re.compile(r"(?:[>E] |\s*\d* *[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
 _MAY_LEAD = re.compile(r"\[?(?:\d|[A-Z][a-z]{2} )")
 _OWN_GROWTH = 16
 _OWN_CHARS = 1_000_000
-
-
-class FormError(Exception):
-    """The text is not a lossless form of build output."""
 
 
 def encode(lines: list[str]) -> str | None:
@@ -115,8 +113,7 @@ def is_plain(line: str) -> bool:
         line.startswith(MARK)
         or _CODE_LINE.match(line)
         or _TROUBLE.search(line)
-        or is_frame(line)
-        or is_exception(line)
+        or is_fixed(line)
         or PLACED.match(line)
     )
 

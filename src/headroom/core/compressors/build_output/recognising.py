@@ -7,6 +7,8 @@ results and diagnostics it takes a share of the lines.
 
 import re
 
+from headroom.core.folding import normalise
+
 _HEAD_CHARS = 16_000
 _TAIL_CHARS = 6_000
 _MIN_LINES = 3
@@ -28,7 +30,8 @@ _RUNS = (
     r"Found \d+ (?:errors?|problems?|issues?)\b|All checks passed",
     r"Success: no issues found|\d+ errors?, (?:\d+ \w+, )*\d+ (?:warning|information)",
     r"✖ \d+ problems?|\d+ (?:errors?|warnings?) generated\.|\d+ problems? \(",
-    r"Compiling \S+ v\d",
+    r"Compiling \S+ v\d|-+> \S+:\d+:\d+$|\d+ (?:errors?|warnings?)$",
+    r"(?:❯|✓|×|FAIL|PASS) +\S+\.(?:test|spec)\.\w+|Test Files  \d",
     # maven, gradle, dotnet, make, ninja, cmake
     r"\[(?:INFO|ERROR)\] (?:BUILD |Scanning for projects|-+<|--- )",
     r"BUILD (?:SUCCESSFUL|FAILED|SUCCESS|FAILURE)\b|> Task :|FAILURE: Build failed",
@@ -74,7 +77,7 @@ def recognise(text: str) -> float:
     """Confidence that the text is output of a build, its tests or its installation."""
     if len(text) > _HEAD_CHARS + _TAIL_CHARS:
         text = f"{text[:_HEAD_CHARS]}\n{text[-_TAIL_CHARS:]}"
-    rows = [row for row in text.split("\n") if row and not row.isspace()]
+    rows = [row for row in normalise(text).split("\n") if row and not row.isspace()]
     if len(rows) < _MIN_LINES:
         return 0.0
     runs = sum(1 for row in rows if _RUN.match(row))

@@ -24,6 +24,7 @@ _PYTEST = re.compile(
     r"(?:\[gw\d+\] )?(\S+?\.\w+)::(.*?) (PASSED|SKIPPED|XFAIL|XPASS|FAILED|ERROR)\b.*"
 )
 _PYTEST_WORKER = re.compile(r"\[gw\d+\] (PASSED|SKIPPED|XFAIL|XPASS) (\S+?\.\w+)::.*")
+_PYTEST_LISTED = re.compile(r"(PASSED|XFAIL) (\S+?\.\w+)::.*")
 _DOTS = re.compile(r"(?:(\S+\.\w+) )?([.FEsxX]+)")
 _LETTERS = {
     ".": "passed",
@@ -36,21 +37,32 @@ _LETTERS = {
 _UNITTEST = re.compile(r"\w+ \(([\w.]+)\) \.\.\. (ok)")
 _CARGO = re.compile(r"test (?:(\S+)::)?\S+(?: - .*)? \.\.\. (ok)")
 _CHECKED = re.compile(r"(\s*)([✓✔√]) .*")
+_BEGUN = re.compile(r"\S+\.py::.*")
 _GO = re.compile(r"=== (?:RUN|PAUSE|CONT|NAME) .*|\s*--- PASS: .*")
 _MEASURE = re.compile(
-    r"[ \t]+[(\[]?(?:in |at )?\d[\d.,:/]*[ ]?(?:ms|s|m|min|[kKMGT]?i?B|bytes|%)"
-    r"(?:/s(?:ec)?)?(?![\w-])"
+    r"(?<![ \t])[ \t]+[(\[]?(?:in |at )?\d[\d.,:/]*[ ]?"
+    r"(?:ms|s|m|min|[kKMGT]?i?B|bytes|%)(?:/s(?:ec)?)?(?![\w-])"
 )
 _CONTEXT = re.compile(r" {4,}\S|\s*$")
-_NOTE = re.compile(r"\S+: note: ")
 _CANDIDATE = re.compile(r"\S+: note: +candidate")
 _DIAGNOSED = re.compile(
     r"\S+: (?:error|warning|fatal error): |In file included from|\S+: In "
 )
 _ARROW = re.compile(r" *(?:-->|╭─\[) ?\S+")
-_NAME = re.compile(r"(?:(?!@https?:)[^\s()\[\]\"',])+")
 _TITLE = re.compile(r"___ (.+) ___|(?:FAIL|ERROR): (\w+ \(.+\))")
 _SUMMARY = re.compile(r"((?:FAILED|ERROR) \S+::.*?) - (.+)")
+_FINDING = re.compile(
+    r"(?:fatal )?(?:error|warning|info|hint|style)\b|[A-Z]{1,8}\d{2,5}\b|\["
+)
+_TOTAL = re.compile(r"Found |Success|✖|\d+ \w+")
+_FAILURES = re.compile(
+    r"=== (?:FAILURES|ERRORS) ===|(?:FAIL|ERROR): \w+ \(|failures:$|\s*● |\s+1\) "
+    r"|(?:⎯+|━+|─+) Failed|--- FAIL: "
+)
+_TOTALS = re.compile(
+    r"=== (?:short|warnings|PASSES|\d)|Ran \d|test result|Test Suites:|Test Files|ok\s"
+)
+_NAMELESS = re.compile(r"[A-Z/_@]|[a-z]\d|\d[a-z]")
 _LAYER = re.compile(r"#\d+ (?:sha256:\w+ .*/|extracting sha256|transferring) .*")
 
 
@@ -76,12 +88,17 @@ def reduce(lines: list[str]) -> Reduced | None:
 
 
 class _Sheet:
-    """Lines, and what becomes of each of them."""
+    """Lines, and what becomes of each of them.
+
+    Attributes:
+        is_told: lines of failures and findings, which stay even if they repeat names.
+    """
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         self.kept = [True] * len(lines)
         self.shown = list(lines)
+        self.is_told: set[int] = set(_failures(lines))
         self.notes: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
 
@@ -106,6 +123,18 @@ class _Sheet:
                 yield self.notes[at]
             if self.kept[at]:
                 yield line
+
+
+def _failures(lines: list[str]) -> Iterable[int]:
+    """The lines from where a test runner tells what failed to its totals."""
+    is_inside = False
+    for at, line in enumerate(lines):
+        if _FAILURES.match(line):
+            is_inside = True
+        elif is_inside and _TOTALS.match(line):
+            is_inside = False
+        if is_inside:
+            yield at
 
 
 def _tests(sheet: _Sheet) -> None:
@@ -144,6 +173,9 @@ def _results(line: str, told: set[str]) -> tuple[str | None, Counter[str]]:
         found = _PYTEST_WORKER.fullmatch(line)
         if found:
             return found[2], Counter((found[1],))
+        found = _PYTEST_LISTED.fullmatch(line)
+        if found:
+            return f"{found[1]} {found[2]}", Counter(("listed",))
     if line.endswith(" ok"):
         found = _UNITTEST.fullmatch(line) or _CARGO.fullmatch(line)
         if found:
@@ -175,6 +207,15 @@ def _checked(sheet: _Sheet) -> None:
                 sheet.omit(index, "passed")
         run = [at] if found else []
         mark = found[1] + found[2] if found else ""
+
+
+def _begun(sheet: _Sheet) -> None:
+    """Lines of parallel pytest that only say which test begins."""
+    workers = [line for line in sheet.lines if line.startswith("[gw")]
+    names = {line.partition("::")[2] for line in workers}
+    for at, line in sheet.open():
+        if workers and line.partition("::")[2] in names and _BEGUN.fullmatch(line):
+            sheet.omit(at, "passed or begun")
 
 
 def _go(sheet: _Sheet) -> None:
@@ -287,6 +328,7 @@ def _snippets(sheet: _Sheet) -> None:
             for index in range(at + 2, end):
                 sheet.omit(index, "of snippets of findings shown above")
         seen.add(headline)
+        sheet.is_told |= {at, at + 1}
         at = end
 
 
@@ -304,7 +346,7 @@ def _findings(sheet: _Sheet) -> None:
     placed: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for at, line in sheet.open():
         found = PLACED.match(line)
-        if found and not _is_continued(sheet.lines, at):
+        if found and _FINDING.match(found[2]) and _stands_alone(sheet.lines, at):
             placed[found[2]].append((at, found[1]))
     for message, rows in placed.items():
         if len(rows) < _MIN_FINDINGS or "note:" in message:
@@ -337,13 +379,24 @@ def _split_place(place: str) -> tuple[str, str, str]:
     return path, sign, position
 
 
-def _is_continued(lines: list[str], at: int) -> bool:
-    return at + 1 < len(lines) and lines[at + 1].startswith((" ", "\t"))
+def _stands_alone(lines: list[str], at: int) -> bool:
+    """Whether no snippet or further line of the message follows."""
+    after = lines[at + 1] if at + 1 < len(lines) else ""
+    return (
+        not after or PLACED.match(after) is not None or _TOTAL.match(after) is not None
+    )
 
 
 def _installed(sheet: _Sheet) -> None:
     """Lines alike: without times and sizes, and only if they name something."""
-    numbers = [at for at, line in sheet.open() if line and is_plain(line)]
+    numbers = [
+        at
+        for at, line in sheet.open()
+        if line
+        and at not in sheet.is_told
+        and not _DIAGNOSED.match(line)
+        and is_plain(line)
+    ]
     source = to_source([sheet.lines[at] for at in numbers])
     seen: set[str] = set()
     groups = families(source.texts, [0] * len(numbers))
@@ -357,29 +410,38 @@ def _installed(sheet: _Sheet) -> None:
         if alike[index] < 0:
             seen.update(_names(line))
             continue
-        found = _MEASURE.search(line)
-        short = line[: found.start()] if found else line
+        short = _unmeasured(line)
         names = _names(short)
         if names and names <= seen:
             sheet.omit(at, "that repeat names above")
             continue
-        if found and not names:
+        if not names and short != line:
             sheet.omit(at, "of times and sizes")
             continue
         seen |= names
-        if found:
+        if short != line:
             sheet.shown[at] = short
             sheet.counts["without their times and sizes"] += 1
 
 
+def _unmeasured(line: str) -> str:
+    """The line up to its first time or size, if nothing is named after it."""
+    found = _MEASURE.search(line)
+    if found is None or _NAMELESS.search(_MEASURE.sub("", line[found.start() :])):
+        return line
+    return line[: found.start()]
+
+
 def _names(line: str) -> set[str]:
     """Words that could name something; of a package at an address both."""
-    return {word for word in _NAME.findall(line) if len(word) > 1}
+    words = line.replace("@http", " http").split()
+    return {name for word in words if (name := word.strip("()[],:;\"'=."))}
 
 
 _STEPS: tuple[Callable[[_Sheet], None], ...] = (
     _tests,
     _checked,
+    _begun,
     _go,
     _layers,
     _bodies,

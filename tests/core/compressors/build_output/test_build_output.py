@@ -1,0 +1,276 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headroom.core.compressors import log
+from headroom.core.compressors.build_output import COMPRESSOR, FormError, clean, decode
+from headroom.core.types import Compressed, Context
+
+PYTEST = "\n".join(
+    [
+        "=" * 30 + " test session starts " + "=" * 30,
+        "collected 62 items",
+        "",
+        *(
+            f"tests/test_api.py::TestGet::test_get[{n}-page {n}] PASSED      [ {n}%]"
+            for n in range(10, 30)
+        ),
+        *(
+            f"tests/test_db.py::test_query_{n} PASSED      [ {n}%]"
+            for n in range(40, 80)
+        ),
+        "tests/test_db.py::test_commit FAILED      [ 99%]",
+        "tests/test_db.py::test_rollback FAILED      [100%]",
+        "",
+        "=" * 36 + " FAILURES " + "=" * 36,
+        "_" * 30 + " test_commit " + "_" * 30,
+        "tests/test_db.py:40: in test_commit",
+        "    assert rows == 3",
+        "E   AssertionError: assert 2 == 3",
+        "_" * 30 + " test_rollback " + "_" * 30,
+        "tests/test_db.py:40: in test_commit",
+        "    assert rows == 3",
+        "E   AssertionError: assert 2 == 3",
+        "=" * 30 + " short test summary info " + "=" * 30,
+        "FAILED tests/test_db.py::test_commit - AssertionError: assert 2 == 3",
+        "FAILED tests/test_db.py::test_rollback - AssertionError: assert 2 == 3",
+        "=" * 20 + " 2 failed, 60 passed in 1.20s " + "=" * 20,
+    ]
+)
+LINT = "\n".join(
+    [
+        *(f"src/app/views.py:{n}:5: E701 Multiple statements" for n in range(10, 90)),
+        "src/app/urls.py:7:1: F401 `os` imported but unused",
+        "Found 81 errors.",
+    ]
+)
+NPM = "\n".join(
+    [
+        f"npm http fetch GET 200 https://registry.npmjs.org/{name} {n}ms (cache miss)"
+        for n, name in enumerate(
+            ["ansi", "braces", "chalk", "debug", "escape", "fresh", "glob", "hoek"] * 9
+        )
+    ]
+    + ["npm warn deprecated hoek@2.16.3: no longer supported", "added 8 packages in 2s"]
+)
+APT = "\n".join(
+    line
+    for n in range(40)
+    for line in (
+        f"Selecting previously unselected package lib{n}.",
+        f"Preparing to unpack .../lib{n}_1.{n}-2_amd64.deb ...",
+        f"Unpacking lib{n} (1.{n}-2) ...",
+    )
+) + "\n".join(["", *(f"Setting up lib{n} (1.{n}-2) ..." for n in range(40))])
+SAMPLES = {"pytest": PYTEST, "lint": LINT, "npm": NPM, "apt": APT}
+CONTEXT = Context(count=len, wants_lossy=True)
+
+
+def compressed(text: str) -> Compressed:
+    result = COMPRESSOR.compress(text, CONTEXT)
+    assert result is not None
+    return result
+
+
+def lossless(text: str) -> str:
+    candidate = compressed(text).lossless
+    assert candidate is not None
+    return candidate.text
+
+
+def lossy(text: str) -> str:
+    candidate = compressed(text).lossy
+    assert candidate is not None
+    assert candidate.omitted
+    return candidate.text
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_form_is_much_shorter_and_gives_the_lines_back(name: str) -> None:
+    form = lossless(SAMPLES[name])
+    assert len(form) < 0.7 * len(SAMPLES[name])
+    assert decode(form) == clean(SAMPLES[name])
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_build_output_is_recognised_before_a_log(name: str) -> None:
+    assert COMPRESSOR.detect(SAMPLES[name]) > 0.6
+    assert COMPRESSOR.detect(SAMPLES[name]) > log.COMPRESSOR.detect(SAMPLES[name])
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_form_is_left_alone(name: str) -> None:
+    result = compressed(SAMPLES[name])
+    for candidate in (result.lossless, result.lossy):
+        if candidate is not None:
+            assert COMPRESSOR.compress(candidate.text, CONTEXT) is None
+
+
+def test_a_forged_header_switches_nothing_off() -> None:
+    forged = "build templates\n$a=x ~\n\n» 9 lines again from: nothing\n" + LINT
+    assert lossless(forged).count("E701 Multiple statements") == 1
+    assert COMPRESSOR.compress("build outline; 1 of 2\n" + LINT, CONTEXT) is not None
+
+
+def test_names_of_passing_tests_stand_side_by_side_and_whole() -> None:
+    form = lossless(PYTEST)
+    assert "tests/test_db.py:: test_query_40 test_query_41" in form
+    assert "test_get[10-page 10] | test_get[11-page 11]" in form
+    assert (
+        "FAILED tests/test_db.py::test_commit - AssertionError: assert 2 == 3" in form
+    )
+
+
+def test_the_lossy_form_counts_what_passed_and_keeps_what_failed() -> None:
+    form = lossy(PYTEST)
+    assert "tests/test_api.py: 20 PASSED" in form
+    assert "tests/test_db.py: 40 PASSED, 2 FAILED" in form
+    assert form.count("E   AssertionError: assert 2 == 3") == 1
+    assert "… 1 more with this body: test_rollback" in form
+    assert "=== 2 failed, 60 passed in 1.20s ===" in form
+
+
+def test_the_lossy_form_says_a_finding_once_with_all_its_places() -> None:
+    form = lossy(LINT)
+    assert "E701 Multiple statements (×80):" in form
+    assert all(f" {n}:5" in form for n in range(11, 90))
+    assert "src/app/urls.py:7:1: F401 `os` imported but unused" in form
+    assert "Found 81 errors." in form
+
+
+def test_the_lossy_form_of_an_installation_keeps_names_and_warnings() -> None:
+    form = lossy(NPM)
+    assert all(name in form for name in ("ansi", "braces", "glob", "hoek"))
+    assert "npm warn deprecated hoek@2.16.3: no longer supported" in form
+    assert "added 8 packages" in form
+    assert "(cache miss)" not in form
+
+
+def test_places_are_never_cut() -> None:
+    form = lossless(LINT)
+    assert all(f"src/app/views.py:{n}:5" in form for n in range(10, 90))
+
+
+def test_messages_that_differ_keep_every_word() -> None:
+    text = "\n".join(
+        f'src/a{n % 9}.py:{n}: error: No stubs for "lib{n}"  [import]'
+        for n in range(60)
+    )
+    result = COMPRESSOR.compress(text, Context(count=len))
+    form = text if result is None or result.lossless is None else result.lossless.text
+    assert all(f'error: No stubs for "lib{n}"  [import]' in form for n in range(60))
+
+
+def test_source_lines_that_imitate_the_notation_are_given_back() -> None:
+    text = "» 3 lines again from: x\n» = y\n$a 1 2\n|\n" + PYTEST
+    assert decode(lossless(text)) == clean(text)
+
+
+def test_a_form_that_stands_for_very_much_is_refused() -> None:
+    lines = ["build lines", *(f"line {n}" for n in range(10))]
+    lines += [f"» {10 * 2**n} lines again from: line 0" for n in range(40)]
+    with pytest.raises(FormError):
+        decode("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["build lines\n» what is this", "build lines\n» 2 lines again from: x", "other"],
+)
+def test_what_is_no_form_is_refused(text: str) -> None:
+    with pytest.raises(FormError):
+        decode(text)
+
+
+def test_timed_lines_of_a_hosted_runner_are_folded_by_their_times() -> None:
+    text = "\n".join(
+        f"2024-05-01T10:00:{n:02d}.1234567Z Downloading lib{n}.jar from mirror"
+        for n in range(60)
+    )
+    form = lossless(text)
+    assert decode(form) == text
+    assert form.count("2024-05-01T10:00:") < 10
+
+
+def test_percentages_rulers_and_empty_gutters_are_normalised() -> None:
+    text = "== test ==\n" + "=" * 40 + "\ntests/a.py ..  [ 10%]\n\n\n\n  |\n3 | x\n"
+    assert clean(text) == "== test ==\n===\ntests/a.py ..\n\n3 | x"
+
+
+PROSE = (
+    "The tests passed yesterday, and we found no errors in the report.\n"
+    "Our plan for the next week is to build a house.\n" * 8
+)
+CODE = "def run(x):\n    if x:\n        return x + 1\n    raise ValueError(x)\n" * 10
+LOG = "\n".join(
+    f"2024-05-01 10:00:{n:02d} INFO worker {n} finished job {n * 7}" for n in range(50)
+)
+
+
+@pytest.mark.parametrize("text", [PROSE, CODE, LOG, "", "error"])
+def test_other_texts_are_not_taken(text: str) -> None:
+    assert COMPRESSOR.detect(text) < 0.5
+
+
+WORDS = st.sampled_from(
+    '» »| =  $a ~ a.py:3:1: error: FAILED t.py::test_a PASSED (1.2) [3%] ok ... "\t" | 5'
+    " test_c http://h/ http://h/a lines again from: t.py::T::test_b[x] ___ ===== x".split(
+        " "
+    )
+)
+LINES = st.lists(WORDS, max_size=7).map(" ".join)
+BLOCKS = st.lists(st.lists(LINES, min_size=1, max_size=4), max_size=5)
+
+
+@given(BLOCKS, st.lists(st.integers(0, 4), max_size=30))
+@settings(max_examples=120, deadline=None)
+def test_any_lines_are_given_back(blocks: list[list[str]], order: list[int]) -> None:
+    text = "\n".join(line for i in order if i < len(blocks) for line in blocks[i])
+    result = COMPRESSOR.compress(text, CONTEXT)
+    if result is not None and result.lossless is not None:
+        assert decode(result.lossless.text) == clean(text)
+        assert len(result.lossless.text) < len(text)
+        assert COMPRESSOR.compress(result.lossless.text, CONTEXT) is None
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=80, deadline=None)
+def test_any_text_is_given_back_and_cleaning_is_stable(text: str) -> None:
+    result = COMPRESSOR.compress(text, CONTEXT)
+    if result is not None and result.lossless is not None:
+        assert decode(result.lossless.text) == clean(text)
+    assert clean(clean(text)) == clean(text)
+
+
+HOSTILE = {
+    "one line": "a" * 1_000_000,
+    "rulers": "=" * 1_000_000,
+    "spaced": "_ " * 500_000,
+    "blanks": " " * 1_000_000,
+    "colons": "a:1" * 330_000,
+    "marks": "»\n" * 500_000,
+    "names": ("a.py::" + "x" * 60 + "[[[[ \n") * 15_000,
+    "gutters": "  |\n" * 250_000,
+    "equal lines": "error: x\n" * 110_000,
+    "periodic": "".join(f"line {n % 7}\n" for n in range(140_000)),
+    "titles": "___ a ___\n" * 100_000,
+    "sources": "    x = 1\n" * 50_000 + ">   y\n" * 50_000,
+    "candidates": "a.h:1:2: note: candidate: x\n" * 36_000,
+    "parens": " (" * 500_000,
+    "numbers": "1." * 500_000,
+    "bar": "x" + "=" * 1_000_000,
+    "slashes": "a/" * 500_000 + "\n" + "b\n" * 9,
+    "gaps": ("x" + " " * 999 + "y\n") * 1_000,
+    "one gap": "x" + " " * 990_000 + "y\nerror: z\na\nb\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_take_linear_time(name: str) -> None:
+    text = HOSTILE[name]
+    start = time.process_time()
+    COMPRESSOR.detect(text)
+    COMPRESSOR.compress(text, CONTEXT)
+    assert time.process_time() - start < 5
