@@ -31,6 +31,9 @@ class Received:
 
 
 async def answer_ok(request, writer):
+    if request.method == b"HEAD":
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        return
     await answer(writer, OK_BODY)
 
 

@@ -54,9 +54,14 @@ class _Brotli:
         self._inner = brotli.Decompressor()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        yield self._inner.process(data, output_buffer_limit=_PIECE_BYTES)
-        while not self._inner.can_accept_more_data():
-            yield self._inner.process(b"", output_buffer_limit=_PIECE_BYTES)
+        piece = self._inner.process(data, output_buffer_limit=_PIECE_BYTES)
+        yield piece
+        # A full piece may have more behind it even if all input was taken.
+        while not self._inner.is_finished() and (
+            len(piece) >= _PIECE_BYTES or not self._inner.can_accept_more_data()
+        ):
+            piece = self._inner.process(b"", output_buffer_limit=_PIECE_BYTES)
+            yield piece
 
     def is_finished(self) -> bool:
         return bool(self._inner.is_finished())

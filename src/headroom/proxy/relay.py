@@ -178,6 +178,8 @@ class Relay:
             return "switched_off"
         if self._mode == "off":
             return "mode_off"
+        if not self._stages:
+            return "no_stage"
         if headers.is_bypass(exchange.headers):
             return "bypass_header"
         if announced is not None and announced > self._max_read_bytes:

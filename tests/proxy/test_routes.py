@@ -1,0 +1,81 @@
+"""Which provider a request is for."""
+
+import pytest
+
+from headroom.proxy import routes
+from loopback import client, post, provider, proxy
+
+ANTHROPIC_KEY = (b"x-api-key", b"sk-ant-api03-x")
+ANTHROPIC_TOKEN = (b"authorization", b"Bearer sk-ant-oat01-x")
+OPENAI_KEY = (b"authorization", b"Bearer sk-proj-x")
+GOOGLE_KEY = (b"x-goog-api-key", b"AIza")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "api"),
+    [
+        (b"/v1/messages", [], "anthropic"),
+        (b"/v1/messages/count_tokens", [], "anthropic"),
+        (b"/v1/messages/batches/b1/results", [], "anthropic"),
+        (b"/v1/complete", [], "anthropic"),
+        (b"/v1/chat/completions", [], "openai"),
+        (b"/v1/chat/completions", [OPENAI_KEY], "openai"),
+        (b"/v1/chat/completions", [ANTHROPIC_TOKEN], "anthropic"),
+        (b"/v1/responses/r1", [], "openai"),
+        (b"/v1/models", [], "openai"),
+        (b"/v1/models", [(b"anthropic-version", b"2023-06-01")], "anthropic"),
+        (b"/v1/models", [ANTHROPIC_KEY], "anthropic"),
+        (b"/v1/models", [OPENAI_KEY], "openai"),
+        (b"/v1/models/g-2:generateContent", [], "gemini"),
+        (b"/v1/files", [OPENAI_KEY], "openai"),
+        (b"/v1/files", [ANTHROPIC_TOKEN], "anthropic"),
+        (b"/v1/files", [GOOGLE_KEY], "gemini"),
+        (b"/v1beta/models/g:streamGenerateContent", [], "gemini"),
+        (b"/api/event_logging/batch", [], "anthropic"),
+        (b"/somewhere", [GOOGLE_KEY], "gemini"),
+    ],
+)
+def test_a_path_and_its_credentials_choose_the_provider(path, headers, api):
+    assert routes.choose(path, headers).api == api
+
+
+def test_only_the_messages_path_itself_is_read():
+    read = [
+        path
+        for path in (
+            b"/v1/messages",
+            b"/v1/messages/",
+            b"/v1/messages/count_tokens",
+            b"/v1/messages/batches",
+            b"/v1/Messages",
+            b"/v1/%6Dessages",
+        )
+        if routes.choose(path, []).provider
+    ]
+    assert read == [b"/v1/messages"]
+
+
+def test_labels_come_from_a_bounded_set():
+    paths = [b"/v1/x%d" % n for n in range(50)] + [b"/%d" % n for n in range(50)]
+    assert {routes.choose(path, []).label for path in paths} == {"/v1/*", "other"}
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (b"/v1/messages", {b"authorization", b"x-api-key"}),
+        (b"/v1beta/models/g:generateContent", {b"x-goog-api-key"}),
+    ],
+)
+async def test_credentials_go_to_no_other_provider(path, kept):
+    sent = [
+        b"authorization: Bearer sk-ant-oat01-x",
+        b"x-api-key: sk-ant-api03-y",
+        b"x-goog-api-key: AIza",
+    ]
+    async with provider() as up, proxy(up.url) as px, client(px) as c:
+        await c.send(post(b"{}", path=path, headers=sent))
+        await c.response()
+    names = {name.lower() for name, _ in up.requests[0].headers}
+    secret = {b"authorization", b"x-api-key", b"x-goog-api-key"}
+    assert names & secret == kept
