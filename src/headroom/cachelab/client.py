@@ -158,5 +158,5 @@ def _error_text(status: int, data: bytes) -> str:
     try:
         text = msgspec.json.decode(data)["error"]["message"]
     except (msgspec.DecodeError, KeyError, TypeError):
-        text = data[:200].decode(errors="replace")
+        text = data[:200].decode(errors="backslashreplace")
     return f"HTTP {status}: {text}"

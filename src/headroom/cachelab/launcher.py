@@ -83,7 +83,7 @@ class Headroom:
     def log_tail(self) -> str:
         """The end of what it wrote to its log."""
         path = self._home / "proxy.log"
-        return path.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
+        return path.read_text(errors="backslashreplace")[-_LOG_TAIL_CHARS:]
 
     def _signal_and_wait(self, number: signal.Signals) -> None:
         process = self._process

@@ -237,13 +237,13 @@ def _text(block: Json, kind: str, encoded: bytes) -> str:
         case "thinking":
             return str(block.get("thinking", ""))
         case "tool_use":
-            arguments = encode(block.get("input")).decode(errors="replace")
+            arguments = encode(block.get("input")).decode(errors="backslashreplace")
             return f"{block.get('name', '')} {arguments}"
         case "document" if _source(block).get("type") == "text":
             return str(_source(block).get("data", ""))
     if kind in {"tool_result", "retrieved"} and not block:
         return ""
-    return encoded.decode(errors="replace")
+    return encoded.decode(errors="backslashreplace")
 
 
 def _fixed_tokens(block: Json, kind: str) -> int:

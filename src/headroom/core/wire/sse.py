@@ -16,15 +16,12 @@ Nothing is decoded here but in ``parse_sse_events_from_byte_buffer``. The work i
 in the bytes fed, for no byte of a line is looked at twice.
 """
 
-import re
-
 from msgspec import Struct
 
 from headroom.errors import StreamError
 
 DEFAULT_MAX_EVENT_BYTES = 1024 * 1024
 
-_LINE_END = re.compile(rb"\r\n?|\n")
 _CARRIAGE_RETURN = 0x0D
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
@@ -113,8 +110,19 @@ class SseFramer:
         size = len(buffer)
         events: list[SseEvent] = []
         event_start, line_start, searched = 0, self._line_start, self._searched
-        while (found := _LINE_END.search(buffer, searched)) is not None:
-            line_end, searched = found.span()
+        return_at = _find(buffer, b"\r", searched)
+        while True:
+            if return_at < searched:
+                return_at = _find(buffer, b"\r", searched)
+            # Only up to the next CR: no byte is looked at twice.
+            feed_at = _find(buffer, b"\n", searched, return_at)
+            line_end = min(feed_at, return_at)
+            if line_end == size:
+                searched = size
+                break
+            searched = line_end + 1
+            if line_end == return_at and buffer[searched : searched + 1] == b"\n":
+                searched += 1
             if searched == size and buffer[-1] == _CARRIAGE_RETURN and not is_end:
                 searched = line_end  # the LF of a CRLF may be next
                 break
@@ -128,8 +136,6 @@ class SseFramer:
             else:
                 self._name = None
             line_start = searched
-        else:
-            searched = size
         del buffer[:event_start]
         self._line_start = line_start - event_start
         self._searched = searched - event_start
@@ -163,6 +169,13 @@ class SseFramer:
         )
         self._name, self._data = None, []
         return event
+
+
+def _find(buffer: bytearray, byte: bytes, start: int, end: int | None = None) -> int:
+    """Where the byte stands first, else the end of the range looked at."""
+    limit = len(buffer) if end is None else end
+    found = buffer.find(byte, start, limit)
+    return limit if found == -1 else found
 
 
 def parse_sse_events_from_byte_buffer(

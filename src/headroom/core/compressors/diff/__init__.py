@@ -56,7 +56,7 @@ def detect(text: str) -> float:
     """How surely the text's beginning is a diff, a stat block or a git log."""
     lines = normalise(text[:SAMPLE_CHARS]).split("\n")
     if _OWN_HEADER.match(lines[0]) and unshorten("\n".join(lines[:60])) is not None:
-        return 0.95
+        return 1.0
     files = hunks = stats = commits = 0
     for line in lines:
         if line.startswith("@@"):
