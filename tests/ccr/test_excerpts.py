@@ -67,7 +67,7 @@ def follow(text, max_bytes, **first):
     pieces, pages, ask = [], 0, first
     while ask:
         said = answer(text, max_bytes=max_bytes, **ask)
-        assert len(said.encode()) <= max_bytes
+        assert len(said.encode("utf-8", "surrogatepass")) <= max_bytes
         pages += 1
         body = said.split("\n")
         last = re.fullmatch(r"\[not shown; ask (lines|rows)=(\S+)\]", body[-1])

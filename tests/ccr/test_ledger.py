@@ -364,7 +364,8 @@ def test_memory_is_bounded_by_bytes_and_by_entries(store):
     ledger.close()
 
 
-def test_a_conversation_answered_from_memory_stays_in_the_store(tmp_path):
+@pytest.mark.parametrize("namespace", ["", "team"])
+def test_a_conversation_answered_from_memory_stays_in_the_store(tmp_path, namespace):
     """Its records and the originals they need are in use, though never read there."""
     clock = Clock()
     config = StoreConfig(max_bytes=200_000, clock=clock)
@@ -373,21 +374,23 @@ def test_a_conversation_answered_from_memory_stays_in_the_store(tmp_path):
     ledger.save(
         [(name("open"), decision(lossy=True, text="needed " * 1000))],
         {digest: "needed " * 1000},
+        namespace=namespace,
     )
     for i in range(40):
         clock.advance(TOUCH_S)
-        assert len(ledger.lookup([name("open").key], OWN).records) == 1
+        found = ledger.lookup([name("open").key], OWN, namespace=namespace)
+        assert len(found.records) == 1
         filler = f"{i} " * 5000
         ledger.save([], {content_digest(filler): filler})
         # The writer is done with what was queued before: time flies only in this test.
         ledger.remember({b"%d" % i: b""}).result()
     clock.advance(OPEN_S / 2)
-    ledger.lookup([name("open").key], OWN)
+    ledger.lookup([name("open").key], OWN, namespace=namespace)
     ledger.close()
     store = SqliteStore(SqliteFile(tmp_path / "db"), config)
     while store.purge():
         pass
-    assert store.get(digest) == "needed " * 1000
+    assert store.scoped(namespace).get(digest) == "needed " * 1000
     assert len(store.load([name("open").key])) == 1
     with pytest.raises(OriginalNotFoundError):
         store.get(content_digest("0 " * 5000))

@@ -145,17 +145,18 @@ class Ledger:
         return self._store.is_remote
 
     def peek(
-        self, keys: Sequence[bytes], lineage: bytes
+        self, keys: Sequence[bytes], lineage: bytes, *, namespace: str = ""
     ) -> tuple[list[Record], list[bytes]]:
         """What memory knows, and the keys that only the store can answer; never waits.
 
         Args:
             keys: chain keys or block keys.
             lineage: the request's.
+            namespace: the tenant's.
         """
         records, missing, stale = self._recent.find(keys, lineage, self._clock())
         if stale:
-            self._send(_Job(touched=stale))
+            self._send(_Job(namespace=namespace, touched=stale))
         self._hits += len(keys) - len(missing)
         self._misses += len(missing)
         return records, missing
@@ -170,7 +171,7 @@ class Ledger:
             lineage: the request's.
             namespace: the tenant's.
         """
-        records, missing = self.peek(keys, lineage)
+        records, missing = self.peek(keys, lineage, namespace=namespace)
         if not missing:
             return Lookup(records)
         try:

@@ -206,7 +206,7 @@ def test_tls_is_spoken_and_certificates_are_checked(start, tmp_path):
 
 def test_a_cluster_takes_whole_batches(start, tmp_path):
     server = start(
-        *("--cluster-enabled", "yes"),
+        *("--cluster-enabled", "yes", "--cluster-port", str(free_port())),
         *("--cluster-config-file", str(tmp_path / "nodes.conf")),
     )
     with redis.Redis(port=server.port) as client:

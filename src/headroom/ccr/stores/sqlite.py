@@ -13,7 +13,7 @@ with the next save.
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -116,7 +116,7 @@ class SqliteStore:
         originals: Mapping[str, str],
     ) -> dict[LedgerKey, Decision]:
         """Write originals and put-if-absent records; see ``Store.save``."""
-        with self._file.writing() as db:
+        with self._writing() as db:
             winners = self._write(db, records, originals)
         if self._is_purge_due():
             # What was to be saved is saved; a purge that fails is tried again.
@@ -139,9 +139,9 @@ class SqliteStore:
             raise
 
     def maintain(self) -> None:
-        """Fold the log into the file and remove what is due."""
+        """Fold the log into the file, note uses and remove what is due."""
         self._file.checkpoint()
-        if self._is_purge_due():
+        if self._upkeep.touched or self._is_purge_due():
             self.purge()
 
     def _write(
@@ -159,7 +159,6 @@ class SqliteStore:
         values = {name: encode_decision(d) for name, d in fresh.items()}
         bodies = {self._key(d): encode_original(t) for d, t in originals.items()}
         now = self._now()
-        self._flush(db)
         for key, lineage, _, value, row in _rows(db, [name.key for name in fresh]):
             name = LedgerKey(key, lineage)
             if name not in values:
@@ -196,7 +195,7 @@ class SqliteStore:
     def remember(self, notes: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Keep small values; see ``ManagedStore.remember``."""
         now = self._now()
-        with self._file.writing() as db:
+        with self._writing() as db:
             winners = _notes(_rows(db, list(notes)))
             rows = [
                 (key, _NOTE, now, len(value), seal(value))
@@ -215,15 +214,14 @@ class SqliteStore:
 
     def check(self) -> None:
         """Take the write lock for a moment; see ``ManagedStore.check``."""
-        with self._file.writing() as db:
+        with self._writing() as db:
             db.execute("SELECT count(*) FROM (SELECT 1 FROM entries LIMIT 1)")
 
     def purge(self) -> int:
         """Remove what is due; see ``ManagedStore.purge``."""
         now = self._now()
         config = self._config
-        with self._file.writing() as db:
-            self._flush(db)
+        with self._writing() as db:
             removed = _remove(db, int(now - config.retention_s - TOUCH_S), _PURGE_BYTES)
             excess = self._file.used_bytes(db) - config.max_bytes
             is_over = excess > 0
@@ -248,8 +246,7 @@ class SqliteStore:
         """Write what was put off and close the file."""
         with suppress(StoreUnavailableError):
             if self._upkeep.touched:
-                with self._file.writing() as db:
-                    self._flush(db)
+                self.check()
         self._file.close()
 
     def _is_purge_due(self) -> bool:
@@ -263,14 +260,24 @@ class SqliteStore:
                 if len(self._upkeep.touched) < _MAX_TOUCHES:
                     self._upkeep.touched.update(dict.fromkeys(names, now))
 
-    def _flush(self, db: sqlite3.Connection) -> None:
-        if self._upkeep.touched:
+    @contextmanager
+    def _writing(self, *, is_patient: bool = True) -> Iterator[sqlite3.Connection]:
+        """A write transaction that also notes the uses put off so far."""
+        with self._upkeep.lock:
+            touched = dict(self._upkeep.touched)
+        with self._file.writing(is_patient=is_patient) as db:
+            if touched:
+                db.executemany(
+                    "UPDATE entries SET used = max(used, ?)"
+                    " WHERE key = ? AND lineage = ?",
+                    [(used, key, lineage) for (key, lineage), used in touched.items()],
+                )
+            yield db
+        if touched:
             with self._upkeep.lock:
-                touched, self._upkeep.touched = self._upkeep.touched, {}
-            db.executemany(
-                "UPDATE entries SET used = max(used, ?) WHERE key = ? AND lineage = ?",
-                [(used, key, lineage) for (key, lineage), used in touched.items()],
-            )
+                for name, used in touched.items():
+                    if self._upkeep.touched.get(name) == used:
+                        del self._upkeep.touched[name]
 
     def _is_stale(self, used: int) -> bool:
         return self._config.clock() - used > TOUCH_S
