@@ -1,22 +1,20 @@
 """How much does each kind of text shrink, what is kept, and how fast?
 
 Run over a corpus of real tool outputs with facts that must survive: a folder with
-``items.jsonl`` (id, kind, path, facts) and the files it names. Exits 1 if a kind misses
-its figure. Usage: ``python -m benchmarks.corpus --corpus DIR [--json]``.
+``items.jsonl`` (id, kind, path, facts) and the files it names. ``headroom bench
+compress`` measures the same way; the figures that must be reached stand here. Exits 1
+if a kind misses its figure. Usage: ``python -m benchmarks.corpus --corpus DIR
+[--json]``.
 """
 
 import argparse
-import html
 import json
 import sys
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 
-import headroom
-from headroom.inference.tokens import counter_for
+from headroom.workbench.items import load
+from headroom.workbench.scoring import FORMS, by_fact_type, by_kind, measure
 
 GOALS = {
     "json": (57, 66),
@@ -47,99 +45,41 @@ FACT_GOALS = {
 """Facts of each type that a lossy form keeps, in percent."""
 
 
-@dataclass
-class Tally:
-    """What was measured for one kind."""
-
-    reductions: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    facts: int = 0
-    kept: int = 0
-    kept_loosely: int = 0
-    larger: int = 0
-
-
-def forms(text):
-    """A fact counts as kept verbatim, JSON-escaped or HTML-unescaped."""
-    yield text
-    yield json.dumps(text, ensure_ascii=False)[1:-1]
-    yield html.unescape(text)
-    try:
-        yield json.loads(f'"{text}"')
-    except ValueError:
-        return
-
-
-def is_kept(fact, text):
-    return all(any(form in text for form in forms(answer)) for answer in fact["a"])
-
-
-def is_kept_loosely(fact, text):
-    packed = "".join(text.split())
-    answers = fact["a"]
-    return all(any("".join(f.split()) in packed for f in forms(a)) for a in answers)
-
-
-def measure(corpus, *, lossy):
-    """Tallies by kind, and facts kept and all by fact type."""
-    count = counter_for(None)
-    count("warm")
-    tallies, types = defaultdict(Tally), defaultdict(lambda: [0, 0])
-    lines = (corpus / "items.jsonl").read_text().splitlines()
-    for item in map(json.loads, lines):
-        text = (corpus / item["path"]).read_bytes().decode()
-        start = time.perf_counter()
-        result = headroom.compress_text(text, lossy=lossy)
-        elapsed = time.perf_counter() - start
-        before, after = count(text), count(result.text)
-        tally = tallies[item["kind"]]
-        tally.reductions.append(100 * (1 - after / before))
-        tally.rates.append(len(text.encode()) / 1e6 / elapsed)
-        tally.larger += after > before
-        for fact in item["facts"]:
-            kept = is_kept(fact, result.text)
-            tally.facts += 1
-            tally.kept += kept
-            tally.kept_loosely += kept or is_kept_loosely(fact, result.text)
-            types[fact["type"]][0] += kept
-            types[fact["type"]][1] += 1
-    return dict(tallies), dict(types)
-
-
-def shortfalls(tallies, types, *, lossy):
+def shortfalls(kinds, types, *, lossy):
     """What misses its goal, in words."""
     missed = []
     for kind, goals in GOALS.items():
-        if kind in tallies:
-            reached = mean(tallies[kind].reductions)
+        if kind in kinds:
+            reached = kinds[kind].mean_reduction_pct
             if reached < goals[lossy]:
                 missed.append(f"{kind}: {reached:.1f} %, goal {goals[lossy]} %")
-    missed += [f"{k}: an item grew" for k, t in tallies.items() if t.larger]
+    missed += [f"{kind}: an item grew" for kind, found in kinds.items() if found.larger]
     if lossy:
         for name, (kept, total) in types.items():
             if 100 * kept / total < FACT_GOALS.get(name, 96.0):
                 missed.append(f"facts of type {name}: {kept} of {total} kept")
     else:
-        facts = sum(t.facts for t in tallies.values())
-        if sum(t.kept for t in tallies.values()) < 0.995 * facts:
+        facts = sum(found.facts for found in kinds.values())
+        if sum(found.facts_kept for found in kinds.values()) < 0.995 * facts:
             missed.append("facts: less than 99.5 % kept verbatim")
-        if sum(t.kept_loosely for t in tallies.values()) < facts:
+        if sum(found.facts_kept_loosely for found in kinds.values()) < facts:
             missed.append("facts: some are missing even without white space")
     return missed
 
 
-def show(tallies, types):
+def show(scores, kinds, types):
     print(f"{'kind':9}{'items':>6}{'mean %':>8}{'worst %':>9}{'facts':>12}{'MB/s':>7}")
-    for kind in sorted(tallies):
-        t = tallies[kind]
+    for kind, found in kinds.items():
         print(
-            f"{kind:9}{len(t.reductions):6}{mean(t.reductions):8.1f}"
-            f"{min(t.reductions):9.1f}{t.kept:7} /{t.facts:4}{median(t.rates):7.1f}"
+            f"{kind:9}{found.items:6}{found.mean_reduction_pct:8.1f}"
+            f"{found.worst_reduction_pct:9.1f}{found.facts_kept:7} /{found.facts:4}"
+            f"{found.mb_per_s:7.1f}"
         )
-    plain = [r for k, t in tallies.items() if k != "code" for r in t.reductions]
-    rates = [r for t in tallies.values() for r in t.rates]
-    print(f"all but code: mean {mean(plain):.1f} %; median {median(rates):.1f} MB/s")
-    print("facts:", "  ".join(f"{k} {a}/{b}" for k, (a, b) in sorted(types.items())))
+    plain = [score.reduction_pct for score in scores if score.kind != "code"]
+    rate = median(score.mb_per_s for score in scores)
+    if plain:
+        print(f"all but code: mean {mean(plain):.1f} %; median {rate:.1f} MB/s")
+    print("facts:", "  ".join(f"{k} {a}/{b}" for k, (a, b) in types.items()))
 
 
 def main():
@@ -147,19 +87,21 @@ def main():
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    items = load([options.corpus])
     missed = []
-    for lossy in (False, True):
-        tallies, types = measure(options.corpus, lossy=lossy)
-        name = "lossy" if lossy else "lossless"
+    for form in FORMS:
+        lossy = form == "lossy"
+        scores = list(measure(items, is_lossy=lossy))
+        kinds, types = by_kind(scores), by_fact_type(scores)
         if options.json:
-            rows = {k: mean(t.reductions) for k, t in tallies.items()}
+            rows = {kind: found.mean_reduction_pct for kind, found in kinds.items()}
             print(
-                json.dumps({"form": name, "mean_reduction_pct": rows, "facts": types})
+                json.dumps({"form": form, "mean_reduction_pct": rows, "facts": types})
             )
         else:
-            print(f"\n{name}")
-            show(tallies, types)
-        missed += [f"{name}: {m}" for m in shortfalls(tallies, types, lossy=lossy)]
+            print(f"\n{form}")
+            show(scores, kinds, types)
+        missed += [f"{form}: {m}" for m in shortfalls(kinds, types, lossy=lossy)]
     for line in missed:
         print("MISSED", line)
     sys.exit(bool(missed))

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "headroom.cli.cachelab:command",
         "A provider that bills like the real one, and replays against it.",
     ),
+    "bench": ("headroom.cli.bench:command", "Measure how well texts compress."),
     "config": (
         "headroom.cli.config:command",
         "Print every setting, its value and where it comes from.",
