@@ -29,6 +29,11 @@ _DEAR_TOKENS = 6
 _MAX_DEAR_IDS = 2
 _MIN_SCALARS = 40
 _KEPT_SCALARS = 10
+_MAX_WANTED = 20_000
+_MAX_WORDS = 40
+_MAX_NAMED = 8
+_MIN_COLUMN_SHARE = 0.2
+_MAX_RARE_COLUMNS = 12
 _MAX_PROSE = 400
 _KEPT_PROSE = 200
 _MAX_DOCUMENTATION = 160
@@ -44,7 +49,8 @@ _TROUBLE = re.compile(
 _NAMES = (
     "id|name|key|path|file|title|number|status|state|error|message|code|type|reason"
     "|version|text|level|severity|url|uri|sku|price|amount|total|ip|address|host"
-    "|hostname|email|login|user|summary"
+    "|hostname|email|login|user|summary|body|content|value|subject|err|exception"
+    "|cause|stack|stderr|data"
 )
 _NAMING = re.compile(
     rf"(?:^|[_\-.@])(?i:{_NAMES})$|[a-z](?:ID|IP)$"
@@ -71,12 +77,16 @@ class Reduction:
 
     words: frozenset[str]
     account: list[str] = field(default_factory=list)
+    shortened: dict[str, list[int]] = field(default_factory=dict)
     cut_strings: int = 0
     cut_chars: int = 0
 
     def notes(self) -> list[str]:
         """The account, a line for each table or list."""
         notes = list(self.account)
+        for path, (times, gone, total, first, last) in self.shortened.items():
+            place = f"numbers {first}-{last}" if times == 1 else f"in {times} lists"
+            notes.append(f"{path or 'root'}: {gone} of {total} items, {place}")
         if self.cut_strings:
             notes.append(
                 f"{self.cut_strings} long strings cut ({self.cut_chars} characters)"
@@ -91,8 +101,9 @@ def reduce(document: Document, wanted: str) -> tuple[Document, list[str]]:
         document: as read.
         wanted: the question and the call's arguments; what matches is kept.
     """
-    words = frozenset(word.strip(".:/-") for word in _WORD.findall(wanted))
-    work = Reduction(words)
+    words = {word.strip(".:/-") for word in _WORD.findall(wanted[:_MAX_WANTED])}
+    longest = sorted(words - {""}, key=lambda word: (-len(word), word))
+    work = Reduction(frozenset(longest[:_MAX_WORDS]))
     value = _reduce(document.value, "", "", work)
     return Document(value, document.is_lines), work.notes()
 
@@ -181,13 +192,14 @@ def _ends_of_list(value: list[Any], path: str, work: Reduction) -> Value:
     if gone < _KEPT_SCALARS:
         return value
     place = f"items {first + 1}-{last}"
+    known = work.shortened.setdefault(path, [0, 0, 0, first + 1, last])
+    known[:3] = known[0] + 1, known[1] + gone, known[2] + len(value)
     numbers = [float(one) for one in value if isinstance(one, bytes)]
     said = f"{LEFT_OUT} {gone} of {place}"
     if len(numbers) == len(value):
         lowest = value[numbers.index(min(numbers))].decode()
         highest = value[numbers.index(max(numbers))].decode()
         said += f", {lowest} to {highest}"
-    work.account.append(f"{path or 'root'}: {gone} of {len(value)} items ({place})")
     return [*value[:first], said, *kept, *value[last:]]
 
 
@@ -208,7 +220,10 @@ def _table(
             thinned += _thin(row, dear)
         reduced.append((i, row))
     if thinned:
-        names = ", ".join(_said(names, columns[names]) for names in dear)
+        said = [_said(names, columns[names]) for names in dear]
+        if len(said) > _MAX_NAMED:
+            said[_MAX_NAMED:] = [f"{len(said) - _MAX_NAMED} more members"]
+        names = ", ".join(said)
         work.account.append(f"{label}: {thinned} of {len(rows)} rows without {names}")
     if len(kept) < len(rows):
         work.account.append(
@@ -265,12 +280,15 @@ def _dear(
     named = 0 if not is_keyed else 1
     for names, cells in columns.items():
         values = list(cells.values())
+        if len(values) < _MIN_COLUMN_SHARE * size:
+            continue
         if not all(isinstance(one, (str, bytes)) for one in values):
             continue
         sample = values[:: max(1, len(values) // 40)]
         if len(set(sample)) * 2 < len(sample):
             continue
         if sum(map(_tokens, sample)) <= _DEAR_TOKENS * len(sample):
+            named += len(set(sample)) * 10 > 9 * len(sample)
             continue
         name = str(names[-1])
         if _IDENTITY.search(name):
@@ -281,9 +299,10 @@ def _dear(
             dear.append(names)
     ids.sort(key=len)
     dear += ids[_MAX_DEAR_IDS:]
-    if not named and len(ids) == 0 and dear:
+    if not named and not ids and dear:
         dear.pop(0)
-    return [names for names in columns if names in set(dear)] if size else []
+    wanted = set(dear)
+    return [names for names in columns if names in wanted]
 
 
 _ENCODED_NAME = re.compile(r"(?:sha|hash|token|digest|etag|integrity)", re.IGNORECASE)
@@ -301,10 +320,11 @@ def _notable(
     rare = max(1, size // 33)
     notable |= {i for i, row in enumerate(rows) if shapes[tuple(row)] <= rare}
     numeric = 0
+    seldom: list[set[int]] = []
     for names, cells in columns.items():
         values = list(cells.values())
         if len(cells) <= rare:
-            notable |= set(cells)
+            seldom.append(set(cells))
         elif all(isinstance(one, bytes) for one in values):
             if numeric < 8 and not _is_label(str(names[-1]), values):
                 numeric += 1
@@ -315,6 +335,8 @@ def _notable(
             counts = Counter(values)
             if len(counts) * 4 <= size:
                 notable |= {i for i, one in cells.items() if counts[one] <= rare}
+    if len(seldom) <= _MAX_RARE_COLUMNS:  # more are objects whose keys are data
+        notable |= set().union(*seldom)
     texts = [write(row) for row in rows]
     if keys is not None:
         texts = [key + text for key, text in zip(keys, texts, strict=True)]
