@@ -141,6 +141,16 @@ class Rewrite:
                     decisions[index], hidden=hidden
                 )
 
+    def only_lossless(self) -> None:
+        """Leave nothing out of what is compressed here: originals cannot be stored."""
+        found = self.made_plan
+        self._plan = msgspec.structs.replace(
+            found,
+            tasks=tuple(
+                msgspec.structs.replace(task, wants_lossy=False) for task in found.tasks
+            ),
+        )
+
     def groups(self) -> Iterator[tuple[BlockTask, ...]]:
         """The blocks to compress, message by message.
 
@@ -283,6 +293,13 @@ class Rewrite:
         if self.made_plan.tools == "added":
             edits += self._provider.retrieval_edits(self.view)
         return splice(self.view.body, edits)
+
+    @property
+    def adds_tool(self) -> bool:
+        """Whether the body from ``finish`` offers Headroom's own retrieval tool."""
+        return self.made_plan.tools == "added" and bool(
+            self._provider.retrieval_edits(self.view)
+        )
 
     @property
     def made_plan(self) -> Plan:

@@ -11,11 +11,13 @@ from headroom.ccr.contract import ManagedStore
 from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores import open_store
 from headroom.proxy.endpoints import OWN_PATHS, Core, Endpoints, Parts
+from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.relay import Relay
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
 from headroom.proxy.stages.compress import CompressStage
+from headroom.proxy.stages.retrieve import RetrieveStage
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings, policy_of
 
@@ -139,7 +141,11 @@ def _make_stages(settings: Settings, ledger: Ledger | None) -> tuple[Stage, ...]
     """The stages in the order of ``STAGES``; none where compression is off."""
     if ledger is None:
         return ()
-    return (CompressStage(ledger, policy=policy_of(settings)),)
+    notes = HiddenNotes(ledger)
+    return (
+        CompressStage(ledger, policy=policy_of(settings), notes=notes),
+        RetrieveStage(ledger, notes),
+    )
 
 
 def is_compressing(settings: Settings, core: Core) -> bool:

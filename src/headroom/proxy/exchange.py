@@ -10,13 +10,38 @@ the body back to what it was before that stage.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
+
+from msgspec import Struct
 
 from headroom.core.types import JsonValue, Manifest
+from headroom.errors import UpstreamUnreachableError
 from headroom.proxy.routes import Headers, Route
+from headroom.proxy.upstream import UpstreamResponse
 
 log = logging.getLogger("headroom.proxy")
+
+
+SendAgain: TypeAlias = Callable[[bytes], Awaitable[UpstreamResponse]]
+
+
+class Retrieval(Struct, frozen=True, gc=False):
+    """One original that was asked for, or part of one.
+
+    Attributes:
+        outcome: ``found``, or the code of what went wrong.
+        tokens: of what was answered: a debit against what the block had saved.
+    """
+
+    digest: str
+    outcome: str
+    tokens: int
+
+
+async def _nowhere(body: bytes) -> UpstreamResponse:  # noqa: ARG001
+    raise UpstreamUnreachableError("the request has not been sent")
 
 
 class Exchange:
@@ -45,15 +70,28 @@ class Exchange:
         response_headers: the upstream response's, names in lower case.
         usage: tokens the provider billed, by class; empty if that was not seen.
         answer_status: how the answer ended, as its reader tells; empty if unread.
+        has_own_tool: the request that leaves offers Headroom's retrieval tool.
+        chain_key: the ledger's key of the conversation up to here.
+        dropped_headers: names, in lower case, that are not sent upstream.
+        send_again: sends another body where this request went, with its headers.
+        holds_head: the head of the answer waits for its first bytes: a stage may still
+            change ``response_status`` and ``response_headers``.
+        retrievals: originals that the model asked for in the answer.
+        billed: tokens billed in all rounds of the answer, where there were several.
     """
 
     __slots__ = (
         "answer_status",
         "auth_mode",
+        "billed",
+        "chain_key",
         "decision",
+        "dropped_headers",
         "fields",
         "has_failed",
+        "has_own_tool",
         "headers",
+        "holds_head",
         "manifest",
         "method",
         "model",
@@ -67,7 +105,9 @@ class Exchange:
         "request_id",
         "response_headers",
         "response_status",
+        "retrievals",
         "route",
+        "send_again",
         "store_failures",
         "usage",
     )
@@ -97,6 +137,13 @@ class Exchange:
         self.response_headers: Headers = []
         self.answer_status = ""
         self.usage: dict[str, int] = {}
+        self.has_own_tool = False
+        self.chain_key = b""
+        self.dropped_headers: frozenset[str] = frozenset()
+        self.send_again: SendAgain = _nowhere
+        self.holds_head = False
+        self.retrievals: list[Retrieval] = []
+        self.billed: dict[str, int] = {}
 
     def set_body(self, original: bytes, received: bytes) -> None:
         """Take the body that was read; nothing is changed yet."""

@@ -96,6 +96,15 @@ class Metrics:
         self._usage = counter(
             "headroom_usage_tokens", "Tokens the provider billed, by class.", "class"
         )
+        self._retrievals = counter(
+            "headroom_retrievals",
+            "Originals that models asked back inside the stream.",
+            "outcome",
+        )
+        self._retrieved_tokens = counter(
+            "headroom_retrieved_tokens",
+            "Tokens of the answers: a debit against the tokens saved.",
+        )
         self._dropped_logs = counter(
             "headroom_log_records_dropped", "Log records lost because output stalled."
         )
@@ -112,7 +121,12 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        for plain in (self._prefix_breaks, self._store_failures, self._dropped_logs):
+        for plain in (
+            self._prefix_breaks,
+            self._store_failures,
+            self._retrieved_tokens,
+            self._dropped_logs,
+        ):
             self._child(plain)
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
@@ -168,6 +182,11 @@ class Metrics:
     def store_failure(self) -> None:
         """A request was served without the store."""
         self._child(self._store_failures).inc()
+
+    def retrieval(self, outcome: str, tokens: int) -> None:
+        """An original was asked for inside the stream."""
+        self._child(self._retrievals, outcome).inc()
+        self._child(self._retrieved_tokens).inc(tokens)
 
     def stage_failure(self, stage: str) -> None:
         """A stage failed."""

@@ -13,7 +13,8 @@ it were complete.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 
 from headroom.errors import (
     LimitExceededError,
@@ -22,9 +23,9 @@ from headroom.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from headroom.proxy import access, encodings, headers, record, replies, routes
+from headroom.proxy import access, auth, encodings, headers, record, replies, routes
 from headroom.proxy.bodies import ClientGoneError, Incoming
-from headroom.proxy.exchange import Exchange, Guard
+from headroom.proxy.exchange import Exchange, Guard, log
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
@@ -36,6 +37,8 @@ CLIENT_GONE_STATUS = 499
 """In records and metrics only: the client left before it was answered."""
 
 _NO_CONTENT = frozenset({204, 304})
+_ONCE = frozenset({"content-encoding", "idempotency-key"})
+"""Headers that are true of a request's first body only."""
 
 
 class Relay:
@@ -74,6 +77,7 @@ class Relay:
             routes.choose(path, scope["headers"]),
         )
         run = _Run(exchange, send, Incoming(receive, self._max_bytes))
+        _classify(exchange)
         self._metrics.began()
         try:
             await self._serve(run, scope["query_string"])
@@ -134,10 +138,24 @@ class Relay:
                 raise run.incoming.error from None
             raise
         run.first_byte_s = time.perf_counter() - run.started
+        exchange.send_again = partial(
+            self._send_again, exchange, target, outbound.headers
+        )
         try:
             await self._respond(run, response)
         finally:
             response.close()
+
+    async def _send_again(
+        self,
+        exchange: Exchange,
+        target: Target,
+        first: list[tuple[str, str]],
+        body: bytes,
+    ) -> UpstreamResponse:
+        """Send another body where a request went, with its headers."""
+        kept = [pair for pair in first if pair[0] not in _ONCE]
+        return await self._upstream.send(exchange.method, target, kept, body)
 
     def _base(self, exchange: Exchange) -> str:
         """The base URL, the client's own choice if the operator allows it.
@@ -233,6 +251,12 @@ class Relay:
     ) -> None:
         """Make the headers fit the body; log what leaves."""
         exchange = run.exchange
+        if exchange.dropped_headers:
+            outbound.headers = [
+                pair
+                for pair in outbound.headers
+                if pair[0] not in exchange.dropped_headers
+            ]
         if exchange.is_mutated:
             outbound.headers = [
                 pair for pair in outbound.headers if pair[0] != "content-encoding"
@@ -246,28 +270,58 @@ class Relay:
     async def _respond(self, run: "_Run", response: UpstreamResponse) -> None:
         """Pass the response on, chunk by chunk."""
         exchange = run.exchange
+        exchange.response_status = response.status
         exchange.response_headers = [
             (name.lower(), value) for name, value in response.headers
         ]
         chunks = self._transformed(exchange, _chunks(response))
-        await run.start(response, is_transformed=chunks is not None)
-        tee = make_tee(exchange, self._max_event_bytes)
         try:
             if chunks is not None:
-                async for chunk in chunks:
-                    await run.send_chunk(chunk, tee)
-                await run.send_end()
+                await self._send_changed(run, chunks)
             else:
-                await _pass_chunks(run, response, tee)
+                await run.start(is_transformed=False)
+                tee = make_tee(exchange, self._max_event_bytes)
+                with _Closing(exchange, tee):
+                    await _pass_chunks(run, response, tee)
         finally:
-            if tee is not None:
-                with Guard(exchange, "observe"):
-                    tee.close(exchange)
+            self._count_retrievals(exchange)
         if exchange.usage:
             self._metrics.usage(exchange.usage)
         for stage in self._stages:
             with Guard(exchange, stage.name):
                 await stage.on_end(exchange)
+
+    async def _send_changed(self, run: "_Run", chunks: AsyncIterator[bytes]) -> None:
+        """Pass on what a stage makes of the response."""
+        exchange = run.exchange
+        try:
+            first = await anext(chunks, b"") if exchange.holds_head else b""
+            await run.start(is_transformed=True)
+            tee = make_tee(exchange, self._max_event_bytes)
+            with _Closing(exchange, tee):
+                if first:
+                    await run.send_chunk(first, tee)
+                async for chunk in chunks:
+                    await run.send_chunk(chunk, tee)
+                await run.send_end()
+        finally:
+            # A client that leaves takes all that runs for it along.
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        exchange.usage = exchange.billed or exchange.usage
+
+    def _count_retrievals(self, exchange: Exchange) -> None:
+        """Figures of what the model asked back."""
+        found = exchange.retrievals
+        for retrieval in found:
+            self._metrics.retrieval(retrieval.outcome, retrieval.tokens)
+        if found:
+            exchange.fields["retrievals"] = len(found)
+            exchange.fields["retrieved_tokens"] = sum(r.tokens for r in found)
+            exchange.fields["retrieved"] = [
+                {"hash": r.digest, "outcome": r.outcome, "tokens": r.tokens}
+                for r in found
+            ]
 
     def _transformed(
         self, exchange: Exchange, chunks: AsyncIterator[bytes]
@@ -280,6 +334,38 @@ class Relay:
                 if changed is not None:
                     chunks, is_changed = changed, True
         return chunks if is_changed else None
+
+
+class _Closing:
+    """Around the passing of a response: what was read along is written down."""
+
+    __slots__ = ("_exchange", "_tee")
+
+    def __init__(self, exchange: Exchange, tee: Tee | None) -> None:
+        self._exchange = exchange
+        self._tee = tee
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._tee is not None:
+            with Guard(self._exchange, "observe"):
+                self._tee.close(self._exchange)
+
+
+def _classify(exchange: Exchange) -> None:
+    found = auth.classify(exchange.headers)
+    exchange.auth_mode = found.mode
+    if found.problem:
+        log.warning(
+            "auth_mode_classified",
+            extra={
+                "request_id": exchange.request_id,
+                "auth_mode": found.mode,
+                "problem": found.problem,
+            },
+        )
 
 
 class _Run:
@@ -352,17 +438,17 @@ class _Run:
             total_ms=(time.perf_counter() - self.started) * 1000,
         )
 
-    async def start(self, response: UpstreamResponse, *, is_transformed: bool) -> None:
+    async def start(self, *, is_transformed: bool) -> None:
         """Send status and headers."""
         exchange = self.exchange
-        exchange.response_status = response.status
+        status = exchange.response_status
         kept = headers.for_client(exchange.response_headers)
-        if is_transformed or response.status in _NO_CONTENT:
+        if is_transformed or status in _NO_CONTENT:
             kept = [pair for pair in kept if pair[0] != b"content-length"]
         kept += record.response_headers(exchange)
         self.is_started = True
         await self._send(
-            {"type": "http.response.start", "status": response.status, "headers": kept}
+            {"type": "http.response.start", "status": status, "headers": kept}
         )
 
     async def send_chunk(

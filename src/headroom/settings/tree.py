@@ -211,6 +211,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             env=("HEADROOM_REQUIRE_CORE", "HEADROOM_REQUIRE_RUST_CORE"),
         ),
     ] = True
+    retrieval: Annotated[
+        Literal["tool", "shell", "mcp", "off"],
+        about(
+            "How models get back what was left out: by a tool that Headroom adds, by a "
+            "command of their shell, by a tool of an MCP server, or not at all; then "
+            "nothing is left out.",
+        ),
+    ] = "tool"
     proxy: ProxySettings = ProxySettings()
     upstream: UpstreamSettings = UpstreamSettings()
     compression: CompressionSettings = CompressionSettings()
@@ -234,6 +242,8 @@ def policy_of(settings: Settings) -> Policy:
     compression = settings.compression
     return Policy(
         is_reapplying=settings.proxy.reapply == "enabled",
+        allow_lossy=settings.retrieval != "off",
+        retrieval=settings.retrieval,
         min_lossless_bytes=compression.min_lossless_bytes,
         min_lossy_bytes=dict(compression.min_lossy_bytes),
         lossy_user_text=compression.user_text == "lossy",

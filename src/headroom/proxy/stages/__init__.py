@@ -14,7 +14,7 @@ from headroom.core.types import JsonValue
 if TYPE_CHECKING:
     from headroom.proxy.exchange import Exchange
 
-STAGES: tuple[str, ...] = ("compress",)
+STAGES: tuple[str, ...] = ("compress", "retrieve")
 """The order of the stages: what edits the body runs before what only watches."""
 
 

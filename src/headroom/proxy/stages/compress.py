@@ -24,12 +24,14 @@ from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
-from headroom.errors import MalformedBodyError
+from headroom.errors import MalformedBodyError, StoreUnavailableError
 from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.providers.models import cache_minimum_tokens
+from headroom.proxy.auth import POLICIES
 from headroom.proxy.compute import Compute
 from headroom.proxy.exchange import Exchange
+from headroom.proxy.hidden_notes import HiddenNotes
 
 _T = TypeVar("_T")
 
@@ -53,11 +55,13 @@ class CompressStage:
         ledger: Ledger,
         *,
         policy: Policy,
+        notes: HiddenNotes | None = None,
         namespace: str = "",
         compute: Compute | None = None,
     ) -> None:
         self._ledger = ledger
         self._policy = policy
+        self._notes = notes or HiddenNotes(ledger, namespace=namespace)
         self._namespace = namespace
         self._compute = compute or Compute()
         self._memo = SourceMemo()
@@ -66,6 +70,7 @@ class CompressStage:
 
     async def on_request(self, exchange: Exchange) -> None:
         """Compress what is new in the request, repeat what was sent before."""
+        self._compute.warm()
         provider = PROVIDERS[exchange.route.provider]
         body = exchange.received_body
         try:
@@ -77,7 +82,18 @@ class CompressStage:
         if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
-        await self._rewrite(exchange, provider, view)
+        policy = msgspec.structs.replace(
+            self._policy,
+            cache_minimum_tokens=cache_minimum_tokens(view.model),
+            allow_lossy=self._policy.allow_lossy
+            and POLICIES[exchange.auth_mode].allows_lossy,
+        )
+        try:
+            await self._rewrite(exchange, provider, view, policy)
+        except StoreUnavailableError:
+            # Nothing may be left out that is not stored; the rest is as it would be.
+            await self._rewrite(exchange, provider, view, policy, is_lossless=True)
+            exchange.store_failures += 1
 
     def on_response(
         self,
@@ -108,15 +124,23 @@ class CompressStage:
         }
 
     async def _rewrite(
-        self, exchange: Exchange, provider: Provider, view: RequestView
+        self,
+        exchange: Exchange,
+        provider: Provider,
+        view: RequestView,
+        policy: Policy,
+        *,
+        is_lossless: bool = False,
     ) -> None:
         size = len(view.body)
-        policy = msgspec.structs.replace(
-            self._policy, cache_minimum_tokens=cache_minimum_tokens(view.model)
-        )
         rewrite = await self._run(size, self._begin, exchange, provider, view, policy)
         records, is_complete = await self._records(rewrite, size)
-        await self._run(size, lambda: rewrite.plan(records, is_complete=is_complete))
+        notes = await self._notes.recall(rewrite.hidden_keys(records))
+        await self._run(
+            size, lambda: rewrite.plan(records, notes=notes, is_complete=is_complete)
+        )
+        if is_lossless:
+            rewrite.only_lossless()
         count = counter_for(view.model)
         for tasks in rewrite.groups():
             longest = max(len(task.text) for task in tasks)
@@ -129,6 +153,8 @@ class CompressStage:
         exchange.replace_body(forwarded, "compression")
         exchange.prefix_breaks = self._watch.breaks(rewrite)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
+        exchange.chain_key = rewrite.keys[-1]
+        exchange.has_own_tool = rewrite.adds_tool
         _describe(exchange, rewrite, forwarded)
 
     def _begin(
@@ -249,7 +275,7 @@ class PrefixWatch:
 
 
 def _fingerprint(decision: Decision) -> bytes:
-    if not decision.edits:
+    if not decision.edits and not decision.hidden:
         return b""
     parts = [f"{e.address}\0{e.replacement}".encode() for e in decision.edits]
-    return chain_key(*parts)
+    return chain_key(decision.hidden, *parts)

@@ -1,0 +1,281 @@
+"""The retrieving stage: answers the model's calls for originals inside the stream.
+
+Runs only in conversations whose requests carry Headroom's tool; every other response
+passes untouched. It moves bytes and holds no decisions: the provider's splicer says
+what the client gets and when the model is to go on, ``ccr.retrieve`` says what a call
+is answered. Continuations go where the request went, with its headers.
+
+What always holds: the client's bytes are never waited for longer than the provider's;
+what was hidden is kept before the client's message ends, so that the next request finds
+it; a failure behind the first round is told to the client in the provider's shape, and
+nothing incomplete ends as complete.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+import msgspec
+from msgspec import Struct
+
+from headroom.ccr.ledger import Ledger
+from headroom.ccr.retrieve import retrieve_call
+from headroom.core.hidden import encode_answer
+from headroom.core.protocols import Splicer
+from headroom.core.types import JsonValue, ToolCall
+from headroom.errors import (
+    HeadroomError,
+    MalformedBodyError,
+    RequestError,
+    StreamError,
+    UpstreamError,
+)
+from headroom.inference.tokens import counter_for
+from headroom.providers import PROVIDERS
+from headroom.proxy import encodings, headers, replies
+from headroom.proxy.auth import POLICIES
+from headroom.proxy.exchange import Exchange, Retrieval
+from headroom.proxy.hidden_notes import HiddenNotes
+from headroom.proxy.routes import Headers
+from headroom.proxy.upstream import UpstreamResponse
+
+log = logging.getLogger("headroom.proxy")
+
+_MAX_STREAM_BYTES = 1024 * 1024 * 1024
+_MAX_ERROR_BYTES = 1024 * 1024
+_STREAM = b"text/event-stream"
+_JSON = b"application/json"
+_STORE_ERRORS = frozenset({"store_unavailable", "corrupt_original", "damaged_record"})
+
+
+class RetrieveStage:
+    """Answers retrievals; one per server process."""
+
+    name = "retrieve"
+
+    def __init__(
+        self, ledger: Ledger, notes: HiddenNotes, *, namespace: str = ""
+    ) -> None:
+        self._ledger = ledger
+        self._notes = notes
+        self._namespace = namespace
+        self._failures = 0
+
+    async def start(self) -> None:
+        """Nothing is needed."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def on_request(self, exchange: Exchange) -> None:
+        """Ask for an answer that can be read, where that may be asked."""
+        if exchange.has_own_tool and POLICIES[exchange.auth_mode].may_drop_encoding:
+            exchange.dropped_headers |= {"accept-encoding"}
+
+    def on_response(
+        self, exchange: Exchange, chunks: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes] | None:
+        """The answer with its retrievals answered; ``None`` where there can be none."""
+        if not exchange.has_own_tool or exchange.response_status != 200:
+            return None
+        kind = headers.find(exchange.response_headers, b"content-type") or b""
+        kind = kind.partition(b";")[0].strip().lower()
+        if kind not in {_STREAM, _JSON}:
+            return None
+        try:
+            pieces = _decoded(chunks, exchange.response_headers)
+        except RequestError as error:
+            log.warning("answer_unreadable", extra={"error": error.code})
+            return None
+        exchange.response_headers = [
+            pair for pair in exchange.response_headers if pair[0] != b"content-encoding"
+        ]
+        # A JSON answer's status is not known before its last round.
+        exchange.holds_head = kind == _JSON
+        splicer = PROVIDERS[exchange.route.provider].splicer(is_stream=kind == _STREAM)
+        return self._answered(exchange, pieces, splicer)
+
+    async def on_end(self, exchange: Exchange) -> None:
+        """Nothing is left to do."""
+
+    def health(self) -> dict[str, JsonValue]:
+        """How often an answer could not be given or kept."""
+        return {"ok": True, "failures": self._failures, "lost_notes": self._notes.lost}
+
+    async def _answered(
+        self, exchange: Exchange, pieces: AsyncIterator[bytes], splicer: Splicer
+    ) -> AsyncGenerator[bytes, None]:
+        async for piece in pieces:
+            if out := splicer.feed(piece):
+                yield out
+        if out := splicer.end():
+            yield out
+        body = exchange.forwarded_body()
+        while splicer.is_waiting:
+            splicer.answer(await self._look_up(exchange, splicer.calls))
+            if not splicer.is_continuing:
+                break
+            try:
+                body = splicer.next_body(body)
+                response = await exchange.send_again(body)
+            except (UpstreamError, StreamError, MalformedBodyError) as error:
+                yield self._failed(exchange, splicer, error)
+                break
+            try:
+                async with aclosing(self._round(exchange, response, splicer)) as outs:
+                    async for out in outs:
+                        yield out
+            finally:
+                response.close()
+        if (answer := splicer.hidden) is not None:
+            await self._notes.remember(exchange.chain_key, encode_answer(answer))
+        exchange.billed = splicer.usage
+        if out := splicer.finish():
+            yield out
+
+    async def _round(
+        self, exchange: Exchange, response: UpstreamResponse, splicer: Splicer
+    ) -> AsyncGenerator[bytes, None]:
+        """What the client gets of one continuation."""
+        exchange.fields["retrieval_rounds"] = 1 + _count(exchange, "retrieval_rounds")
+        try:
+            lower = [(name.lower(), value) for name, value in response.headers]
+            pieces = _decoded(_chunks(response), lower)
+            if response.status == 200:
+                async for piece in pieces:
+                    if out := splicer.feed(piece):
+                        yield out
+                if out := splicer.end():
+                    yield out
+                return
+            error = b"".join([piece async for piece in pieces])
+        except (UpstreamError, RequestError) as problem:
+            yield self._failed(exchange, splicer, problem)
+            return
+        self._note_failure(exchange, f"status_{response.status}")
+        if exchange.holds_head:
+            exchange.response_status = response.status
+            exchange.response_headers = [
+                pair for pair in lower if pair[0] != b"content-encoding"
+            ]
+            yield splicer.fail(error)
+            return
+        if not _is_error(error):
+            error = replies.error_body(
+                exchange.route.api,
+                response.status,
+                f"the provider answered {response.status}",
+                "upstream_error",
+            )
+        yield splicer.fail(error)
+
+    async def _look_up(
+        self, exchange: Exchange, calls: Sequence[ToolCall]
+    ) -> list[str]:
+        """The answers to a round's calls; none if there are no calls to look up."""
+        texts = []
+        for call in calls:
+            found = await asyncio.to_thread(self._answer, call, exchange.model)
+            exchange.retrievals.append(found.retrieval)
+            if found.retrieval.outcome in _STORE_ERRORS:
+                exchange.store_failures += 1
+                self._failures += 1
+            if found.retrieval.outcome != "found":
+                log.warning(
+                    "retrieval_failed",
+                    extra={
+                        "request_id": exchange.request_id,
+                        "error": found.retrieval.outcome,
+                        "hash": found.retrieval.digest,
+                    },
+                )
+            texts.append(found.text)
+        return texts
+
+    def _answer(self, call: ToolCall, model: str) -> "_Answered":
+        found = retrieve_call(
+            call.input,
+            lambda digest: self._ledger.get(digest, namespace=self._namespace),
+        )
+        tokens = counter_for(model)(found.text)
+        retrieval = Retrieval(found.digest, found.error or "found", tokens)
+        return _Answered(found.text, retrieval)
+
+    def _failed(
+        self, exchange: Exchange, splicer: Splicer, error: HeadroomError
+    ) -> bytes:
+        """The error as the client gets it, in words that hold no content."""
+        self._note_failure(exchange, error.code)
+        is_timeout = error.code == "upstream_timeout"
+        status = 504 if is_timeout else 502
+        message = "the provider could not be asked to go on after a retrieval"
+        if exchange.holds_head:
+            exchange.response_status = status
+        return splicer.fail(
+            replies.error_body(exchange.route.api, status, message, error.code)
+        )
+
+    def _note_failure(self, exchange: Exchange, code: str) -> None:
+        self._failures += 1
+        exchange.fields["error"] = code
+        log.warning(
+            "continuation_failed",
+            extra={"request_id": exchange.request_id, "error": code},
+        )
+
+
+class _Answered(Struct, frozen=True):
+    text: str
+    retrieval: Retrieval
+
+
+def _count(exchange: Exchange, name: str) -> int:
+    value = exchange.fields.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def _is_error(body: bytes) -> bool:
+    """Whether a body is an error in the provider's shape."""
+    if len(body) > _MAX_ERROR_BYTES:
+        return False
+    try:
+        found = msgspec.json.decode(body, type=_ErrorBody)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return found.type == "error"
+
+
+class _ErrorBody(Struct):
+    type: str
+    error: msgspec.Raw
+
+
+def _decoded(chunks: AsyncIterator[bytes], response: Headers) -> AsyncIterator[bytes]:
+    """The chunks with the content encoding undone.
+
+    Raises:
+        RequestError: it is an unknown one.
+    """
+    applied = encodings.names(headers.find(response, b"content-encoding"))
+    if not applied:
+        return chunks
+    decoder = encodings.ResponseDecoder(applied, _MAX_STREAM_BYTES)
+    return _decode(chunks, decoder)
+
+
+async def _decode(
+    chunks: AsyncIterator[bytes], decoder: encodings.ResponseDecoder
+) -> AsyncGenerator[bytes, None]:
+    async for chunk in chunks:
+        for piece in decoder.feed(chunk):
+            yield piece
+
+
+async def _chunks(response: UpstreamResponse) -> AsyncGenerator[bytes, None]:
+    while True:
+        chunk = await response.read_some()
+        if chunk:
+            yield chunk
+        if response.is_complete:
+            return
