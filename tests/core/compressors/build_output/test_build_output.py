@@ -215,10 +215,36 @@ def test_other_texts_are_not_taken(text: str) -> None:
 
 
 WORDS = st.sampled_from(
-    '» »| =  $a ~ a.py:3:1: error: FAILED t.py::test_a PASSED (1.2) [3%] ok ... "\t" | 5'
-    " test_c http://h/ http://h/a lines again from: t.py::T::test_b[x] ___ ===== x".split(
-        " "
-    )
+    [
+        "»",
+        "»|",
+        "=",
+        "",
+        "$a",
+        "~",
+        "a.py:3:1:",
+        "error:",
+        "FAILED",
+        "PASSED",
+        "(1.2)",
+        "t.py::test_a",
+        "t.py::T::test_b[x y]",
+        "[3%]",
+        "ok",
+        "...",
+        "\t",
+        "|",
+        "5",
+        "x",
+        "http://h/",
+        "http://h/a",
+        "lines",
+        "again",
+        "from:",
+        "___",
+        "=====",
+        "test_c",
+    ]
 )
 LINES = st.lists(WORDS, max_size=7).map(" ".join)
 BLOCKS = st.lists(st.lists(LINES, min_size=1, max_size=4), max_size=5)

@@ -235,14 +235,25 @@ def _sources(sheet: _Sheet) -> None:
     run: list[int] = []
     for at, line in enumerate(sheet.lines):
         if line.startswith(">  ") and len(run) > _SOURCE_SHOWN + 2:
-            out = [i for i in run[:-_SOURCE_SHOWN] if "def " not in sheet.lines[i]]
-            for index in out:
-                sheet.omit(index, "of test source")
-            sheet.notes[out[0]] = f"    … {len(out)} lines"
+            _omit_sources(sheet, run[:-_SOURCE_SHOWN])
         if _CONTEXT.match(line):
             run.append(at)
         else:
             run = []
+
+
+def _omit_sources(sheet: _Sheet, run: list[int]) -> None:
+    """Stretches of these lines that are longer than their note; signatures stay."""
+    stretch: list[int] = []
+    for at in [*run, -1]:
+        if at >= 0 and "def " not in sheet.lines[at]:
+            stretch.append(at)
+            continue
+        if len(stretch) > 1:
+            sheet.notes[stretch[0]] = f"    … {len(stretch)} lines"
+            for index in stretch:
+                sheet.omit(index, "of test source")
+        stretch = []
 
 
 def _bodies(sheet: _Sheet) -> None:

@@ -28,6 +28,9 @@ _PYTEST = re.compile(r"(\S+?\.\w+::(?:\w+::)*)(\w+(?:\[.*\])?) " + _RESULT)
 _SUMMARY = re.compile(r"(FAILED|ERROR) (\S+?\.\w+::)((?:\w+::)*\w+(?:\[\S*\])?)")
 _UNITTEST = re.compile(r"(\w+) \(([\w.]+)\) \.\.\. (ok)")
 _ADDRESS = re.compile(r"https?://[^\s/\"'<>]+/")
+_TELLING = re.compile(r"\w{3}")
+"""A line that can name a run of lines; rulers and brackets cannot."""
+
 _AGAIN = re.compile(r"» (\d{1,7}) lines again from: (.*)")
 _SIDE_BY_SIDE = re.compile(rf"»(\|?) (\S+::) (.*?) {_RESULT}")
 _SUMMED = re.compile(r"» (FAILED|ERROR) (\S+::) (.*)")
@@ -68,7 +71,7 @@ def _repeats(lines: list[str]) -> list[str]:
     at = 0
     while at < len(lines):
         line = lines[at]
-        before = last.get(line, -1) if line.strip() else -1
+        before = last.get(line, -1) if _TELLING.search(line) else -1
         size = _run(lines, before, at) if before >= 0 else 0
         if size:
             shown.append(f"{MARK} {size} lines again from: {line}")
