@@ -97,12 +97,14 @@ class MessageView(Struct, frozen=True, gc=False):
         role: ``user`` (tool results included, whatever the API calls them),
             ``assistant`` or ``other`` (system, developer: never live).
         span: the whole message object.
-        canonical: the bytes that enter the chain key, ``cache_control`` cut out.
+        raw: hash of the message's own bytes, for memos of what was read in them.
+        canonical: hash of what enters the chain key, ``cache_control`` cut out.
         markers: the values of the ``cache_control`` members in it, in order.
     """
 
     role: Literal["user", "assistant", "other"]
     span: Span
+    raw: bytes
     canonical: bytes
     markers: tuple[Span, ...] = ()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import brotli
-import zstandard
+from backports import zstd
 
 from headroom.errors import LimitExceededError, MalformedBodyError, RequestError
 
@@ -68,35 +68,37 @@ class _Brotli:
 
 
 class _Zstd:
-    """zstd; pieces are small because one call returns all that its input stands for."""
+    """zstd; several frames allowed."""
 
-    # A block of 4 bytes can stand for 128 KiB, so that one call returns 8 MiB at most.
-    _INPUT_BYTES = 256
-    _MAX_WINDOW_BYTES = 128 * 1024 * 1024
+    # What browsers accept (RFC 8878 asks for at least 8 MiB): 2 to the power of 27.
+    _MAX_WINDOW_LOG = 27
 
     def __init__(self) -> None:
         self._inner = self._make()
 
-    def _make(self) -> "zstandard.ZstdDecompressionObj":
-        return zstandard.ZstdDecompressor(
-            max_window_size=self._MAX_WINDOW_BYTES
-        ).decompressobj()
+    def _make(self) -> zstd.ZstdDecompressor:
+        limit = zstd.DecompressionParameter.window_log_max
+        return zstd.ZstdDecompressor(options={limit: self._MAX_WINDOW_LOG})
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        view = memoryview(data)
-        while view:
+        while True:
             if self._inner.eof:
+                if not data:
+                    return
                 self._inner = self._make()
-            piece, view = view[: self._INPUT_BYTES], view[self._INPUT_BYTES :]
-            yield self._inner.decompress(piece)
-            if self._inner.eof and self._inner.unused_data:
-                view = memoryview(self._inner.unused_data + bytes(view))
+            yield self._inner.decompress(data, _PIECE_BYTES)
+            if self._inner.eof:
+                data = self._inner.unused_data
+            elif self._inner.needs_input:
+                return
+            else:
+                data = b""
 
     def is_finished(self) -> bool:
-        return bool(self._inner.eof)
+        return self._inner.eof
 
 
-_ERRORS = (zlib.error, brotli.error, zstandard.ZstdError)
+_ERRORS = (zlib.error, brotli.error, zstd.ZstdError)
 
 
 def names(header: bytes | None) -> tuple[str, ...]:

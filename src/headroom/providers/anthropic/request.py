@@ -11,6 +11,10 @@ For the ledger, a message is its own bytes with ``cache_control`` members cut ou
 
 from typing import Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from headroom.core.digest import chain_key
 from headroom.core.hidden import Placement
 from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_ANTHROPIC
@@ -67,24 +71,26 @@ class AnthropicMessages:
             or "cache_control" in top
             or any(v.markers for v in views),
             text_before=before,
-            may_drop_earlier="context_management" in top
-            or any(b'"compaction"' in v.canonical for v in views),
+            may_drop_earlier="context_management" in top or b'"compaction"' in body,
             tools=_array(body, top.get("tools")),
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
         """The blocks of message ``index`` in order, hot ones included."""
-        body = view.body
         message = view.messages[index]
-        content = json_spans.members(body, message.span).get("content")
-        if content is None:
-            return ()
-        if is_string(body, content):
-            return (Slot("0", None, "string_content", content, is_tool=False),)
-        found: list[Slot | HotBlock] = []
-        for number, span in enumerate(elements(body, content)):
-            found.extend(_block_slots(body, span, number, message.role == "user"))
-        return tuple(found)
+        found = _SLOTS.get(message.raw)
+        if found is None:
+            found = _read_slots(view.body, message)
+            if len(_SLOTS) >= _MAX_SHAPES:
+                _SLOTS.clear()
+            _SLOTS[message.raw] = found
+        start = message.span.start
+        return tuple(
+            replace(slot, literal=_moved(slot.literal, start))
+            if isinstance(slot, Slot)
+            else slot
+            for slot in found
+        )
 
     def tool_calls(self, view: RequestView, index: int) -> dict[str, ToolCall]:
         """The tool calls that message ``index`` makes, by call id."""
@@ -159,6 +165,37 @@ def ttl_order_violations(view: RequestView) -> int:
 
 
 def _message(body: bytes, span: Span) -> MessageView:
+    """One message; what its bytes mean is read once and remembered by their hash."""
+    raw = chain_key(body[span.start : span.end])
+    shape = _SHAPES.get(raw)
+    if shape is None:
+        shape = _read_shape(body, span)
+        if len(_SHAPES) >= _MAX_SHAPES:
+            _SHAPES.clear()
+        _SHAPES[raw] = shape
+    markers = shape.markers
+    if markers:
+        markers = tuple(_moved(marker, span.start) for marker in markers)
+    return MessageView(shape.role, span, raw, shape.canonical, markers)
+
+
+class _Shape(Struct, frozen=True, gc=False):
+    """What a message's bytes mean; spans count from the message's start."""
+
+    role: Literal["user", "assistant", "other"]
+    canonical: bytes
+    markers: tuple[Span, ...]
+
+
+# Clients resend the whole conversation on every turn: what a message's bytes mean
+# is kept by their hash, so that the work grows with what is new. Values depend on
+# nothing but the bytes.
+_MAX_SHAPES = 50_000
+_SHAPES: dict[bytes, _Shape] = {}
+_SLOTS: dict[bytes, tuple[Slot | HotBlock, ...]] = {}
+
+
+def _read_shape(body: bytes, span: Span) -> _Shape:
     found = json_spans.members(body, span)
     role = _text(body, found.get("role"))
     content = found.get("content")
@@ -171,12 +208,15 @@ def _message(body: bytes, span: Span) -> MessageView:
             pieces.append(_canonical_content(body, content, markers))
         elif name != "role":
             pieces += (name.encode(), value.of(body))
-    return MessageView(
+    return _Shape(
         role="user" if role == "user" else _other_role(role),
-        span=span,
-        canonical=b"\0".join(pieces),
-        markers=tuple(markers),
+        canonical=chain_key(*pieces),
+        markers=tuple(_moved(marker, -span.start) for marker in markers),
     )
+
+
+def _moved(span: Span, by: int) -> Span:
+    return Span(span.start + by, span.end + by)
 
 
 def _other_role(role: str) -> Literal["assistant", "other"]:
@@ -234,6 +274,26 @@ def _marker_holes(body: bytes, span: Span, markers: list[Span]) -> list[Span]:
     markers.append(marker)
     before, after = json_spans.without_member(body, span, marker)
     return [Span(before.end, after.start)]
+
+
+def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...]:
+    """The blocks of a message; literals count from the message's start."""
+    content = json_spans.members(body, message.span).get("content")
+    if content is None:
+        return ()
+    found: list[Slot | HotBlock] = []
+    if is_string(body, content):
+        found.append(Slot("0", None, "string_content", content, is_tool=False))
+    else:
+        for number, span in enumerate(elements(body, content)):
+            found += _block_slots(body, span, number, message.role == "user")
+    start = message.span.start
+    return tuple(
+        replace(slot, literal=_moved(slot.literal, -start))
+        if isinstance(slot, Slot)
+        else slot
+        for slot in found
+    )
 
 
 def _block_slots(
