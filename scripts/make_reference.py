@@ -14,14 +14,14 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
 HEADER = """# Settings
 
-Made by `scripts/make_reference.py` from the descriptions in `headroom/settings/tree.py`.
+Made by `scripts/make_reference.py`; descriptions stand in `headroom/settings/tree.py`.
 
-A value comes from the first of: a flag of `headroom proxy`, an environment variable, the
-TOML file (the one named by `HEADROOM_CONFIG`, else `headroom.toml` in the user's
-configuration directory), the default. Words are trimmed and may be in any case; an empty
-variable is unset. A bad value ends the program with status 78 and a message that names
-it. `headroom config` prints what is set and by whom. `HEADROOM_PROXY_LISTEN=host:port`
-sets host and port at once.
+A value comes from the first of: a flag of `headroom proxy`, an environment variable,
+the TOML file (the one named by `HEADROOM_CONFIG`, else `headroom.toml` in the user's
+configuration directory), the default. Words are trimmed and may be in any case; an
+empty variable is unset. A bad value ends the program with status 78 and a message that
+names it. `headroom config` prints what is set and by whom.
+`HEADROOM_PROXY_LISTEN=host:port` sets host and port at once.
 """
 
 

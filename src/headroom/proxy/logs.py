@@ -6,10 +6,12 @@ and identifiers; bodies, header values and credentials have no way in, for no ca
 passes any.
 """
 
+import contextlib
 import logging
 import queue
 import sys
-from logging.handlers import QueueHandler, QueueListener
+import threading
+from logging.handlers import QueueHandler
 from typing import IO, Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -18,6 +20,8 @@ from headroom.settings import LogSettings
 
 LOGGER = "headroom"
 _MAX_QUEUED = 10_000
+_CLOSE_S = 1.0
+"""How long the end waits for an output that takes nothing any more."""
 
 
 class _Handler(QueueHandler):
@@ -36,6 +40,25 @@ class _Handler(QueueHandler):
             self.queue.put_nowait(record)
         except queue.Full:
             self.dropped += 1
+
+
+class _Writer(threading.Thread):
+    """Formats and writes what is queued; a daemon, so that it never holds the end up."""
+
+    def __init__(self, records: "queue.Queue[Any]", output: logging.Handler) -> None:
+        super().__init__(name="headroom-logs", daemon=True)
+        self._records = records
+        self._output = output
+
+    def run(self) -> None:
+        while (record := self._records.get()) is not None:
+            self._output.handle(record)
+
+    def finish(self) -> None:
+        """Write what is queued, unless the output is stalled."""
+        with contextlib.suppress(queue.Full):
+            self._records.put(None, timeout=_CLOSE_S)
+            self.join(_CLOSE_S)
 
 
 class _TextFormatter(logging.Formatter):
@@ -62,7 +85,7 @@ class Logs:
     def __init__(self, settings: LogSettings, stream: IO[str] | None = None) -> None:
         self._logger = logging.getLogger(LOGGER)
         self._handler: _Handler | None = None
-        self._listener: QueueListener | None = None
+        self._writer: _Writer | None = None
         self._taken = 0
         if settings.level == "off":
             self._logger.setLevel(logging.CRITICAL + 1)
@@ -71,7 +94,7 @@ class Logs:
         output.setFormatter(_formatter(settings.format))
         records: queue.Queue[Any] = queue.Queue(_MAX_QUEUED)
         self._handler = _Handler(records)
-        self._listener = QueueListener(records, output)
+        self._writer = _Writer(records, output)
         self._logger.setLevel(settings.level.upper())
         self._logger.addHandler(self._handler)
         self._logger.propagate = False
@@ -80,7 +103,7 @@ class Logs:
         server.addHandler(self._handler)
         server.propagate = False
         server.addFilter(_is_news)
-        self._listener.start()
+        self._writer.start()
 
     def take_dropped(self) -> int:
         """Records lost since the last call."""
@@ -92,15 +115,15 @@ class Logs:
 
     def close(self) -> None:
         """Write what is queued and take the handlers away again."""
-        if self._handler is not None and self._listener is not None:
+        if self._handler is not None and self._writer is not None:
             self._logger.removeHandler(self._handler)
             self._logger.propagate = True
             server = logging.getLogger("uvicorn.error")
             server.removeHandler(self._handler)
             server.removeFilter(_is_news)
             server.propagate = True
-            self._listener.stop()
-        self._handler = self._listener = None
+            self._writer.finish()
+        self._handler = self._writer = None
 
 
 def _is_news(record: logging.LogRecord) -> bool:
