@@ -39,6 +39,11 @@ MAX_LOSSY_SHARE = 0.92
 _DETECT_CHARS = 400
 
 
+CLEARLY_SHORTER = 0.6
+"""Of the JSON without blanks: a form this short need not be counted. It has no
+characters beside those of the JSON but separators, of which the JSON has more."""
+
+
 def detect(text: str) -> float:
     """How surely the text is JSON, by how it begins and ends."""
     head = text[:_DETECT_CHARS].lstrip()
@@ -68,10 +73,11 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         document = read(text)
     except RefusedError:
         return None
-    short = compact(document)
     form = _table_form(document)
-    if form is None or not _is_cheaper(form, short, ctx):
-        form = short
+    if form is None or len(form) > CLEARLY_SHORTER * _least_size(text):
+        short = compact(document)
+        if form is None or not _is_cheaper(form, short, ctx):
+            form = short
     if not _is_unicode(form):
         return None
     lossless = None
@@ -106,6 +112,13 @@ def _table_form(document: Document) -> str | None:
         return None
     # repr() compares keys in order and tells numbers (bytes) from strings.
     return form if repr(found) == repr(document) else None
+
+
+def _least_size(text: str) -> int:
+    """A lower bound of the characters of the same JSON without blanks; 0: unknown."""
+    if "\\u" in text or "\\/" in text:
+        return 0
+    return len("".join(text.split()))
 
 
 def _is_cheaper(form: str, short: str, ctx: Context) -> bool:

@@ -41,16 +41,17 @@ _KEPT_DOCUMENTATION = 80
 _MAX_ENCODED = 120
 _KEPT_ENCODED = 32
 
-_TROUBLE = re.compile(
-    r"error|fail|fatal|exception|panic|denied|refused|timed? ?out|critical|crash"
-    r"|invalid|disput|chargeback|declin|unhealthy|unreachable|not found|killed",
-    re.IGNORECASE,
-)
+_TROUBLE: Final = (
+    "error", "fail", "fatal", "exception", "panic", "denied", "refused", "timeout",
+    "timed out", "time out", "critical", "crash", "invalid", "disput", "chargeback",
+    "declin", "unhealthy", "unreachable", "not found", "killed", "abort", "unauthor",
+    "forbidden", "evicted", "degraded",
+)  # fmt: skip
 _NAMES = (
     "id|name|key|path|file|title|number|status|state|error|message|code|type|reason"
     "|version|text|level|severity|url|uri|sku|price|amount|total|ip|address|host"
     "|hostname|email|login|user|summary|body|content|value|subject|err|exception"
-    "|cause|stack|stderr|data"
+    "|cause|stack|stderr|data|arn"
 )
 _NAMING = re.compile(
     rf"(?:^|[_\-.@])(?i:{_NAMES})$|[a-z](?:ID|IP)$"
@@ -166,7 +167,7 @@ def _ends_of_map(value: dict[str, Any], path: str, work: Reduction) -> Value:
     kept |= {
         name
         for name, one in value.items()
-        if _matches(name, work) or (isinstance(one, str) and _TROUBLE.search(one))
+        if _matches(name, work) or (isinstance(one, str) and _is_trouble(one))
     }
     gone = len(names) - len(kept)
     if gone < _KEPT_SCALARS:
@@ -186,7 +187,7 @@ def _ends_of_list(value: list[Any], path: str, work: Reduction) -> Value:
     kept = [
         one
         for one in value[first:last]
-        if isinstance(one, str) and (_matches(one, work) or _TROUBLE.search(one))
+        if isinstance(one, str) and (_matches(one, work) or _is_trouble(one))
     ]
     gone = last - first - len(kept)
     if gone < _KEPT_SCALARS:
@@ -274,33 +275,35 @@ def _tokens(value: Any) -> float:
 def _dear(
     columns: dict[Path, dict[int, Any]], size: int, *, is_keyed: bool
 ) -> list[Path]:
-    """Columns that ordinary rows can do without."""
+    """Columns that ordinary rows can do without.
+
+    The first column without a repeated value is taken for the rows' name.
+    """
     dear: list[Path] = []
     ids: list[Path] = []
-    named = 0 if not is_keyed else 1
+    is_named = is_keyed
     for names, cells in columns.items():
         values = list(cells.values())
         if len(values) < _MIN_COLUMN_SHARE * size:
             continue
         if not all(isinstance(one, (str, bytes)) for one in values):
             continue
+        name = next((str(one) for one in names[::-1] if len(str(one)) > 1), "")
+        is_hash = _ENCODED_NAME.search(name) is not None
+        if not is_named and not is_hash and len(set(values)) == size:
+            is_named = True
+            continue
         sample = values[:: max(1, len(values) // 40)]
         if len(set(sample)) * 2 < len(sample):
             continue
         if sum(map(_tokens, sample)) <= _DEAR_TOKENS * len(sample):
-            named += len(set(sample)) * 10 > 9 * len(sample)
             continue
-        name = str(names[-1])
         if _IDENTITY.search(name):
             ids.append(names)
-        elif _NAMING.search(name) and not _ENCODED_NAME.search(name):
-            named += 1
-        else:
+        elif is_hash or not _NAMING.search(name):
             dear.append(names)
     ids.sort(key=len)
     dear += ids[_MAX_DEAR_IDS:]
-    if not named and not ids and dear:
-        dear.pop(0)
     wanted = set(dear)
     return [names for names in columns if names in wanted]
 
@@ -340,10 +343,24 @@ def _notable(
     texts = [write(row) for row in rows]
     if keys is not None:
         texts = [key + text for key, text in zip(keys, texts, strict=True)]
-    notable |= _few([i for i in range(size) if _TROUBLE.search(texts[i])], size)
+    notable |= _few(_holding(_TROUBLE, [text.lower() for text in texts]), size)
     for word in sorted(work.words):
-        notable |= _few([i for i in range(size) if word in texts[i]], size)
+        notable |= _few(_holding((word,), texts), size)
     return notable
+
+
+def _is_trouble(text: str) -> bool:
+    lower = text.lower()
+    return any(word in lower for word in _TROUBLE)
+
+
+def _holding(words: tuple[str, ...], texts: list[str]) -> list[int]:
+    """Places of the texts that hold one of the words."""
+    every = "\n".join(texts)
+    there = [word for word in words if word in every]
+    if not there:
+        return []
+    return [i for i, text in enumerate(texts) if any(word in text for word in there)]
 
 
 def _few(found: list[int], size: int) -> set[int]:
