@@ -39,7 +39,9 @@ class StreamSplicer:
         self._hidden_indexes: set[int] = set()
         self._next_number = 0
         self._held: list[StreamEvent] = []
+        self._pending_bytes = 0
         self._is_raw = False
+        self._is_silent = False
         self._has_ended = False
         self.is_broken = False
 
@@ -71,20 +73,26 @@ class StreamSplicer:
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the round; return those the client gets now."""
         if self._is_raw:
-            return chunk
-        before = len(self._reader.pending)
+            return b"" if self._is_silent else chunk
         events = self._reader.feed(chunk)
-        if not events and self._is_unreadable():
-            return self._give_up(chunk, before)
-        return b"".join(map(self._take, events))
+        if events:
+            self._pending_bytes = len(self._reader.pending)
+        else:
+            self._pending_bytes += len(chunk)
+        out = b"".join(map(self._take, events))
+        if self._pending_bytes > self._max_event_bytes:
+            return out + self._give_up()
+        return out
 
     def end(self) -> bytes:
         """Take the end of the round's connection; return what the client gets now."""
         if self._is_raw:
             return b""
         is_first = self._rounds.number == 0
-        # A last event may end with the connection; whatever is no event is passed on.
-        rest = self._reader.pending if is_first and not self._held else b""
+        rest = self._reader.pending
+        if self._held or not is_first:
+            # Only a lone CR may still end an event; what is none stays here.
+            rest = self.feed(b"\n") if rest.endswith(b"\r") else b""
         message = self._reader.close()
         if message.status == "message_stop":
             self._rounds.close(message)
@@ -109,6 +117,7 @@ class StreamSplicer:
         """
         sent = self._rounds.next_body(body)
         self._reader = StreamReader(self._max_event_bytes)
+        self._pending_bytes = 0
         self._numbers.clear()
         self._hidden_indexes.clear()
         self._held.clear()
@@ -126,21 +135,17 @@ class StreamSplicer:
         held, self._held = self._held, []
         return b"".join(map(self._ending, held))
 
-    def _is_unreadable(self) -> bool:
-        return self._reader.status == "errored" and not self._has_ended
-
-    def _give_up(self, chunk: bytes, before: int) -> bytes:
-        """Events cannot be told apart any more: what is left passes as it is."""
-        rest = self._reader.pending
-        if self._rounds.number or self._hidden_indexes:
-            self._has_ended = True
-            return self.fail(_UNREADABLE)
+    def _give_up(self) -> bytes:
+        """An event is too long to be held: what is left passes as it is, if it may."""
         self._is_raw = True
-        return rest if len(rest) > before else rest + chunk
+        if self._rounds.number == 0 and not self._hidden_indexes:
+            return self._reader.pending
+        self._is_silent = True
+        return b"" if self._has_ended else self.fail(_UNREADABLE)
 
     def _take(self, event: StreamEvent) -> bytes:
-        if self.is_broken and self._has_ended:
-            return b""
+        if self._has_ended:
+            return event.raw if self._rounds.number == 0 else b""
         if event.type == "message_start":
             return event.raw if self._rounds.number == 0 else b""
         if event.type in _ENDS:
