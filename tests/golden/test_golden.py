@@ -47,4 +47,13 @@ def test_compressing_twice_changes_nothing(case):
 
 def test_every_kind_has_its_cases():
     kinds = {case.parent.name for case in CASES}
-    assert kinds >= {"diff", "listing", "log", "search", "table", "trace"}
+    assert kinds >= {
+        "build",
+        "diff",
+        "json",
+        "listing",
+        "log",
+        "search",
+        "table",
+        "trace",
+    }
