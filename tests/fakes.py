@@ -24,6 +24,7 @@ class DictStore:
         self.records: dict[LedgerKey, Decision] = {}
         self.pending: list[tuple[LedgerKey, Decision]] = []
         self.originals: dict[str, str] = {}
+        self.notes: dict[bytes, bytes] = {}
         self.is_down = False
 
     def load(self, keys: Sequence[bytes]) -> list[Record]:
@@ -53,6 +54,16 @@ class DictStore:
         if digest not in self.originals:
             raise OriginalNotFoundError(f"no original under {digest}")
         return self.originals[digest]
+
+    def remember(self, notes: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        self._check()
+        found = {key: self.notes[key] for key in notes if key in self.notes}
+        self.notes = {**notes, **self.notes}
+        return found
+
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        self._check()
+        return {key: self.notes[key] for key in keys if key in self.notes}
 
     def close(self) -> None:
         """Nothing is held."""
@@ -105,17 +116,20 @@ def forward(
     try:
         records = store.load(rewrite.keys)
         records += store.load(rewrite.orphan_keys(records))
+        notes = store.recall(rewrite.hidden_keys(records))
         is_complete = True
     except StoreUnavailableError:
         records = [
             Record(key.key, key.lineage, decision) for key, decision in store.pending
         ]
-        is_complete = False
-    rewrite.plan(records, is_complete=is_complete)
+        notes, is_complete = {}, False
+    rewrite.plan(records, notes=notes, is_complete=is_complete)
     memo = SourceMemo() if memo is None else memo
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count_words)
-        rewrite.add({i: compress_block(tasks[i], policy, count_words) for i in rest})
+        rewrite.add(
+            {i: compress_block(tasks[i], rewrite.policy, count_words) for i in rest}
+        )
     batch = rewrite.settle()
     try:
         winners = store.save(batch.records, batch.originals)
