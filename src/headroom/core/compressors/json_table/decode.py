@@ -6,7 +6,7 @@ of keys is that of the header.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headroom.core.compressors.json_table.encode import HEADER, LINES_HEADER
@@ -16,12 +16,14 @@ from headroom.core.compressors.json_table.notation import (
     FormError,
     Notation,
     expect,
+    of_word,
     read_name,
 )
 from headroom.core.compressors.json_table.parse import (
     ABSENT,
     DECODER,
     STYLES,
+    Cell,
     Document,
     Value,
     write,
@@ -38,6 +40,7 @@ from headroom.core.compressors.json_table.schema import (
 
 _LEGEND = re.compile(r"(\*[0-9]+)=(.*)\Z", re.DOTALL)
 _PATH = re.compile(rf"{PATH}(?==)")
+_SPECIAL = re.compile(r"[\"\[{*=\\]")
 _COUNT = re.compile(r"[0-9]+")
 _ENDS = frozenset(";]}")
 
@@ -175,6 +178,15 @@ class _Reader:
         return self._rows(items.inner, notation, depth, None)
 
 
+class _Words(dict[str, Cell]):
+    """Bare words by what they mean; each distinct one is read once."""
+
+    def __missing__(self, word: str) -> Cell:
+        value = of_word(word)
+        self[word] = value
+        return value
+
+
 class _Cells:
     """Reads the cells of one line.
 
@@ -187,12 +199,17 @@ class _Cells:
         self._separator = notation.separator
         self._legend = legend
         self._absent: list[tuple[Any, Any]] = []
+        self._words = _Words()
 
     def item(
         self, items: ItemsShape, line: str, at: int, *, nested: bool
     ) -> tuple[str, Any, int]:
         """One item, its key, and where it ends; it is not finished yet."""
         key = ""
+        if items.is_plain and not nested and not _SPECIAL.search(line):
+            cells = line[at:].split(self._separator)
+            if len(cells) == items.item.arity + items.is_keyed:
+                return self._plain(items, cells, len(line))
         if items.is_keyed:
             key, at = self._notation.read_text(line, at, nested=nested)
             if items.item.arity:
@@ -208,6 +225,35 @@ class _Cells:
                 if said is ABSENT:
                     self._absent.append((holder, items.paths[match[0]][-1]))
         return key, value, at
+
+    def _plain(
+        self, items: ItemsShape, cells: list[str], end: int
+    ) -> tuple[str, Any, int]:
+        """A row without signs of any kind: its cells are the words between blanks."""
+        rest = iter(cells)
+        key = next(rest) if items.is_keyed else ""
+        if not all(cells):
+            raise FormError("a cell is missing")
+        if not isinstance(items.item, RecordShape):
+            raise FormError("rows of this table have no cells")
+        return key, self._plain_record(items.item, rest), end
+
+    def _plain_record(self, record: RecordShape, cells: Iterator[str]) -> Any:
+        found: dict[Any, Any] = {}
+        for place, member in enumerate(record.members):
+            value = member.default
+            if member.mode == "cell":
+                if isinstance(member.shape, RecordShape):
+                    value = self._plain_record(member.shape, cells)
+                elif member.shape is not None:
+                    word = next(cells)
+                    is_text = isinstance(member.shape, LeafShape) and member.shape.mode
+                    value = word if is_text else self._words[word]
+            key = place if record.is_array else member.key
+            if value is ABSENT:
+                self._absent.append((found, key))
+            found[key] = value
+        return list(found.values()) if record.is_array else found
 
     def finish(self, items: ItemsShape, key: str, value: Any, since: int) -> None:
         """Fill in equal fields, take out absent members."""

@@ -24,31 +24,17 @@ from the schema (where the schema allows it by ``?``).
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, islice
 
-from headroom.core.compressors.json_table.columns import (
-    Column,
-    Field,
-    Items,
-    Leaf,
-    Record,
-)
-from headroom.core.compressors.json_table.notation import (
-    BLANK,
-    TAB,
-    Notation,
-    name,
-)
+from headroom.core.compressors.json_table.columns import Items, Record
+from headroom.core.compressors.json_table.notation import BLANK, TAB, name
 from headroom.core.compressors.json_table.parse import (
-    ABSENT,
-    Absence,
-    Cell,
     Document,
     Value,
     embedded,
     quote,
     write,
 )
+from headroom.core.compressors.json_table.rows import TableWriter
 from headroom.core.compressors.json_table.tables import (
     block_of,
     is_ragged,
@@ -60,15 +46,15 @@ from headroom.core.content.tokens import estimate_tokens
 
 HEADER = "#json"
 LINES_HEADER = "#jsonl"
+PLAIN_WRITER = TableWriter({})
+"""Writes without codes."""
 
 _MIN_CODED_CHARS = 16
 _MIN_CODED_TOKENS = 6
 _MAX_CODED = 300
 _MAX_SMALL_TABLE = 6
 _MIN_EMBEDDED_CHARS = 80
-_SAMPLE = 200
-
-Tails = dict[int, list[str]]
+_SAMPLE_PLACES = 8
 
 
 @dataclass(slots=True)
@@ -138,25 +124,37 @@ def _localize(table: Items) -> None:
     if len(places) < 2 or total < 3 * len(places) or not is_ragged(items.item):
         _localize(items)
         return
-    local: dict[int, Items] = {}
+    sample = places[:_SAMPLE_PLACES]
+    local = _tables_at(items, one.key, sample)
+    if len(local) < len(sample):
+        return
+    shared = sum(map(len, PLAIN_WRITER.rows(items))) * sum(
+        items.lengths[i] for i in sample
+    )
+    apart = sum(
+        len(line) for each in local.values() for line in PLAIN_WRITER.rows(each)
+    )
+    if apart * total < 0.95 * shared:
+        local |= _tables_at(items, one.key, places[_SAMPLE_PLACES:])
+        if len(local) == len(places):
+            items.local = local
+
+
+def _tables_at(items: Items, key: str, places: list[int]) -> dict[int, Items]:
+    """Tables of their own for the items at these places, as far as there are any."""
+    found: dict[int, Items] = {}
     for i in places:
         value = items.raw[i] if items.raw else None
-        inner = make_table(value, one.key) if isinstance(value, (dict, list)) else None
-        if inner is None:
-            return
-        local[i] = inner
-    writer = Writer({})
-    shared = writer.table("", items, 0)
-    apart = [line for each in local.values() for line in writer.table("", each, 0)]
-    if sum(map(len, apart)) + len(apart) < 0.95 * sum(map(len, shared)) + len(shared):
-        items.local = local
+        table = make_table(value, key) if isinstance(value, (dict, list)) else None
+        if table is not None:
+            found[i] = table
+    return found
 
 
 def _pays(table: Items, value: "list[Value] | dict[str, Value]") -> bool:
     if len(value) > _MAX_SMALL_TABLE:
         return True
-    writer = Writer({})
-    lines = writer.table("", table, 0)
+    lines = PLAIN_WRITER.rows(table)
     return sum(map(len, lines)) + 2 * len(lines) <= len(BLANK.loose(value, nested=True))
 
 
@@ -169,8 +167,8 @@ def encode(document: Document, notes: Sequence[str] = ()) -> str:
     """
     root = plan(document)
     codes = _codes(root)
-    writer = Writer({text: code for code, text in codes.items()})
-    lines = writer.node(root, -1)
+    writer = TableWriter({text: code for code, text in codes.items()})
+    lines = _lines(root, -1, writer)
     legend = [f"{code}={text}" for code, text in codes.items()]
     said = [f"… left out: {note}" for note in notes]
     return "\n".join([lines[0], *said, *legend, *lines[1:]])
@@ -200,304 +198,19 @@ def _codes(root: Node) -> dict[str, str]:
     return codes
 
 
-class _Cells(dict[Cell, str]):
-    """Cells by value; each distinct value is written once."""
-
-    def __init__(
-        self, notation: Notation, codes: dict[str, str], *, nested: bool
-    ) -> None:
-        super().__init__(codes)  # type: ignore[arg-type]  # str is a Cell
-        self._notation = notation
-        self._nested = nested
-
-    def __missing__(self, value: Cell) -> str:
-        cell = self._notation.scalar(value, nested=self._nested)
-        self[value] = cell
-        return cell
-
-
-class _Texts(_Cells):
-    """The same for columns of strings."""
-
-    def __missing__(self, value: Cell) -> str:
-        assert isinstance(value, str)
-        cell = self._notation.text(value, nested=self._nested)
-        self[value] = cell
-        return cell
-
-
-class Writer:
-    """Writes planned nodes, with strings replaced by their codes."""
-
-    def __init__(self, codes: dict[str, str]) -> None:
-        self._codes = codes
-
-    def node(self, node: Node, depth: int) -> list[str]:
-        """The lines of a node."""
-        pad = " " * max(depth, 0)
-        if node.table is not None:
-            return self.table(pad + node.key, node.table, max(depth, 0))
-        if node.mark != ":":
-            lines = [f"{pad}{node.key}{node.mark}"]
-            for one in node.below:
-                lines += self.node(one, depth + 1)
-            return lines
-        if isinstance(node.value, (dict, list)):
-            return [f"{pad}{node.key}: {BLANK.loose(node.value, nested=True)}"]
-        if depth == 0 and node.key != "-":
-            key = node.key if node.key.startswith('"') else quote(node.key)
-            return [f"{key}: {write(node.value)}"]
-        return [f"{pad}{node.key}: {TAB.scalar(node.value, nested=False)}"]
-
-    def table(self, label: str, table: Items, depth: int) -> list[str]:
-        """Header and rows of a table.
-
-        Beside other members its rows are counted, not indented: blanks before each row
-        cost more than one number.
-        """
-        count = "" if not label or label.startswith("#") else sum(table.lengths)
-        notation = _notation_for(table)
-        lines = [f"{label}>{count}{_items_schema(table, notation)}"]
-        self._rows(table, notation, depth, lines)
+def _lines(node: Node, depth: int, writer: TableWriter) -> list[str]:
+    """The lines of a node."""
+    pad = " " * max(depth, 0)
+    if node.table is not None:
+        return writer.table(pad + node.key, node.table, max(depth, 0))
+    if node.mark != ":":
+        lines = [f"{pad}{node.key}{node.mark}"]
+        for one in node.below:
+            lines += _lines(one, depth + 1, writer)
         return lines
-
-    def _rows(
-        self, table: Items, notation: Notation, depth: int, lines: list[str]
-    ) -> None:
-        blocks: list[_Block] = []
-        inner: Items | None = table
-        while inner is not None:
-            blocks.append(self._block(inner, notation))
-            found = block_of(inner.item) if isinstance(inner.item, Record) else None
-            inner = found[1] if found else None
-            if inner is not None and inner.local is not None:
-                blocks.append(
-                    _Block([], [], None, self._local(inner.local, len(inner.lengths)))
-                )
-                break
-        _emit(blocks, 0, (0, sum(table.lengths)), depth, lines)
-
-    def _local(self, tables: dict[int, Items], size: int) -> list[list[str]]:
-        found: list[list[str]] = [[] for _ in range(size)]
-        for place, table in tables.items():
-            header, *rows = self.table("", table, 0)
-            found[place] = [header[1:], *rows]
-        return found
-
-    def _block(self, items: Items, notation: Notation) -> "_Block":
-        rows, tails = self.cells(items.item, notation, nested=False)
-        if items.keys is not None:
-            rows = self._keyed(items, rows, notation, nested=False)
-        for i, tail in tails.items():
-            rows[i] = notation.separator.join([rows[i], *tail])
-        lengths = [max(length, 0) for length in items.lengths]
-        starts = list(accumulate(lengths, initial=0))
-        if items.below is None:
-            return _Block(rows, starts, None)
-        return _Block(rows, starts, list(accumulate(items.below, initial=sum(lengths))))
-
-    def _keyed(
-        self, items: Items, rows: list[str], notation: Notation, *, nested: bool
-    ) -> list[str]:
-        assert items.keys is not None
-        keys = [notation.text(key, nested=nested) for key in items.keys]
-        if items.item.arity == 0:
-            return keys
-        separator = notation.separator
-        return [f"{key}{separator}{row}" for key, row in zip(keys, rows, strict=True)]
-
-    def cells(
-        self, column: Column, notation: Notation, *, nested: bool
-    ) -> tuple[list[str], Tails]:
-        """Every row's cells, and what rows say at their end."""
-        if isinstance(column, Leaf):
-            return self._leaf(column, notation, nested=nested), {}
-        if isinstance(column, Items):
-            return self._items(column, notation), {}
-        return self._record(column, notation, nested=nested)
-
-    def _leaf(self, column: Leaf, notation: Notation, *, nested: bool) -> list[str]:
-        if column.is_raw:
-            return [self._codes.get(str(text), str(text)) for text in column.values]
-        kind = _Texts if column.is_text else _Cells
-        known = kind(notation, self._codes, nested=nested)
-        try:
-            return list(map(known.__getitem__, column.values))
-        except TypeError:  # a list or an object among the cells
-            return [notation.loose(value, nested=nested) for value in column.values]
-
-    def _record(
-        self, record: Record, notation: Notation, *, nested: bool
-    ) -> tuple[list[str], Tails]:
-        count = record.size if record.rows is None else len(record.rows)
-        parts: list[list[str]] = []
-        tails: Tails = {}
-        for i, one in enumerate(record.fields):
-            label = str(i) if record.is_array else name(one.key)
-            for row, value in one.overrides.items():
-                cell = _said(value, notation, nested=nested)
-                tails.setdefault(row, []).append(f"{label}={cell}")
-            if one.mode != "cell" or one.is_block or one.column is None:
-                continue
-            cells, inner = self.cells(one.column, notation, nested=nested)
-            if one.column.arity:
-                parts.append(cells)
-            for row, tail in inner.items():
-                known = tails.setdefault(row, [])
-                known += [f"{label}.{said}" for said in tail]
-        if len(parts) == 1:
-            rows = parts[0]
-        elif parts:
-            rows = list(map(notation.separator.join, zip(*parts, strict=True)))
-        else:
-            rows = [""] * count
-        return (
-            _scatter(record, rows, tails) if record.rows is not None else (rows, tails)
-        )
-
-    def _items(self, items: Items, notation: Notation) -> list[str]:
-        cells, tails = self.cells(items.item, notation, nested=True)
-        separator = notation.separator
-        if items.keys is not None:
-            cells = self._keyed(items, cells, notation, nested=True)
-        for i, tail in tails.items():
-            cells[i] = separator.join([cells[i], *tail])
-        is_wide = items.keys is not None or isinstance(items.item, Record)
-        join = (";" if is_wide else separator).join
-        opening, closing = "[]" if items.keys is None else "{}"
-        rest = iter(cells)
-        return [
-            f"{opening}{join(islice(rest, length))}{closing}"
-            if length >= 0
-            else _odd(items.odd[place])
-            for place, length in enumerate(items.lengths)
-        ]
-
-
-@dataclass(slots=True)
-class _Block:
-    rows: list[str]
-    starts: list[int]
-    below: list[int] | None
-    local: list[list[str]] | None = None
-
-
-def _emit(
-    blocks: list[_Block], level: int, span: tuple[int, int], depth: int, out: list[str]
-) -> None:
-    """Append rows ``span`` of a block, each with what stands below it."""
-    block = blocks[level]
-    pad = " " * depth
-    is_last = level + 1 == len(blocks)
-    if block.below is None and is_last:
-        out += [pad + row for row in block.rows[slice(*span)]]
-        return
-    if not is_last and blocks[level + 1].local is not None:
-        _emit_local(block.rows, blocks[level + 1].local or [], span, depth, out)
-        return
-    starts = block.below if block.below is not None else blocks[level + 1].starts
-    inner = level if block.below is not None else level + 1
-    for i in range(*span):
-        out.append(pad + block.rows[i])
-        if starts[i] < starts[i + 1]:
-            _emit(blocks, inner, (starts[i], starts[i + 1]), depth + 1, out)
-
-
-def _emit_local(
-    rows: list[str],
-    local: list[list[str]],
-    span: tuple[int, int],
-    depth: int,
-    out: list[str],
-) -> None:
-    pad = " " * depth
-    for i in range(*span):
-        out.append(pad + rows[i])
-        out += [f"{pad} {line}" for line in local[i]]
-
-
-def _scatter(
-    record: Record, rows: Sequence[str], tails: Tails
-) -> tuple[list[str], Tails]:
-    assert record.rows is not None
-    spread = [""] * record.size
-    for place, row in zip(record.rows, rows, strict=True):
-        spread[place] = row
-    for place, value in record.odd.items():
-        spread[place] = _odd(value)
-    return spread, {record.rows[i]: tail for i, tail in tails.items()}
-
-
-def _said(value: Cell, notation: Notation, *, nested: bool) -> str:
-    if isinstance(value, (dict, list)):
-        return write(value, ", ", ": ")
-    return notation.scalar(value, nested=nested)
-
-
-def _odd(value: Cell) -> str:
-    return "=" if isinstance(value, Absence) else "=" + write(value, ", ", ": ")
-
-
-def _notation_for(table: Items) -> Notation:
-    """A tab between cells where quoting texts with blanks would cost more."""
-    quoted = cells = 0
-    for one in leaves_of(table):
-        sample = one.values[:_SAMPLE]
-        factor = max(1, len(one.values) // _SAMPLE)
-        cells += len(one.values)
-        quoted += factor * sum(" " in v for v in sample if type(v) is str)
-    return TAB if quoted * 5 > cells else BLANK
-
-
-def schema(column: Column, notation: Notation) -> str:
-    """A column's part of the header, after its name."""
-    if isinstance(column, Leaf):
-        if column.is_raw:
-            return ":raw"
-        return ":str" if column.is_text else ""
-    if isinstance(column, Record):
-        inside = _fields(column, notation)
-        mark = "" if column.rows is None else "?"
-        return f"{mark}({inside})" if column.is_array else f"{mark}{{{inside}}}"
-    return ("?" if -1 in column.lengths else "") + _items_schema(column, notation)
-
-
-def _items_schema(column: Items, notation: Notation) -> str:
-    item = column.item
-    is_object = isinstance(item, Record) and not item.is_array
-    mark = ""
-    if isinstance(item, Record) and is_object:
-        inside = _fields(item, notation)
-        mark = "" if item.rows is None else "?"
-    else:
-        inside = schema(item, notation)
-    if column.keys is None:
-        return f"[{mark}{inside}]"
-    between = notation.separator if is_object else ""
-    return f"{{@{mark}{between}{inside}}}"
-
-
-def _fields(record: Record, notation: Notation) -> str:
-    return notation.separator.join(
-        _field(one, notation, is_array=record.is_array) for one in record.fields
-    )
-
-
-def _field(one: Field, notation: Notation, *, is_array: bool) -> str:
-    label = "_" if is_array else name(one.key)
-    if one.mode == "const":
-        return f"{label}={notation.loose(one.default, nested=True)}"
-    if one.mode == "same":
-        return f"{label}=={one.same}"
-    blank = "?" if one.default is ABSENT else ""
-    if one.mode == "self":
-        return f"{label}>{blank}^"
-    assert one.column is not None
-    if one.style:
-        label = f"{label}:{one.style}"
-    mark = f">{blank}" if one.is_block else ""
-    if isinstance(one.column, Items) and one.column.local is not None:
-        return f"{label}{mark}{'[]' if one.column.keys is None else '{}'}"
-    if isinstance(one.column, Items) and one.is_block:
-        return f"{label}{mark}{_items_schema(one.column, notation)}"
-    return f"{label}{schema(one.column, notation)}"
+    if isinstance(node.value, (dict, list)):
+        return [f"{pad}{node.key}: {BLANK.loose(node.value, nested=True)}"]
+    if depth == 0 and node.key != "-":
+        key = node.key if node.key.startswith('"') else quote(node.key)
+        return [f"{key}: {write(node.value)}"]
+    return [f"{pad}{node.key}: {TAB.scalar(node.value, nested=False)}"]

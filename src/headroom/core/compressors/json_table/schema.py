@@ -68,6 +68,7 @@ class ItemsShape:
         block: where the items on lines below a row belong.
         block_mode: ``shared`` schema, ``local`` header below each row, or ``self``.
         inner: the schema of the items below, if shared.
+        is_plain: rows are cells side by side, with no brackets anywhere.
     """
 
     item: "Shape"
@@ -80,6 +81,7 @@ class ItemsShape:
     block: tuple[Any, ...] = ()
     block_mode: str = ""
     inner: "ItemsShape | None" = None
+    is_plain: bool = False
 
 
 Shape = LeafShape | RecordShape | ItemsShape
@@ -107,6 +109,7 @@ def read_items(line: str, at: int, notation: Notation) -> tuple[ItemsShape, int]
     items = ItemsShape(item, is_keyed)
     if isinstance(item, RecordShape):
         _open_scope(items, item)
+        items.is_plain = _is_plain(item)
     return items, expect(line, at, closing)
 
 
@@ -174,6 +177,15 @@ def _read_block(line: str, at: int, key: str, notation: Notation) -> tuple[Membe
     items, at = read_items(line, at, notation)
     default = {} if items.is_keyed else []
     return Member(key, "shared", items, ABSENT if is_absent else default), at
+
+
+def _is_plain(record: RecordShape) -> bool:
+    return not record.may_depart and all(
+        (isinstance(one.shape, LeafShape) and one.shape.mode != "raw")
+        or (isinstance(one.shape, RecordShape) and _is_plain(one.shape))
+        for one in record.members
+        if one.mode == "cell"
+    )
 
 
 def _open_scope(items: ItemsShape, record: RecordShape) -> None:
