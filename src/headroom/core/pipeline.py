@@ -10,7 +10,7 @@ for; a failing block stays as it was and its siblings go on; an edit never pulls
 forwarded prefix below the shortest length the provider caches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -37,6 +37,7 @@ from headroom.core.types import (
     RequestView,
     Slot,
     SlotEdit,
+    ToolCall,
 )
 from headroom.core.wire import json_spans
 from headroom.errors import CompressionError
@@ -46,6 +47,9 @@ RECIPE = "1"
 
 MIN_CONFIDENCE = 0.5
 """A compressor less sure than this is not asked."""
+
+SURE = 0.9
+"""A compressor at least this sure is asked at once; see ``ranked``."""
 
 OWN_FORM = 1.0
 """A compressor this sure that gains nothing knows its own output: it stays as it is."""
@@ -91,7 +95,7 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         )
     context = Context(
         count=count,
-        call=task.call,
+        call=_call_of(task),
         question=task.question,
         wants_lossy=task.wants_lossy,
         is_tool=task.slot.is_tool,
@@ -104,10 +108,24 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
     return better(whole if whole.replacement is not None else None, cut)
 
 
+def _call_of(task: BlockTask) -> ToolCall | None:
+    """The call behind a block; one without a name where there was one, but unknown.
+
+    A text that nobody asked a tool for is told from a result whose call cannot be seen:
+    the latter may be a file that is about to be edited.
+    """
+    if task.call is None and task.slot.block_type == "tool_result":
+        return ToolCall(task.slot.call_id, "", b"")
+    return task.call
+
+
 def ranked(
     text: str, *, kind: str = "", is_tool: bool = True, hint: Hint = NO_HINT
-) -> list[Compressor]:
+) -> Iterator[Compressor]:
     """The compressors that may serve a text, the surest first.
+
+    One that is sure is asked before the others have even looked: on short texts the
+    looking would cost more than the compressing.
 
     Args:
         text: the text.
@@ -117,18 +135,25 @@ def ranked(
         hint: what the call that asked for it tells; a file's own text is served by
             compressors of code alone, which alter no line.
     """
-    scored = []
-    for position, compressor in enumerate(COMPRESSORS):
-        if hint.is_file and compressor.kind != "code":
-            continue
-        if is_tool or compressor.kind in USER_TEXT_KINDS:
-            is_named = compressor.kind == kind
-            confidence = compressor.detect(text)
-            if is_named or confidence >= MIN_CONFIDENCE:
-                confidence += HINT_BONUS if compressor.kind == hint.kind else 0.0
-                scored.append((is_named, confidence, -position, compressor))
-    scored.sort(key=lambda entry: entry[:3], reverse=True)
-    return [entry[3] for entry in scored]
+    able = [
+        compressor
+        for compressor in COMPRESSORS
+        if (is_tool or compressor.kind in USER_TEXT_KINDS)
+        and (compressor.kind == "code" or not hint.is_file)
+    ]
+    # Named ones first, then as registered; sorting is stable.
+    able.sort(key=lambda compressor: compressor.kind != kind)
+    rest: list[tuple[float, int, Compressor]] = []
+    for position, compressor in enumerate(able):
+        confidence = compressor.detect(text)
+        if compressor.kind == hint.kind and confidence >= MIN_CONFIDENCE:
+            confidence += HINT_BONUS
+        if compressor.kind == kind or confidence >= SURE:
+            yield compressor
+        elif confidence >= MIN_CONFIDENCE:
+            rest.append((-confidence, position, compressor))
+    for _, _, compressor in sorted(rest, key=lambda entry: entry[:2]):
+        yield compressor
 
 
 class _Block:

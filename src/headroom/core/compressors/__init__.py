@@ -1,7 +1,7 @@
 """The registry of compressors: one module per kind, one line here.
 
 A compressor joins every law, benchmark and golden test by its line in ``COMPRESSORS``.
-Where two are equally sure of a text, the one that stands first is asked first.
+One that is sure of a text is asked before those behind it have looked at it.
 """
 
 from headroom.core.compressors import (
@@ -19,12 +19,12 @@ from headroom.core.protocols import Compressor
 
 COMPRESSORS: tuple[Compressor, ...] = (
     read_gutter.COMPRESSOR,
-    json_table.COMPRESSOR,
     diff.COMPRESSOR,
     search_results.COMPRESSOR,
-    table_text.COMPRESSOR,
+    json_table.COMPRESSOR,
     listing.COMPRESSOR,
     build_output.COMPRESSOR,
     trace.COMPRESSOR,
     log.COMPRESSOR,
+    table_text.COMPRESSOR,
 )
