@@ -44,6 +44,10 @@ CLEARLY_SHORTER = 0.6
 characters beside those of the JSON but separators, of which the JSON has more."""
 
 
+MOST_BRACKETS = 0.2
+"""Of the characters: a text of more is nearly all structure and tells nothing."""
+
+
 def detect(text: str) -> float:
     """How surely the text is JSON, by how it begins and ends."""
     head = text[:_DETECT_CHARS].lstrip()
@@ -73,7 +77,8 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         document = read(text)
     except RefusedError:
         return None
-    form = _table_form(document)
+    is_hollow = MOST_BRACKETS * len(text) < text.count("[") + text.count("{")
+    form = None if is_hollow else _table_form(document)
     if form is None or len(form) > CLEARLY_SHORTER * _least_size(text):
         short = compact(document)
         if form is None or not _is_cheaper(form, short, ctx):
@@ -83,7 +88,8 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     lossless = None
     if len(form) < len(text):
         lossless = Candidate(text=form, strategy=NAME)
-    lossy = _lossy(document, form, ctx) if ctx.wants_lossy else None
+    wants_lossy = ctx.wants_lossy and not is_hollow
+    lossy = _lossy(document, form, ctx) if wants_lossy else None
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless=lossless, lossy=lossy)
