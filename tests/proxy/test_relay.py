@@ -73,6 +73,7 @@ async def test_an_unchanged_body_is_the_same_object():
         b"/v1/a%2Fb/%7Ec//d?x=%20&y=a+b&y=",
         b"/v1/messages?beta=true",
         b"/anything/else;p=1",
+        b"//double/start",
         b"/%E2%82%AC?%E2%82%AC",
     ],
 )

@@ -389,6 +389,8 @@ async def test_a_content_length_that_is_too_small_hurts_only_its_own_connection(
         ),
         b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        get(b"/v1/models?caf\xc3\xa9"),
+        get(b"/caf\xc3\xa9"),
     ],
 )
 async def test_what_is_no_request_is_refused_and_nothing_hangs(request_bytes):

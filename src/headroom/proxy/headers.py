@@ -32,6 +32,7 @@ _FOREIGN: dict[bytes, Api] = {b"x-goog-api-key": "gemini"}
 """Credentials that are one provider's by their header's name."""
 _OWN_RESPONSE = frozenset({b"x-request-id", b"headroom-upstream-request-id"})
 _CONTROL = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
+_NOT_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
 _MAX_ID_CHARS = 128
 
 
@@ -91,6 +92,7 @@ def for_client(headers: Headers) -> Headers:
         if name not in dropped
         and name not in _OWN_RESPONSE
         and value.translate(None, _CONTROL) == value
+        and name.translate(None, _NOT_IN_NAMES) == name
     ]
 
 

@@ -1,64 +1,87 @@
 """Structured logs that cost a request next to nothing.
 
-Records go into a bounded queue; a thread formats and writes them to standard error. A
-stalled output loses records (they are counted), never time. Fields are counts, hashes
-and identifiers; bodies, header values and credentials have no way in, for no caller
-passes any.
+Records are put aside, at most so many; a thread formats and writes them to standard
+error, a batch at a time. A stalled output loses records (they are counted), never time.
+Fields are counts, hashes and identifiers; bodies, header values and credentials have no
+way in, for no caller passes any.
 """
 
 import contextlib
 import logging
-import queue
 import sys
 import threading
-from logging.handlers import QueueHandler
-from typing import IO, Any
+from collections import deque
+from typing import IO
 
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.msgspec import MsgspecFormatter
 
 from headroom.settings import LogSettings
 
 LOGGER = "headroom"
 _MAX_QUEUED = 10_000
+_BATCH_S = 0.05
 _CLOSE_S = 1.0
 """How long the end waits for an output that takes nothing any more."""
 
 
-class _Handler(QueueHandler):
-    """Puts records into the queue as they are; counts what does not fit."""
+class _Handler(logging.Handler):
+    """Takes records as they are; counts what does not fit."""
 
-    def __init__(self, records: "queue.Queue[Any]") -> None:
-        super().__init__(records)
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: deque[logging.LogRecord] = deque()
+        self.wake = threading.Event()
         self.dropped = 0
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Formatting is the listener's work."""
-        return record
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Keep the record for the writer; no lock, no formatting."""
+        if len(self.records) >= _MAX_QUEUED:
             self.dropped += 1
+            return False
+        self.records.append(record)
+        if not self.wake.is_set():
+            self.wake.set()
+        return True
 
 
 class _Writer(threading.Thread):
-    """Formats and writes what is queued; a daemon, so that it never holds the end up."""
+    """Formats and writes what was taken; a daemon: it never holds up the end.
 
-    def __init__(self, records: "queue.Queue[Any]", output: logging.Handler) -> None:
+    Works in batches, for handing the interpreter to another thread and back for every
+    record costs more than the record.
+    """
+
+    def __init__(
+        self, handler: _Handler, formatter: logging.Formatter, stream: IO[str]
+    ) -> None:
         super().__init__(name="headroom-logs", daemon=True)
-        self._records = records
-        self._output = output
+        self._handler = handler
+        self._formatter = formatter
+        self._stream = stream
+        self._ending = threading.Event()
 
     def run(self) -> None:
-        while (record := self._records.get()) is not None:
-            self._output.handle(record)
+        while not self._ending.is_set():
+            self._handler.wake.wait()
+            self._ending.wait(_BATCH_S)
+            self._handler.wake.clear()
+            self._write()
 
     def finish(self) -> None:
-        """Write what is queued, unless the output is stalled."""
-        with contextlib.suppress(queue.Full):
-            self._records.put(None, timeout=_CLOSE_S)
-            self.join(_CLOSE_S)
+        """Write what is left, unless the output is stalled."""
+        self._ending.set()
+        self._handler.wake.set()
+        self.join(_CLOSE_S)
+
+    def _write(self) -> None:
+        records = self._handler.records
+        lines: list[str] = []
+        while records:
+            lines.append(self._formatter.format(records.popleft()) + "\n")
+        # Whoever reads the log may have gone; requests go on being served.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write("".join(lines))
+            self._stream.flush()
 
 
 class _TextFormatter(logging.Formatter):
@@ -90,11 +113,9 @@ class Logs:
         if settings.level == "off":
             self._logger.setLevel(logging.CRITICAL + 1)
             return
-        output = logging.StreamHandler(stream or sys.stderr)
-        output.setFormatter(_formatter(settings.format))
-        records: queue.Queue[Any] = queue.Queue(_MAX_QUEUED)
-        self._handler = _Handler(records)
-        self._writer = _Writer(records, output)
+        self._handler = _Handler()
+        formatter = _formatter(settings.format)
+        self._writer = _Writer(self._handler, formatter, stream or sys.stderr)
         self._logger.setLevel(settings.level.upper())
         self._logger.addHandler(self._handler)
         self._logger.propagate = False
@@ -134,7 +155,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 def _formatter(style: str) -> logging.Formatter:
     if style == "text":
         return _TextFormatter()
-    return JsonFormatter(
+    return MsgspecFormatter(
         "{created}{levelname}{message}",
         style="{",
         rename_fields={"created": "ts", "levelname": "level", "message": "event"},

@@ -11,6 +11,7 @@ it were complete.
 """
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -64,13 +65,16 @@ class Relay:
         self._max_read_bytes = settings.compression_max_body_bytes
         self._too_large_status = proxy.body_too_large_status
         self._max_event_bytes = proxy.sse_buffer_max_bytes
+        # Unique is enough, and asking the kernel for every id is slow.
+        self._id_prefix = secrets.token_hex(8)
+        self._ids = itertools.count()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         own = headers.request_id(scope["headers"])
         path = scope["raw_path"]
         exchange = Exchange(
-            own or secrets.token_hex(16),
+            own or f"{self._id_prefix}{next(self._ids):016x}",
             scope["method"],
             path,
             scope["headers"],
@@ -112,6 +116,8 @@ class Relay:
             return
         if not exchange.path.startswith(b"/"):
             raise RequestError("the request target is no path")
+        if not query.isascii():
+            raise RequestError("the query is not percent-encoded")
         target = Target(self._base(exchange), exchange.path, query)
         announced = headers.content_length(exchange.headers)
         if announced is not None and announced > self._max_bytes:
@@ -315,6 +321,8 @@ class Relay:
         found = exchange.retrievals
         for retrieval in found:
             self._metrics.retrieval(retrieval.outcome, retrieval.tokens)
+            if retrieval.is_store_failure:
+                self._metrics.store_failure()
         if found:
             exchange.fields["retrievals"] = len(found)
             exchange.fields["retrieved_tokens"] = sum(r.tokens for r in found)

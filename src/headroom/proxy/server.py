@@ -23,11 +23,14 @@ from multiprocessing.connection import Connection, wait
 from types import FrameType
 
 import uvicorn
+from prometheus_client import multiprocess
 
+import headroom
 from headroom.errors import ConfigError, HeadroomError
 from headroom.proxy import access, selfcheck
 from headroom.proxy.app import App, create_app
 from headroom.proxy.endpoints import Core
+from headroom.proxy.exchange import log
 from headroom.proxy.logs import Logs
 from headroom.proxy.metrics import Metrics
 from headroom.settings import Settings
@@ -113,6 +116,7 @@ def _run(
     logs = Logs(settings.log)
     metrics = Metrics(is_shared=is_worker)
     metrics.watch_dropped_logs(logs.take_dropped)
+    log.info("core_%s", core.status, extra={"version": headroom.__version__})
     try:
         app = create_app(settings, core=core, metrics=metrics)
         config = make_config(app, settings)
@@ -178,6 +182,7 @@ class _Supervisor:
         """Start the workers and keep them until told to end."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
+        logs = Logs(self._settings.log)
         with tempfile.TemporaryDirectory(prefix="headroom-metrics-") as directory:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
             try:
@@ -186,6 +191,7 @@ class _Supervisor:
                 status = self._watch(announce)
             finally:
                 self._stop()
+                logs.close()
         return status
 
     def _end(self, number: int, _: FrameType | None) -> None:
@@ -220,10 +226,12 @@ class _Supervisor:
     def _replace(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         worker.ready.close()
-        sys.stderr.write(
-            f"headroom: worker {worker.process.pid} ended with status "
-            f"{worker.process.exitcode}; starting another\n"
+        pid = worker.process.pid
+        log.error(
+            "worker_ended", extra={"pid": pid, "exit_status": worker.process.exitcode}
         )
+        # Its counters stay; what it had in flight is gone.
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
         if time.monotonic() - worker.started > _STABLE_S:
             self._restart_delay_s = 0.1
         else:
@@ -234,6 +242,8 @@ class _Supervisor:
 
     def _stop(self) -> None:
         """Let all workers finish; kill those that do not."""
+        # Nobody would serve what still connects.
+        self._listener.close()
         for worker in self._workers:
             worker.process.terminate()
         grace_s = self._settings.proxy.graceful_shutdown_s + _KILL_AFTER_S

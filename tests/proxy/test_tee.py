@@ -1,0 +1,75 @@
+"""Reading a response along."""
+
+import gzip
+
+import pytest
+
+from headroom.proxy.exchange import Exchange
+from headroom.proxy.routes import Route
+from headroom.proxy.tee import make_tee
+
+JSON = b'{"type":"message","usage":{"input_tokens":4,"output_tokens":2}}'
+STREAM = (
+    b'data: {"type":"message_start","message":{"usage":{"input_tokens":4}}}\n\n'
+    b'data: {"type":"message_delta","delta":{},"usage":{"output_tokens":2}}\n\n'
+    b'data: {"type":"message_stop"}\n\n'
+)
+
+
+def exchanged(kind, *, encoding=None, provider="anthropic"):
+    exchange = Exchange("i", "POST", b"/", [], Route("anthropic", "m", provider))
+    exchange.response_headers = [(b"content-type", kind)]
+    if encoding:
+        exchange.response_headers.append((b"content-encoding", encoding))
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"application/json", JSON),
+        (b"text/event-stream; charset=utf-8", STREAM),
+    ],
+)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_usage_is_read_from_both_shapes_packed_or_not(kind, body, is_packed):
+    exchange = exchanged(kind, encoding=b"gzip" if is_packed else None)
+    tee = make_tee(exchange, 1000)
+    data = gzip.compress(body) if is_packed else body
+    for at in range(0, len(data), 9):
+        tee.feed(data[at : at + 9])
+    tee.close(exchange)
+    assert exchange.usage == {"input_tokens": 4, "output_tokens": 2}
+    assert exchange.answer_status == "message_stop"
+
+
+def test_a_stream_that_ends_early_is_told_so():
+    exchange = exchanged(b"text/event-stream")
+    tee = make_tee(exchange, 1000)
+    tee.feed(STREAM[:100])
+    tee.close(exchange)
+    assert exchange.answer_status == "truncated"
+
+
+def test_damage_ends_the_reading():
+    exchange = exchanged(b"application/json", encoding=b"gzip")
+    tee = make_tee(exchange, 1000)
+    tee.feed(b"not gzip")
+    tee.feed(b"more")
+    tee.close(exchange)
+    assert (exchange.answer_status, exchange.usage) == ("unread", {})
+    assert tee.error == "malformed_body"
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        exchanged(b"text/html"),
+        exchanged(b"application/json", encoding=b"compress"),
+        exchanged(b"application/json", encoding=b"gzip, br"),
+        exchanged(b"application/json", provider=""),
+    ],
+    ids=["no json", "unknown encoding", "two encodings", "not intercepted"],
+)
+def test_what_nobody_reads_has_no_reader(exchange):
+    assert make_tee(exchange, 1000) is None
