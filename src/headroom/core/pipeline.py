@@ -399,20 +399,24 @@ class _PrefixFloor:
         self.minimum_tokens = policy.cache_minimum_tokens if view.is_caching else 0
         self.before_bytes = sum(s.end - s.start for s in view.text_before)
         self.origin = view.messages[0].span.start if view.messages else 0
-        self.saved_tokens = sum(
-            edit.original_tokens - edit.compressed_tokens
-            for decision in plan.decisions.values()
-            for edit in decision.edits
+        # Of a message edited before, at least its replacements are sent.
+        self.removed_bytes = sum(
+            view.messages[index].span.end
+            - view.messages[index].span.start
+            - sum(len(edit.replacement) for edit in decision.edits)
+            for index, decision in plan.decisions.items()
+            if decision.edits
         )
 
     def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
         """The outcome, or its rejection if the prefix would become too short."""
-        if outcome.replacement is None:
+        if outcome.replacement is None or not self.minimum_tokens:
             return outcome
-        saved = outcome.original_tokens - outcome.compressed_tokens
-        reach = self.before_bytes + task.slot.literal.end - self.origin
-        low_tokens = reach // LOW_BYTES_PER_TOKEN - self.saved_tokens - saved
-        if low_tokens < self.minimum_tokens:
+        literal = task.slot.literal
+        removed = literal.end - literal.start - outcome.compressed_bytes
+        reach = self.before_bytes + literal.end - self.origin
+        low_bytes = reach - self.removed_bytes - removed
+        if low_bytes // LOW_BYTES_PER_TOKEN < self.minimum_tokens:
             return BlockOutcome(
                 "no_compression_applied",
                 kind=outcome.kind,
@@ -420,7 +424,7 @@ class _PrefixFloor:
                 reason="prefix would fall below the cache minimum",
                 original_bytes=outcome.original_bytes,
             )
-        self.saved_tokens += saved
+        self.removed_bytes += removed
         return outcome
 
 

@@ -17,13 +17,21 @@ from typing import Self, TypeAlias
 from msgspec import Struct
 
 from headroom.core.types import JsonValue, Manifest
-from headroom.errors import UpstreamUnreachableError
+from headroom.errors import (
+    CorruptOriginalError,
+    DamagedRecordError,
+    StoreUnavailableError,
+    UpstreamUnreachableError,
+)
 from headroom.proxy.routes import Headers, Route
 from headroom.proxy.upstream import UpstreamResponse
 
 log = logging.getLogger("headroom.proxy")
 
 
+_STORE_FAILURES = frozenset(
+    {StoreUnavailableError.code, CorruptOriginalError.code, DamagedRecordError.code}
+)
 SendAgain: TypeAlias = Callable[[bytes], Awaitable[UpstreamResponse]]
 
 
@@ -38,6 +46,11 @@ class Retrieval(Struct, frozen=True, gc=False):
     digest: str
     outcome: str
     tokens: int
+
+    @property
+    def is_store_failure(self) -> bool:
+        """The store is to blame, not who asked."""
+        return self.outcome in _STORE_FAILURES
 
 
 async def _nowhere(body: bytes) -> UpstreamResponse:  # noqa: ARG001

@@ -46,7 +46,6 @@ _MAX_STREAM_BYTES = 1024 * 1024 * 1024
 _MAX_ERROR_BYTES = 1024 * 1024
 _STREAM = b"text/event-stream"
 _JSON = b"application/json"
-_STORE_ERRORS = frozenset({"store_unavailable", "corrupt_original", "damaged_record"})
 
 
 class RetrieveStage:
@@ -178,7 +177,7 @@ class RetrieveStage:
         for call in calls:
             found = await asyncio.to_thread(self._answer, call, exchange.model)
             exchange.retrievals.append(found.retrieval)
-            if found.retrieval.outcome in _STORE_ERRORS:
+            if found.retrieval.is_store_failure:
                 exchange.store_failures += 1
                 self._failures += 1
             if found.retrieval.outcome != "found":
