@@ -1,5 +1,8 @@
 """A reference points at lines that stand in full, and gives the same lines back."""
 
+import json
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +87,42 @@ def test_text_that_imitates_the_notation_is_escaped_and_switches_nothing_off():
     assert expand(found.text, {1: old}) == new
 
 
+def edit(new_string):
+    arguments = {
+        "file_path": "/src/app.py",
+        "old_string": "x",
+        "new_string": new_string,
+    }
+    return ToolCall("e", "Edit", json.dumps(arguments).encode())
+
+
+def test_an_edit_tool_that_shows_what_it_was_given_refers_to_its_call():
+    added = "\n".join(code(40))
+    shown = numbered(["before = 1", *code(40), "after = 2"], first=118)
+    text = f"The file has been updated. Here is a snippet:\n{shown}"
+    found = refer(text, [], edit(added))
+    assert found.text.startswith("[repeats #0 new_string of this call]\n")
+    assert "[= #0:1-40 numbered 119]" in found.text
+    assert expand(found.text, {0: added}) == text
+
+
+def test_a_written_file_shown_without_numbers_refers_to_the_call_too():
+    added = "\n".join(code(40))
+    found = refer(f"wrote:\n{added}\n", [], edit(added))
+    assert "[= #0:1-40]" in found.text
+    assert expand(found.text, {0: added}) == f"wrote:\n{added}\n"
+
+
+def test_context_around_an_edit_comes_from_the_read_before_it():
+    file = code(80)
+    added = [f"    added_{i} = make_something({i})" for i in range(20)]
+    changed = [*file[:30], *added, *file[30:]]
+    text = numbered(changed[20:62], first=21)
+    found = refer(text, [source(numbered(file), 1, READ)], edit("\n".join(added)))
+    assert set(re.findall(r"= #(\d)", found.text)) == {"0", "1"}
+    assert expand(found.text, {0: "\n".join(added), 1: numbered(file)}) == text
+
+
 LINES = st.lists(
     st.sampled_from([*code(30), "", "}", "[= #1:1-2]", "\\[= #1:1-2]", "   12\tx"]),
     max_size=60,
@@ -98,6 +137,15 @@ def test_every_form_expands_to_its_text(earlier, later, is_numbered):
     if found is not None:
         assert expand(found.text, {1: old}) == new
         assert len(found.text) <= 0.6 * len(new)
+
+
+@given(LINES, LINES, st.booleans())
+def test_every_form_of_an_edit_expands_to_its_text(given_lines, shown, is_numbered):
+    text = numbered(shown) if is_numbered else "\n".join(shown)
+    added = "\n".join(given_lines)
+    found = refer(text, [], edit(added))
+    if found is not None:
+        assert expand(found.text, {0: added}) == text
 
 
 @given(st.lists(LINES, min_size=1, max_size=4), LINES)

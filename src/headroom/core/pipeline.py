@@ -295,7 +295,7 @@ def refer_block(
     task: BlockTask, sources: Sequence[Source], count: CountTokens
 ) -> BlockOutcome | None:
     """A repeat of earlier results as references; ``None`` if too little repeats."""
-    candidate = refer(task.text, sources)
+    candidate = refer(task.text, sources, task.call)
     if candidate is None:
         return None
     size_bytes = len(task.text.encode("utf-8"))

@@ -12,6 +12,9 @@ Notation (``#7`` is the conversation's seventh tool result, its call named once)
        382\tthe changed line
     [= #7:383-640 numbers +1]
 
+``#0`` is a text of the call itself, which stands right before its result: the tool that
+edits a file shows the lines it was given (``[= #0:2-30 numbered 120]``).
+
 Lines of numbered reads are compared without their gutter, because an edit shifts the
 numbers; ``numbers +1`` tells the shift. Other lines stand as they were; one that looks
 like this notation gets a backslash in front.
@@ -26,9 +29,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from headroom.core.content.gutter import GUTTER, is_numbered
+from headroom.core.digest import content_digest
 from headroom.core.types import Candidate, ToolCall
 
 STRATEGY = "repeat"
@@ -45,7 +50,9 @@ MAX_POSITIONS = 4
 """Places kept per distinct line; blank lines and braces stand in hundreds."""
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |= )#\d")
-_REFERENCE = re.compile(r"\[= #(\d+):(\d+)-(\d+)(?: numbers ([+-]\d+))?\]")
+_REFERENCE = re.compile(
+    r"\[= #(\d+):(\d+)-(\d+)(?: numbers ([+-]\d+)| numbered (\d+))?\]"
+)
 _ARGUMENTS = ("file_path", "path", "filePath", "command", "cmd", "pattern", "query")
 
 
@@ -116,6 +123,13 @@ class SourceMemo:
 
 
 class _Run(Struct, frozen=True):
+    """Lines of a text that stand in a source.
+
+    Attributes:
+        shift: what the numbers have grown by; of the call's own text, which has none,
+            the first line's number, ``0`` if there is none either.
+    """
+
     start: int
     length: int
     source: Source
@@ -134,19 +148,25 @@ def make_source(ordinal: int, digest: str, text: str, call: ToolCall | None) -> 
     return Source(ordinal, digest, _label(call), lines, numbers, places)
 
 
-def refer(text: str, sources: Sequence[Source]) -> Candidate | None:
+def refer(
+    text: str, sources: Sequence[Source], call: ToolCall | None = None
+) -> Candidate | None:
     """The text as references to earlier results plus its other lines.
 
     Args:
         text: the newest result.
         sources: earlier results that stand in full, oldest first.
+        call: the call it answers, whose own texts it may show again.
 
     Returns:
         A lossless form, or ``None`` if too little repeats.
     """
-    if not sources or len(text) < MIN_SOURCE_CHARS:
+    if len(text) < MIN_SOURCE_CHARS:
         return None
     lines, raw, numbers = _split(text)
+    given = _given(call, lines, numbers)
+    if given is not None:
+        sources = [*sources, given]
     runs = _best_runs(_find_runs(lines, numbers, sources))
     covered = sum(_chars(lines, r.start, r.length) for r in runs)
     if not runs or covered < MIN_SAVING * len(text):
@@ -157,9 +177,7 @@ def refer(text: str, sources: Sequence[Source]) -> Candidate | None:
     cursor = 0
     for run in runs:
         pieces += [_escape(line) for line in raw[cursor : run.start]]
-        shift = f" numbers {run.shift:+d}" if run.shift else ""
-        reach = f"{run.at + 1}-{run.at + run.length}"
-        pieces.append(f"[= #{run.source.ordinal}:{reach}{shift}]")
+        pieces.append(_reference(run))
         cursor = run.start + run.length
     pieces += [_escape(line) for line in raw[cursor:]]
     form = "\n".join(pieces)
@@ -169,12 +187,29 @@ def refer(text: str, sources: Sequence[Source]) -> Candidate | None:
     return Candidate(form, STRATEGY, refers_to=digests)
 
 
-def expand(form: str, originals: dict[int, str]) -> str:
+def given_text(call: ToolCall | None) -> tuple[str, str]:
+    """The longest text among a call's arguments, and its name there; or empty ones."""
+    if call is None or len(call.input) < MIN_RUN_CHARS:
+        return "", ""
+    try:
+        arguments = msgspec.json.decode(call.input)
+    except ValueError:
+        return "", ""
+    texts = [
+        (value, name)
+        for name, value in (arguments.items() if isinstance(arguments, dict) else ())
+        if isinstance(value, str) and value.count("\n") > 1
+    ]
+    return max(texts, key=lambda pair: len(pair[0]), default=("", ""))
+
+
+def expand(form: str, originals: dict[int, str], separator: str = "\t") -> str:
     """The text a form stands for, given the texts of the results it names.
 
     Args:
         form: what ``refer`` made.
-        originals: ordinal → text of earlier results.
+        originals: ordinal → text of earlier results; 0: the call's own text.
+        separator: between a line's number and the line; numbers are six wide.
 
     Raises:
         KeyError: a result that the form names is not given.
@@ -186,10 +221,42 @@ def expand(form: str, originals: dict[int, str]) -> str:
             lines.append(line[1:] if _NOTATION.match(line) else line)
             continue
         source = originals[int(match[1])].split("\n")
-        shift = int(match[4] or 0)
         same = source[int(match[2]) - 1 : int(match[3])]
-        lines += [_shifted(line, shift) for line in same] if shift else same
+        if match[5]:
+            first = int(match[5])
+            same = [f"{n:6}{separator}{line}" for n, line in enumerate(same, first)]
+        elif match[4]:
+            same = [_shifted(line, int(match[4])) for line in same]
+        lines += same
     return "\n".join(lines)
+
+
+def _reference(run: _Run) -> str:
+    reach = f"#{run.source.ordinal}:{run.at + 1}-{run.at + run.length}"
+    if not run.shift:
+        return f"[= {reach}]"
+    if run.source.ordinal == 0:
+        return f"[= {reach} numbered {run.shift}]"
+    return f"[= {reach} numbers {run.shift:+d}]"
+
+
+def _given(
+    call: ToolCall | None, lines: list[str], numbers: list[int]
+) -> Source | None:
+    """The call's own text as a source whose lines look like those of its result."""
+    text, name = given_text(call)
+    if not text:
+        return None
+    at = next((i for i, number in enumerate(numbers) if number >= 0), -1)
+    separator = lines[at][:1] if at >= 0 else ""
+    own = [separator + line for line in text.split("\n")]
+    places: dict[str, list[int]] = {}
+    for index, line in enumerate(own):
+        found = places.setdefault(line, [])
+        if len(found) < MAX_POSITIONS:
+            found.append(index)
+    label = f"{name} of this call"
+    return Source(0, content_digest(text), label, own, [-1] * len(own), places)
 
 
 def _split(text: str) -> tuple[list[str], list[str], list[int]]:
@@ -263,7 +330,8 @@ def _long_enough(run: _Run | None, lines: list[str]) -> _Run | None:
 def _extend(
     start: int, at: int, lines: list[str], numbers: list[int], source: Source
 ) -> _Run:
-    shift = numbers[start] - source.numbers[at]
+    is_given = source.ordinal == 0 and numbers[start] >= 0
+    shift = numbers[start] if is_given else numbers[start] - source.numbers[at]
     length = 1
     reach = min(len(lines) - start, len(source.lines) - at)
     theirs, their_numbers = source.lines, source.numbers
@@ -271,7 +339,8 @@ def _extend(
         here, there = start + length, at + length
         if lines[here] != theirs[there]:
             break
-        if numbers[here] - their_numbers[there] != shift:
+        counted = length if is_given else their_numbers[there]
+        if numbers[here] - counted != shift:
             break
         length += 1
     return _Run(start, length, source, at, shift)
