@@ -1,16 +1,35 @@
-"""Writes the reference page of all settings, from the settings themselves.
+"""Writes the reference pages of settings and metrics, from their own descriptions.
 
     python scripts/make_reference.py [--check]
 
-``--check`` writes nothing and ends with status 1 if the page is not up to date.
+``--check`` writes nothing and ends with status 1 if a page is not up to date.
 """
 
 import sys
 from pathlib import Path
 
+from headroom.proxy.metrics import (
+    ADDED,
+    ADDED_DESCRIPTION,
+    COUNTERS,
+    IN_FLIGHT,
+    IN_FLIGHT_DESCRIPTION,
+)
 from headroom.settings import SETTINGS, Setting, flag_name
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
+PAGES = Path(__file__).parent.parent / "docs" / "reference"
+
+METRICS_HEADER = """# Metrics
+
+Made by `scripts/make_reference.py` from `headroom/proxy/metrics.py`.
+
+`/metrics` serves them in the Prometheus text format; with several workers, their sum.
+Labels come from bounded sets. Alert on `headroom_prefix_breaks_total` and
+`proxy_passthrough_bytes_modified_total`: both must stay 0.
+
+| metric | kind | labels | what |
+|---|---|---|---|
+"""
 
 HEADER = """# Settings
 
@@ -25,8 +44,8 @@ names it. `headroom config` prints what is set and by whom.
 """
 
 
-def page() -> str:
-    """The whole page."""
+def settings_page() -> str:
+    """The page of all settings."""
     parts = [HEADER]
     group = None
     for setting in SETTINGS.values():
@@ -54,12 +73,31 @@ def entry(setting: Setting) -> str:
     )
 
 
+def metrics_page() -> str:
+    """The page of all metrics."""
+    rows = [
+        (f"{name}_total", "counter", labels, description)
+        for name, (description, labels) in COUNTERS.items()
+    ]
+    rows += [
+        (ADDED, "histogram, seconds", ("route",), ADDED_DESCRIPTION),
+        (IN_FLIGHT, "gauge", (), IN_FLIGHT_DESCRIPTION),
+    ]
+    lines = [
+        f"| `{name}` | {kind} | {', '.join(labels)} | {description} |"
+        for name, kind, labels, description in rows
+    ]
+    return METRICS_HEADER + "\n".join(lines) + "\n"
+
+
 def main() -> int:
-    """Write or check the page."""
-    text = page()
+    """Write or check the pages."""
+    pages = {"settings.md": settings_page(), "metrics.md": metrics_page()}
     if "--check" in sys.argv[1:]:
-        return 0 if PAGE.read_text("utf-8") == text else 1
-    PAGE.write_text(text, "utf-8")
+        found = {name: (PAGES / name).read_text("utf-8") for name in pages}
+        return 0 if found == pages else 1
+    for name, text in pages.items():
+        (PAGES / name).write_text(text, "utf-8")
     return 0
 
 

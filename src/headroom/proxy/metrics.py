@@ -29,6 +29,70 @@ _ADDED_BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 20.0,
 )  # fmt: skip
 
+ADDED = "headroom_added_seconds"
+ADDED_DESCRIPTION = "Time between the last byte of a request and its forwarding."
+IN_FLIGHT = "headroom_requests_in_flight"
+IN_FLIGHT_DESCRIPTION = "Requests that have not been answered in full."
+
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "headroom_requests": (
+        "Requests by route, answer and decision.",
+        ("route", "status", "decision"),
+    ),
+    "headroom_tokens_before": (
+        "Tokens of the blocks that were compressed, as the client sent them.",
+        ("state",),
+    ),
+    "headroom_tokens_after": (
+        "Tokens of the same blocks, as forwarded.",
+        ("state",),
+    ),
+    "headroom_blocks": (
+        "Blocks looked at, by what happened to them.",
+        ("action", "strategy", "kind"),
+    ),
+    "proxy_compression_rejected_by_token_check": (
+        "Results that were not smaller in tokens.",
+        ("strategy",),
+    ),
+    "proxy_passthrough_bytes_modified": (
+        "Bodies that changed though nothing was to change; must stay 0.",
+        ("path",),
+    ),
+    "headroom_prefix_breaks": (
+        "Prefixes forwarded otherwise than before; must stay 0.",
+        (),
+    ),
+    "headroom_upstream_errors": (
+        "Failures to reach the provider.",
+        ("code",),
+    ),
+    "headroom_store_failures": (
+        "Requests served without the store.",
+        (),
+    ),
+    "headroom_stage_failures": (
+        "Stages that failed, the request being served all the same.",
+        ("stage",),
+    ),
+    "headroom_usage_tokens": (
+        "Tokens the provider billed, by class.",
+        ("class",),
+    ),
+    "headroom_retrievals": (
+        "Originals that models asked back inside the stream.",
+        ("outcome",),
+    ),
+    "headroom_retrieved_tokens": (
+        "Tokens of the answers: a debit against the tokens saved.",
+        (),
+    ),
+    "headroom_log_records_dropped": (
+        "Log records lost because output stalled.",
+        (),
+    ),
+}
+"""Name → what it counts, and its labels; ``_total`` is added."""
 
 # When each child was made says nothing; by default it doubles a scrape.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -45,98 +109,32 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._is_shared = is_shared
         self._children: dict[tuple[str, ...], Any] = {}  # prometheus children vary
-        counter = self._counter
-        self._requests = counter(
-            "headroom_requests",
-            "Requests by route, answer and decision.",
-            "route",
-            "status",
-            "decision",
-        )
-        self._tokens_before = counter(
-            "headroom_tokens_before",
-            "Tokens of the blocks that were compressed, as the client sent them.",
-            "state",
-        )
-        self._tokens_after = counter(
-            "headroom_tokens_after", "Tokens of the same blocks, as forwarded.", "state"
-        )
-        self._blocks = counter(
-            "headroom_blocks",
-            "Blocks looked at, by what happened to them.",
-            "action",
-            "strategy",
-            "kind",
-        )
-        self._rejected = counter(
-            "proxy_compression_rejected_by_token_check",
-            "Results that were not smaller in tokens.",
-            "strategy",
-        )
-        self._modified = counter(
-            "proxy_passthrough_bytes_modified",
-            "Bodies that changed though nothing was to change; must stay 0.",
-            "path",
-        )
-        self._prefix_breaks = counter(
-            "headroom_prefix_breaks",
-            "Prefixes forwarded otherwise than before; must stay 0.",
-        )
-        self._upstream_errors = counter(
-            "headroom_upstream_errors", "Failures to reach the provider.", "code"
-        )
-        self._store_failures = counter(
-            "headroom_store_failures", "Requests served without the store."
-        )
-        self._stage_failures = counter(
-            "headroom_stage_failures",
-            "Stages that failed, the request being served all the same.",
-            "stage",
-        )
-        self._usage = counter(
-            "headroom_usage_tokens", "Tokens the provider billed, by class.", "class"
-        )
-        self._retrievals = counter(
-            "headroom_retrievals",
-            "Originals that models asked back inside the stream.",
-            "outcome",
-        )
-        self._retrieved_tokens = counter(
-            "headroom_retrieved_tokens",
-            "Tokens of the answers: a debit against the tokens saved.",
-        )
-        self._dropped_logs = counter(
-            "headroom_log_records_dropped", "Log records lost because output stalled."
-        )
-        self._added = Histogram(
-            "headroom_added_seconds",
-            "Time between the last byte of a request and its forwarding.",
+        self._families: dict[str, Counter | Histogram] = {
+            name: Counter(name, description, labels, registry=self._registry)
+            for name, (description, labels) in COUNTERS.items()
+        }
+        self._families[ADDED] = Histogram(
+            ADDED,
+            ADDED_DESCRIPTION,
             ["route"],
             buckets=_ADDED_BUCKETS_S,
             registry=self._registry,
         )
         self._in_flight = Gauge(
-            "headroom_requests_in_flight",
-            "Requests that have not been answered in full.",
+            IN_FLIGHT,
+            IN_FLIGHT_DESCRIPTION,
             registry=self._registry,
             multiprocess_mode="livesum",
         )
-        for plain in (
-            self._prefix_breaks,
-            self._store_failures,
-            self._retrieved_tokens,
-            self._dropped_logs,
-        ):
-            self._child(plain)
+        self._take_dropped: Callable[[], int] = int
 
-    def _counter(self, name: str, description: str, *labels: str) -> Counter:
-        return Counter(name, description, labels, registry=self._registry)
-
-    def _child(self, metric: Counter | Histogram, *labels: str) -> Any:
-        key = (metric._name, *labels)
+    def _child(self, *key: str) -> Any:
+        """The child of a metric: its name, then the values of its labels."""
         child = self._children.get(key)
         if child is None:
-            child = metric.labels(*labels) if labels else metric
+            name, *labels = key
+            family = self._families[name]
+            child = family.labels(*labels) if labels else family
             self._children[key] = child
         return child
 
@@ -147,65 +145,69 @@ class Metrics:
     def ended(self, route: str, status: int, decision: str) -> None:
         """A request was answered, or given up (status 499: by the client)."""
         self._in_flight.dec()
-        self._child(self._requests, route, str(status), decision).inc()
+        self._child("headroom_requests", route, str(status), decision).inc()
 
     def added(self, route: str, seconds: float) -> None:
         """How long a request was held before it was forwarded."""
-        self._child(self._added, route).observe(seconds)
+        self._child(ADDED, route).observe(seconds)
 
     def manifest(self, manifest: Manifest) -> None:
         """What happened to the blocks of a request."""
         for entry in manifest.entries:
             outcome = entry.outcome
             self._child(
-                self._blocks, outcome.action, outcome.strategy, outcome.kind
+                "headroom_blocks", outcome.action, outcome.strategy, outcome.kind
             ).inc()
             if outcome.action == "rejected_not_smaller":
-                self._child(self._rejected, outcome.strategy).inc()
+                self._child(
+                    "proxy_compression_rejected_by_token_check", outcome.strategy
+                ).inc()
             elif outcome.action == "compressed":
                 state = "reapplied" if entry.is_reapplied else "first"
-                self._child(self._tokens_before, state).inc(outcome.original_tokens)
-                self._child(self._tokens_after, state).inc(outcome.compressed_tokens)
+                self._child("headroom_tokens_before", state).inc(
+                    outcome.original_tokens
+                )
+                self._child("headroom_tokens_after", state).inc(
+                    outcome.compressed_tokens
+                )
 
     def prefix_breaks(self, count: int) -> None:
         """Prefixes that left otherwise than before."""
-        self._child(self._prefix_breaks).inc(count)
+        self._child("headroom_prefix_breaks").inc(count)
 
     def passthrough_modified(self, route: str) -> None:
         """A body changed without a stage having said so."""
-        self._child(self._modified, route).inc()
+        self._child("proxy_passthrough_bytes_modified", route).inc()
 
     def upstream_error(self, code: str) -> None:
         """The provider could not be reached or fell silent."""
-        self._child(self._upstream_errors, code).inc()
+        self._child("headroom_upstream_errors", code).inc()
 
     def store_failure(self) -> None:
         """A request was served without the store."""
-        self._child(self._store_failures).inc()
+        self._child("headroom_store_failures").inc()
 
     def retrieval(self, outcome: str, tokens: int) -> None:
         """An original was asked for inside the stream."""
-        self._child(self._retrievals, outcome).inc()
-        self._child(self._retrieved_tokens).inc(tokens)
+        self._child("headroom_retrievals", outcome).inc()
+        self._child("headroom_retrieved_tokens").inc(tokens)
 
     def stage_failure(self, stage: str) -> None:
         """A stage failed."""
-        self._child(self._stage_failures, stage).inc()
+        self._child("headroom_stage_failures", stage).inc()
 
     def usage(self, counts: dict[str, int]) -> None:
         """What the provider billed, by class."""
         for name, count in counts.items():
-            self._child(self._usage, name).inc(count)
+            self._child("headroom_usage_tokens", name).inc(count)
 
     def watch_dropped_logs(self, dropped: Callable[[], int]) -> None:
         """Report lost log records: ``dropped`` returns those since the last call."""
         self._take_dropped = dropped
 
-    _take_dropped: Callable[[], int] = staticmethod(lambda: 0)
-
     def render(self) -> bytes:
         """The text a scrape gets."""
-        self._child(self._dropped_logs).inc(self._take_dropped())
+        self._child("headroom_log_records_dropped").inc(self._take_dropped())
         if not self._is_shared:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
