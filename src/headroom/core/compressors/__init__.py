@@ -7,9 +7,11 @@ One that is sure of a text is asked before those behind it have looked at it.
 from headroom.core.compressors import (
     build_output,
     diff,
+    html,
     json_table,
     listing,
     log,
+    prose,
     read_gutter,
     search_results,
     table_text,
@@ -25,6 +27,8 @@ COMPRESSORS: tuple[Compressor, ...] = (
     listing.COMPRESSOR,
     build_output.COMPRESSOR,
     trace.COMPRESSOR,
+    html.COMPRESSOR,
     log.COMPRESSOR,
     table_text.COMPRESSOR,
+    prose.COMPRESSOR,
 )

@@ -1,0 +1,215 @@
+"""The page with less: what surrounds the text, and the middles of what is long.
+
+Left out, each in place with its count: lists of links in navigation, side bars and the
+like, tables of contents (the headings they repeat stay), the middles of long tables,
+samples and lists of links. Sentences stay wherever they stand, a footer's too, and so
+does everything that shares a rare word with the question or the call, or speaks of
+trouble.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+from msgspec.structs import replace
+
+from headroom.core.compressors.html.page import Block
+from headroom.core.content.passages import spare, split_sentences
+from headroom.core.content.relevance import words
+from headroom.core.content.severity import has_trouble
+
+_MIN_RUN: Final = 4
+_ROWS: Final = (20, 8, 3)
+"""Tables longer than the first keep so many rows at their start and end."""
+_LINES: Final = (36, 18, 6)
+_LINKS: Final = (30, 12, 3)
+_SENTENCE_CHARS: Final = 40
+_MIN_KEPT: Final = 0.3
+_SENTENCE_SHARE: Final = 0.16
+"""How much of the running text may go at most, in characters."""
+
+
+def reduce_blocks(blocks: list[Block], question: str) -> tuple[list[Block], str] | None:
+    """Fewer blocks and the account of what is missing; ``None`` if nothing is."""
+    asked = _asked(blocks, question)
+    total = sum(len(block.text) for block in blocks)
+    kept, account = _drop_frame(blocks, asked)
+    if sum(len(block.text) for block in kept) < _MIN_KEPT * total:
+        kept, account = blocks, []  # the links are what the page is for
+    out: list[Block] = []
+    for is_table, found in groupby(kept, key=lambda block: block.kind == "row"):
+        for _, run in groupby(found, key=lambda block: block.group if is_table else 0):
+            rows = list(run)
+            if is_table:
+                out += _shorten(rows, asked, _ROWS, "rows", account)
+            else:
+                out += _shorten_links(rows, asked, account)
+    out = _spare_sentences(out, question, account)
+    if not account:
+        return None
+    counts = Counter(account)
+    return out, "; ".join(
+        f"{note} ({times} times)" if times > 1 else note
+        for note, times in counts.items()
+    )
+
+
+def _spare_sentences(
+    blocks: list[Block], question: str, account: list[str]
+) -> list[Block]:
+    """Plain sentences of long texts go, counted in place."""
+    texts = [block.text if block.kind in {"text", "item"} else "" for block in blocks]
+    left = spare(texts, question, int(sum(map(len, texts)) * _SENTENCE_SHARE))
+    out = list(blocks)
+    for index, spans in left.items():
+        text, pieces, at = texts[index], [], 0
+        for start, end in spans:
+            pieces += [
+                text[at:start].rstrip(),
+                f"[left out: {_sentences(text[start:end])}]",
+            ]
+            at = end
+        pieces.append(text[at:])
+        out[index] = replace(blocks[index], text=" ".join(filter(None, pieces)))
+    if left:
+        account.append(f"sentences in {len(left)} paragraphs left out")
+    return out
+
+
+def _sentences(text: str) -> str:
+    count = len(split_sentences(text))
+    return f"{count} sentence{'s' * (count > 1)}"
+
+
+def _asked(blocks: list[Block], question: str) -> frozenset[str]:
+    """The words of the question that single out some blocks of the page."""
+    terms = set(words(question))
+    if not terms:
+        return frozenset()
+    found: Counter[str] = Counter()
+    for block in blocks:
+        found.update(terms.intersection(words(block.text)))
+    limit = max(3, len(blocks) // 20)
+    return frozenset(term for term, times in found.items() if times <= limit)
+
+
+def _is_asked(text: str, asked: frozenset[str]) -> bool:
+    return bool(asked) and not asked.isdisjoint(words(text))
+
+
+def _drop_frame(
+    blocks: list[Block], asked: frozenset[str]
+) -> tuple[list[Block], list[str]]:
+    """Without navigation and tables of contents, except for sentences in them."""
+    kept: list[Block] = []
+    account: list[str] = []
+    for (region, is_contents), found in groupby(blocks, key=_frame):
+        run = list(found)
+        left = [block for block in run if not _stays(block, asked)]
+        if not (region or is_contents) or len(left) < _MIN_RUN:
+            kept += run
+            continue
+        name = region or "contents"
+        count = 0
+        for block in run:
+            if _stays(block, asked):
+                kept += _note(count, name, account)
+                count = 0
+                kept.append(block)
+            else:
+                count += 1
+        kept += _note(count, name, account)
+    return kept, account
+
+
+def _frame(block: Block) -> tuple[str, bool]:
+    is_contents = block.anchor_chars * 2 > len(block.text) and block.kind == "item"
+    return block.region, is_contents
+
+
+def _stays(block: Block, asked: frozenset[str]) -> bool:
+    size = len(block.text)
+    links = block.link_chars + block.anchor_chars
+    is_sentence = size >= _SENTENCE_CHARS and links * 2 < size
+    is_note = block.region in {"footer", "contentinfo"} and links * 3 < size
+    return is_sentence or is_note or block.kind == "pre" or _is_asked(block.text, asked)
+
+
+def _note(count: int, name: str, account: list[str]) -> Iterator[Block]:
+    if count:
+        account.append(f"{count} items of {name} left out")
+        yield Block("note", 0, "", f"[left out: {count} items of {name}]")
+
+
+def _shorten_links(
+    blocks: list[Block], asked: frozenset[str], account: list[str]
+) -> Iterator[Block]:
+    """Blocks other than rows: the middles of samples and of lists of links go."""
+    for is_list, run in groupby(blocks, key=_is_link):
+        if is_list:
+            yield from _shorten(list(run), asked, _LINKS, "links", account)
+            continue
+        for block in run:
+            if block.kind == "pre":
+                yield from _shorten_sample(block, asked, account)
+            else:
+                yield block
+
+
+def _is_link(block: Block) -> bool:
+    links = block.link_chars + block.anchor_chars
+    return block.kind == "item" and links * 4 > len(block.text) * 3
+
+
+def _spared(
+    texts: list[str], asked: frozenset[str], limits: tuple[int, int, int]
+) -> Iterator[tuple[bool, int, int]]:
+    """Runs of kept and left out entries as (kept, first, behind the last)."""
+    most, first, last = limits
+    size = len(texts)
+    if size <= most:
+        yield True, 0, size
+        return
+    stays = [
+        at < first or at >= size - last or has_trouble(text) or _is_asked(text, asked)
+        for at, text in enumerate(texts)
+    ]
+    for at in range(first, size - last - 1):
+        # A gap of one is not worth its note.
+        stays[at] = stays[at] or (stays[at - 1] and stays[at + 1])
+    start = 0
+    for is_kept, run in groupby(stays):
+        end = start + len(list(run))
+        yield is_kept, start, end
+        start = end
+
+
+def _shorten(
+    blocks: list[Block],
+    asked: frozenset[str],
+    limits: tuple[int, int, int],
+    unit: str,
+    account: list[str],
+) -> Iterator[Block]:
+    texts = [block.text for block in blocks]
+    for is_kept, start, end in _spared(texts, asked, limits):
+        if is_kept:
+            yield from blocks[start:end]
+        else:
+            note = f"{unit} {start + 1}-{end} of {len(blocks)}"
+            account.append(f"{note} left out")
+            yield Block("note", blocks[start].indent, "", f"[left out: {note}]")
+
+
+def _shorten_sample(
+    block: Block, asked: frozenset[str], account: list[str]
+) -> Iterator[Block]:
+    lines = block.text.split("\n")
+    for is_kept, start, end in _spared(lines, asked, _LINES):
+        if is_kept:
+            yield replace(block, text="\n".join(lines[start:end]))
+        else:
+            note = f"lines {start + 1}-{end} of {len(lines)}"
+            account.append(f"{note} of a sample left out")
+            yield Block("note", block.indent, "", f"[left out: {note}]")

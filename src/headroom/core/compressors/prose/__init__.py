@@ -1,0 +1,124 @@
+"""Prose: manuals, help texts, READMEs, change logs, documents in markdown and rst.
+
+The lossless form joins what a line breaker split and takes away what only sets the text
+(``units``, ``form``); ``compress`` accepts it only if all but white space, rulers and
+the marks of headings is the same. It needs no header: the form of a form is itself. The
+lossy form (``lossy``) leaves out plain sentences and repeated lines, and says which.
+
+Normalised away: line breaks inside paragraphs, blanks that justify lines, indentation
+of whole blocks beyond its rank, blank lines in a row, lengths of rulers, overstrikes,
+colours, blanks at line ends.
+"""
+
+import re
+from typing import Final
+
+from headroom.core.compressors.prose.form import write_units
+from headroom.core.compressors.prose.lossy import is_own, reduce_units
+from headroom.core.compressors.prose.units import Unit, clean, read_units, squeeze
+from headroom.core.protocols import Compressor
+from headroom.core.types import Candidate, Compressed, Context
+
+__all__ = ["COMPRESSOR", "compress", "detect", "shorten", "squeeze"]
+
+# Below this (about 600 tokens) nearly everything is used later: stay lossless.
+MIN_LOSSY_CHARS: Final = 2400
+SAMPLE_CHARS: Final = 12_000
+MAX_PASSES: Final = 4
+
+_WORDS = re.compile(r"(?:[^\W\d_][^\W\d_'’-]*[.,;:!?)]? ){4,}")
+_HEADING = re.compile(
+    r"^(?:#{1,6} \S|={3,}$|-{3,}$|\*{3,}$|(?:NAME|SYNOPSIS|DESCRIPTION|OPTIONS)\b"
+    r"|\.\. \w|[Uu]sage: )",
+    re.MULTILINE,
+)
+# Records of a package manager: fields with capital names.
+_FIELD = re.compile(r"^[A-Z][A-Za-z0-9-]+: \S", re.MULTILINE)
+_CODE = re.compile(
+    r"^[ \t]*(?:def |class |import |from \w+ import|#include|package \w|func |fn |pub |"
+    r"const |let |var |public |private |return\b|if \(|for \(|\}|\{|@\w+$|//|/\*|<\w)"
+    r"|[;{]$",
+    re.MULTILINE,
+)
+_LOG = re.compile(
+    r"^\W{0,2}(?:\d{4}-\d\d-\d\d[T ]\d\d:|\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:)|"
+    r"^.{0,30}\b(?:INFO|DEBUG|ERROR|WARN(?:ING)?)\b[ :\]]",
+    re.MULTILINE,
+)
+
+
+def detect(text: str) -> float:
+    """How surely the beginning of the text is prose; never surer than other kinds."""
+    if text.startswith("[html]"):
+        return 0.0
+    sample = clean(text[:SAMPLE_CHARS])
+    lines = [line for line in sample.split("\n") if line.strip()]
+    if not lines:
+        return 0.0
+    if is_own(text):
+        return 0.6
+    size = sum(map(len, lines))
+    worded = sum(len(found) for found in _WORDS.findall(" ".join(sample.split()) + " "))
+    code, logs = len(_CODE.findall(sample)), len(_LOG.findall(sample))
+    if logs * 5 > len(lines) or code * 4 > len(lines):
+        return 0.0
+    if len(_FIELD.findall(sample)) * 5 > len(lines) * 3:
+        return 0.5
+    headings = len(_HEADING.findall(sample))
+    if worded * 5 >= size * 2:
+        return 0.6 if headings else 0.55
+    return 0.5 if headings and worded * 6 >= size else 0.0
+
+
+def shorten(text: str) -> str | None:
+    """The lossless form; ``None`` if it cannot be brought to rest."""
+    return _settle("\n".join(write_units(read_units(clean(text)))))
+
+
+def _settle(form: str) -> str | None:
+    """The form of a form, until it is its own."""
+    for _ in range(MAX_PASSES):
+        following = "\n".join(write_units(read_units(clean(form))))
+        if following == form:
+            return form
+        form = following
+    return None
+
+
+def compress(text: str, ctx: Context) -> Compressed | None:
+    """Both forms of a text; ``None`` for own output and files that may be edited."""
+    if is_own(text) or _is_unknown(ctx) or text.startswith("[html]"):
+        return None
+    units = read_units(clean(text))
+    form = _settle("\n".join(write_units(units)))
+    lossless = None
+    if form is not None and len(form) < len(text) and squeeze(form) == squeeze(text):
+        lossless = Candidate(form, "prose_joined")
+    lossy = None
+    if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
+        best = len(text) if lossless is None else len(lossless.text)
+        lossy = _reduce(units, ctx, best)
+    if lossless is None and lossy is None:
+        return None
+    return Compressed(lossless, lossy)
+
+
+def _reduce(units: list[Unit], ctx: Context, best_chars: int) -> Candidate | None:
+    question = ctx.question
+    if ctx.call is not None:
+        question += " " + ctx.call.input.decode("utf-8", "replace")
+    reduced = reduce_units(units, question)
+    if reduced is None:
+        return None
+    short = "\n".join([reduced.header, *write_units(reduced.units)])
+    if len(short) >= best_chars:
+        return None
+    return Candidate(short, "prose_sentences", reduced.omitted)
+
+
+def _is_unknown(ctx: Context) -> bool:
+    """The call behind the text cannot be seen: it may have read a file to be edited."""
+    return ctx.call is not None and not ctx.call.name
+
+
+COMPRESSOR = Compressor(name="prose", kind="prose", detect=detect, compress=compress)

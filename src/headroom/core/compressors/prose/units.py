@@ -1,0 +1,233 @@
+r"""A text as units: paragraphs, list items, option descriptions, and lines left alone.
+
+Hard-wrapped lines are one unit if a line breaker would have broken them there: the next
+line's first word did not fit any more. So the break says nothing, and only lines of
+words qualify; code, tables, addresses, verse and short lines stay lines.
+
+What a unit does not keep: where its lines were broken, the indentation of its second
+and later lines, blanks that only justify a line, blanks at line ends, overstrikes
+(``a\ba``), the colours of a terminal, the length of a ruler, the number of blank lines
+in a row.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+MIN_WRAPPED_CHARS: Final = 40
+"""A line that a line breaker filled is at least so long."""
+
+MAX_WIDTH: Final = 160
+# A word that did not fit may have been shorter than this by a hyphen or a wide letter.
+_SLACK: Final = 0.86
+
+_OVERSTRIKE = re.compile(r".\x08")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
+_INDENT = re.compile(r" *")
+_RULER = re.compile(r"([=~^*+#._-])\1{4,}\Z")
+_ANY_RULER = re.compile(r"(?<=\n)[ ]*([=~^*+#._-])\1{4,}(?=\n|\Z)")
+_MARK = re.compile(r"^ *\\?#{1,2} +", re.MULTILINE)
+_FENCE = re.compile(r"\s*(```+|~~~+)")
+# A marker and the column where its text begins.
+_ITEM = re.compile(
+    r"(?:[-*+•o]|\(?[0-9a-zA-Z]{1,3}[.)]|:[\w -]{1,40}:|\[\d+\]) +(?=\S)"
+)
+_GAP = re.compile(r"\S( {2,})(?=\S)")
+_STARTS_ANEW = re.compile(
+    r"\\#|[-*+•] |\(?\d{1,3}[.)] |[|>$%#]|>>>|\.\. |//|--?\w|:\w+:|@|```|\[\d+\] "
+    r"|[\w-]+: |<"
+)
+_ENDS_OPEN = re.compile(r"[-{;\\|]\Z|::\Z")
+_CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\(\)|::")
+_JUSTIFIED_GAP = re.compile(r"(?<=[^\s.?!:]) {2,3}(?=\S)")
+_NO_LETTERS = dict.fromkeys((*range(65, 91), *range(97, 123)))
+_WIDE_GAP = re.compile(r"\S {4,}\S")
+
+
+class Unit(Struct, gc=False):
+    """One line of the form.
+
+    Attributes:
+        indent: blanks before the first line.
+        text: the unit in one line, without them; empty for blank lines.
+        first: number of its first line in the source, from 1.
+        last: number of its last line.
+        is_prose: more than one line was joined, or one could have been.
+    """
+
+    indent: int
+    text: str
+    first: int
+    last: int
+    is_prose: bool
+
+
+def clean(text: str) -> str:
+    """Without overstrikes, colours, carriage returns and blanks at line ends."""
+    if "\x08" in text:
+        text = _OVERSTRIKE.sub("", text)
+    if "\x1b" in text:
+        text = _COLOUR.sub("", text)
+    text = text.replace("\r\n", "\n")
+    return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
+
+
+def read_units(text: str) -> list[Unit]:
+    """The units of a cleaned text, in order."""
+    return _Lines(text.split("\n")).units()
+
+
+def squeeze(text: str) -> str:
+    """What two forms of a text have in common: all but what this page normalises."""
+    text = _ANY_RULER.sub(r"\1\1\1", _MARK.sub("", clean(text)))
+    return "".join(text.split())
+
+
+class _Lines:
+    """The lines of one text and what is known of them; lives for one call."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.width = _width(lines)
+
+    def units(self) -> list[Unit]:
+        found: list[Unit] = []
+        lines, at, size = self.lines, 0, len(self.lines)
+        literal = -1  # lines deeper than this are a literal block
+        while at < size:
+            line = lines[at]
+            if not line:
+                if not found or found[-1].text:
+                    found.append(Unit(0, "", at + 1, at + 1, is_prose=False))
+                at += 1
+                continue
+            indent = len(line) - len(line.lstrip(" "))
+            fence = _FENCE.match(line)
+            if fence is not None:
+                end = self._fence_end(at, fence[1])
+            elif indent > literal >= 0:
+                end = at + 1
+            else:
+                literal = indent if line.endswith("::") else -1
+                end = self._paragraph_end(at, indent)
+                found.append(self._unit(at, end, indent))
+                at = end
+                continue
+            found += [_plain(lines[n], n) for n in range(at, end)]
+            at = end
+        return found
+
+    def _fence_end(self, at: int, fence: str) -> int:
+        for end in range(at + 1, len(self.lines)):
+            if self.lines[end].lstrip(" ").startswith(fence):
+                return end + 1
+        return at + 1
+
+    def _paragraph_end(self, at: int, indent: int) -> int:
+        """Behind the last line that a line breaker split off from line ``at``."""
+        lines, size = self.lines, len(self.lines)
+        end = at + 1
+        inner = -1
+        is_item = (
+            lines[at][indent] in "-*+•" and lines[at][indent + 1 : indent + 2] == " "
+        )
+        while end < size and self._was_broken(
+            lines[end - 1], lines[end], is_item=is_item
+        ):
+            line = lines[end]
+            depth = len(line) - len(line.lstrip(" "))
+            if inner < 0:
+                if depth not in _columns(lines[at], indent):
+                    break
+                inner = depth
+            elif depth != inner:
+                break
+            end += 1
+        return end
+
+    def _was_broken(self, line: str, following: str, *, is_item: bool) -> bool:
+        """Whether the break between the lines says nothing.
+
+        In an item of a list, sentences on lines of their own are one paragraph too.
+        """
+        size = len(line)
+        if size > MAX_WIDTH or not following:
+            return False
+        body = following.lstrip(" ")
+        if _STARTS_ANEW.match(body) or _ENDS_OPEN.search(line):
+            return False
+        if is_item and line[-1] in ".!?)" and _is_worded(body):
+            return True
+        return (
+            size >= MIN_WRAPPED_CHARS
+            and size + 1 + len(body.partition(" ")[0]) > self.width
+            and _is_worded(line)
+            and _is_worded(body)
+        )
+
+    def _unit(self, at: int, end: int, indent: int) -> Unit:
+        lines = self.lines[at:end]
+        if end == at + 1:
+            line = lines[0]
+            text = line[indent:]
+            ruler = _RULER.match(text)
+            if ruler is not None:
+                text = ruler[1] * 3
+            is_prose = text[-1] in ".!?" and _is_worded(text)
+            return Unit(indent, text, at + 1, end, is_prose=is_prose)
+        parts = [line.lstrip(" ") for line in lines]
+        full = self.width * 0.97
+        parts[1:-1] = [
+            _JUSTIFIED_GAP.sub(" ", part) if "  " in part else part
+            for part in parts[1:-1]
+        ]
+        if "  " in parts[0] and len(lines[0]) >= full and parts[0][0] != "-":
+            item = _ITEM.match(parts[0])
+            start = item.end() if item is not None else 0
+            parts[0] = parts[0][:start] + _JUSTIFIED_GAP.sub(" ", parts[0][start:])
+        return Unit(indent, " ".join(parts), at + 1, end, is_prose=True)
+
+
+def _plain(line: str, at: int) -> Unit:
+    text = line.lstrip(" ")
+    return Unit(len(line) - len(text), text, at + 1, at + 1, is_prose=False)
+
+
+def _width(lines: Sequence[str]) -> float:
+    """The length that lines were broken at, less some slack."""
+    sizes = sorted(
+        len(line)
+        for line, following in itertools.pairwise(lines)
+        if following and MIN_WRAPPED_CHARS <= len(line) <= MAX_WIDTH
+    )
+    if not sizes:
+        return float(MAX_WIDTH)
+    return sizes[int(len(sizes) * 0.95)] * _SLACK
+
+
+def _columns(line: str, indent: int) -> tuple[int, ...]:
+    """The columns where the second line of a paragraph may begin."""
+    item = _ITEM.match(line, indent)
+    if item is not None:
+        return (item.end(),)
+    gap = _GAP.search(line, indent)
+    return (indent,) if gap is None else (indent, gap.end(1))
+
+
+def _is_worded(text: str) -> bool:
+    """The line holds words, not code or columns."""
+    if _WIDE_GAP.search(text):
+        return False
+    size = len(text)
+    if len(_CODE_SIGNS.findall(text)) * 14 > size:
+        return False
+    others = (
+        len(text.translate(_NO_LETTERS))
+        if text.isascii()
+        else size - sum(map(str.isalpha, text))
+    )
+    blanks = text.count(" ")
+    return (size - others) * 10 > (size - blanks) * 7
