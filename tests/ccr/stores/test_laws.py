@@ -257,7 +257,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.used[name] = self.now()
 
     @rule(
-        batch=st.lists(st.tuples(NAMES, LINEAGES, TEXTS), max_size=4),
+        batch=st.lists(
+            st.tuples(NAMES, LINEAGES, TEXTS), max_size=4, unique_by=lambda e: e[:2]
+        ),
         texts=st.lists(TEXTS, max_size=2),
     )
     def save(self, batch, texts):
@@ -270,17 +272,13 @@ class StoreMachine(RuleBasedStateMachine):
         for digest, text in originals.items():
             self.values[digest] = text
             self.use(digest)
-        offered = {}
         for name, decision in records:
-            is_known = name in self.values and name not in offered
-            if is_known and name not in winners:
-                assert self.may_be_gone(name)
+            if name in self.values and name not in winners:
+                assert self.may_be_gone(name), "a record is lost"
                 self.forget(name)
-            if name in self.values:
+            if name in winners:
                 assert winners[name] == self.values[name]
-            else:
-                self.values[name] = decision
-                offered[name] = decision
+            self.values.setdefault(name, decision)
             self.use(name)
         assert set(winners) <= {name for name, _ in records}
 
