@@ -421,7 +421,8 @@ def servers(proxy_options):
                 facts[name]["rss_after_mb"] = rss_mb(process.pid)
         finally:
             for process in running.values():
-                os.killpg(process.pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
             for process in running.values():
                 process.wait(10)
 
