@@ -210,7 +210,7 @@ STEPS = st.lists(
         st.tuples(st.just("drop thinking")),
     ),
     min_size=2,
-    max_size=10,
+    max_size=7,  # fewer requests than answers kept for one of them
 )
 
 

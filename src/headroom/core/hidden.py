@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from headroom.core.digest import chain_key, content_digest
 
-NOTE_SLOTS = 4
-"""Answers kept per request: a client that retries may keep any of those it got."""
+NOTE_SLOTS = 16
+"""Answers kept per request: who retries or rewinds may go on from any of them."""
 
 NEUTRAL = ""
 """The anchor of a block that tells nothing: an empty text."""

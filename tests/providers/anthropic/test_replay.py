@@ -210,3 +210,20 @@ def test_thinking_comes_back_byte_for_byte():
     sent = json.loads(drive.bodies[1])["messages"][1]["content"][0]
     assert sent == odd
     assert list(sent) == list(odd)
+
+
+def test_results_are_cached_where_the_client_caches_its_newest_message():
+    def last(*messages, **members):
+        raw = json.dumps(body(*messages, **members)).encode()
+        out = replay.continue_body(raw, b"[]", [b'{"b":2}', b'{"c":3}'])
+        return json.loads(out)["messages"][-1]["content"]
+
+    plain = [{"b": 2}, {"c": 3}]
+    marked = [{"b": 2}, {"c": 3, "cache_control": MARK}]
+    newest = user([{**text("x"), "cache_control": MARK}])
+    system = [{**text("s"), "cache_control": MARK}]
+    assert last(newest) == marked
+    assert last(newest, system=system * 2) == marked
+    assert last(newest, system=system * 3) == plain
+    assert last(user("x"), system=system) == plain
+    assert last(newest, assistant("a"), user("b")) == plain
