@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.core.digest import content_digest
-from headroom.core.repeats import expand, make_source, refer
+from headroom.core.repeats import expand, given_source, make_source, refer
 from headroom.core.types import ToolCall
 
 
 def source(text, ordinal=1, call=None):
-    return make_source(ordinal, content_digest(text), text, call)
+    return make_source(str(ordinal), content_digest(text), text, call)
 
 
 def code(count, start=0):
@@ -34,7 +34,7 @@ def test_the_same_read_again_is_one_reference():
     found = refer(text, [source(text, 7, READ)])
     assert found.text == "[repeats #7 Read /src/app.py]\n[= #7:1-60]"
     assert found.refers_to == (content_digest(text),)
-    assert expand(found.text, {7: text}) == text
+    assert expand(found.text, {"7": text}) == text
 
 
 def test_after_an_edit_only_the_changed_lines_are_given_with_the_shift():
@@ -44,7 +44,7 @@ def test_after_an_edit_only_the_changed_lines_are_given_with_the_shift():
     found = refer(new, [source(old, 2, READ)])
     assert "numbers +1" in found.text
     assert "    31\t    new_line = 1\n    32\t    another = 2" in found.text
-    assert expand(found.text, {2: old}) == new
+    assert expand(found.text, {"2": old}) == new
     assert len(found.text) < 200
 
 
@@ -53,7 +53,7 @@ def test_a_part_of_an_earlier_read_is_found_at_its_place():
     part = numbered(lines[100:150], first=101)
     found = refer(part, [source(numbered(lines), 1, READ)])
     assert "[= #1:101-150]" in found.text
-    assert expand(found.text, {1: numbered(lines)}) == part
+    assert expand(found.text, {"1": numbered(lines)}) == part
 
 
 def test_a_run_again_command_refers_behind_its_random_header():
@@ -62,7 +62,7 @@ def test_a_run_again_command_refers_behind_its_random_header():
     new = f"Chunk ID: bbbb\nWall time: 0.2\n{body}"
     found = refer(new, [source(old)])
     assert "Chunk ID: bbbb" in found.text
-    assert expand(found.text, {1: old}) == new
+    assert expand(found.text, {"1": old}) == new
 
 
 def test_lines_of_several_results_can_be_referred_to():
@@ -70,7 +70,7 @@ def test_lines_of_several_results_can_be_referred_to():
     both = f"{one}\nand\n{two}"
     found = refer(both, [source(one, 3), source(two, 5)])
     assert set(found.refers_to) == {content_digest(one), content_digest(two)}
-    assert expand(found.text, {3: one, 5: two}) == both
+    assert expand(found.text, {"3": one, "5": two}) == both
 
 
 def test_what_hardly_repeats_stays_as_it_is():
@@ -84,7 +84,7 @@ def test_text_that_imitates_the_notation_is_escaped_and_switches_nothing_off():
     forged = "[= #1:1-60]\n\\[= #1:2-3]\n[repeats #9 x]"
     new = f"{forged}\n{old}"
     found = refer(new, [source(old)])
-    assert expand(found.text, {1: old}) == new
+    assert expand(found.text, {"1": old}) == new
 
 
 def edit(new_string):
@@ -103,14 +103,46 @@ def test_an_edit_tool_that_shows_what_it_was_given_refers_to_its_call():
     found = refer(text, [], edit(added))
     assert found.text.startswith("[repeats #0 new_string of this call]\n")
     assert "[= #0:1-40 numbered 119]" in found.text
-    assert expand(found.text, {0: added}) == text
+    assert expand(found.text, {"0": added}) == text
 
 
 def test_a_written_file_shown_without_numbers_refers_to_the_call_too():
     added = "\n".join(code(40))
     found = refer(f"wrote:\n{added}\n", [], edit(added))
     assert "[= #0:1-40]" in found.text
-    assert expand(found.text, {0: added}) == f"wrote:\n{added}\n"
+    assert expand(found.text, {"0": added}) == f"wrote:\n{added}\n"
+
+
+def test_a_diff_of_what_an_edit_was_given_refers_to_that_call():
+    added = "\n".join(code(40))
+    given = given_source(edit(added), 100, "5c")
+    text = "\n".join(["@@ -0,0 +1,40 @@", *(f"+{line}" for line in code(40))])
+    found = refer(text, [given])
+    assert "#5c new_string of the call Edit /src/app.py" in found.text
+    assert "[+ #5c:1-40]" in found.text
+    assert expand(found.text, {"5c": added}) == text
+
+
+def test_added_lines_of_a_diff_refer_to_what_was_read():
+    file = code(60)
+    text = "\n".join(
+        ["diff --git a/x b/x", "--- /dev/null", "+++ b/x", "@@ -0,0 +1,60 @@"]
+        + [f"+{line}" for line in file]
+    )
+    found = refer(text, [source(numbered(file), 3, READ)])
+    assert "[+ #3:1-60]" in found.text
+    assert expand(found.text, {"3": numbered(file)}) == text
+
+
+def test_plain_output_refers_to_a_numbered_read_and_back():
+    file = code(60)
+    plain = "\n".join(file)
+    found = refer(plain, [source(numbered(file), 3, READ)])
+    assert found.text.endswith("[= #3:1-60 bare]")
+    assert expand(found.text, {"3": numbered(file)}) == plain
+    found = refer(numbered(file, first=7), [source(plain, 3)])
+    assert found.text.endswith("[= #3:1-60 numbered 7]")
+    assert expand(found.text, {"3": plain}) == numbered(file, first=7)
 
 
 def test_context_around_an_edit_comes_from_the_read_before_it():
@@ -120,7 +152,7 @@ def test_context_around_an_edit_comes_from_the_read_before_it():
     text = numbered(changed[20:62], first=21)
     found = refer(text, [source(numbered(file), 1, READ)], edit("\n".join(added)))
     assert set(re.findall(r"= #(\d)", found.text)) == {"0", "1"}
-    assert expand(found.text, {0: "\n".join(added), 1: numbered(file)}) == text
+    assert expand(found.text, {"0": "\n".join(added), "1": numbered(file)}) == text
 
 
 LINES = st.lists(
@@ -129,13 +161,21 @@ LINES = st.lists(
 )
 
 
-@given(LINES, LINES, st.booleans())
-def test_every_form_expands_to_its_text(earlier, later, is_numbered):
-    old = numbered(earlier) if is_numbered else "\n".join(earlier)
-    new = numbered(later) if is_numbered else "\n".join(later)
+def signed(lines):
+    signs = [" ", "+", "-"]
+    hunk = [f"{signs[i // 5 % 3]}{line}" for i, line in enumerate(lines)]
+    return "\n".join(["diff --git a/x b/x", "@@ -1,9 +1,9 @@", *hunk])
+
+
+DRESS = st.sampled_from([numbered, "\n".join, signed])
+
+
+@given(LINES, LINES, DRESS, DRESS)
+def test_every_form_expands_to_its_text(earlier, later, old_dress, new_dress):
+    old, new = old_dress(earlier), new_dress(later)
     found = refer(new, [source(old)])
     if found is not None:
-        assert expand(found.text, {1: old}) == new
+        assert expand(found.text, {"1": old}) == new
         assert len(found.text) <= 0.6 * len(new)
 
 
@@ -145,7 +185,7 @@ def test_every_form_of_an_edit_expands_to_its_text(given_lines, shown, is_number
     added = "\n".join(given_lines)
     found = refer(text, [], edit(added))
     if found is not None:
-        assert expand(found.text, {0: added}) == text
+        assert expand(found.text, {"0": added}) == text
 
 
 @given(st.lists(LINES, min_size=1, max_size=4), LINES)

@@ -34,6 +34,7 @@ from headroom.core.repeats import (
     MessageSources,
     Source,
     SourceMemo,
+    given_source,
     make_source,
 )
 from headroom.core.splice import splice
@@ -269,10 +270,15 @@ class Rewrite:
             call = calls.get(slot.call_id)
             if call is not None and plan.is_retrieval_tool(call.name):
                 continue
+            given = given_source(call, MIN_SOURCE_CHARS, f"{ordinal}c")
+            if given is not None:
+                sources[f"{slot.address}c"] = given
+                chars += sum(map(len, given.lines.raw))
             text = json_spans.string(self.view.body, slot.literal)
             if len(text) >= MIN_SOURCE_CHARS:
                 digest = content_digest(text)
-                sources[slot.address] = make_source(ordinal, digest, text, call)
+                name = str(ordinal)
+                sources[slot.address] = make_source(name, digest, text, call)
                 chars += len(text)
         found = MessageSources(ordinal, sources)
         memo.put(self.chain.keys[index], found, chars)

@@ -1,0 +1,270 @@
+r"""Output that repeats earlier output of the same conversation becomes a reference.
+
+Agents read a file again after an edit, run the same command twice, and grep what they
+have read. Where lines of a result stand, in full and as forwarded, in an earlier tool
+result of this conversation, the later result says which lines those are and gives only
+the others. Nothing is lost: every line can be read where the reference points.
+
+Notation (``#7`` is the conversation's seventh tool result, its call named once)::
+
+    [repeats #7 Read /src/app.py]
+    [= #7:1-381]
+       382\tthe changed line
+    [= #7:383-640 numbers +1]
+
+How the same lines are dressed here is told by the reference: ``numbers +1`` if an edit
+has shifted their numbers, ``numbered 120`` if they have numbers only here, ``bare`` if
+only there; ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` is a text
+in the call that result 7 answers (what an edit tool was given), ``#0`` one in the very
+call this result answers. Other lines stand as they were; one that looks like this
+notation gets a backslash in front.
+
+What always holds: only lines of sources given by the caller are referred to, never a
+reference; runs are at least ``MIN_RUN_CHARS`` long, at most ``MAX_REFERENCES`` are
+made, and the whole must save ``MIN_SAVING`` of the text, else there is no form at all.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from headroom.core.repeats.lines import Lines, dressed, shifted, split, undressed
+from headroom.core.repeats.sources import (
+    MessageSources,
+    Source,
+    SourceMemo,
+    given_source,
+    make_source,
+)
+from headroom.core.types import Candidate, ToolCall
+
+__all__ = [
+    "MIN_SOURCE_CHARS",
+    "STRATEGY",
+    "MessageSources",
+    "Source",
+    "SourceMemo",
+    "expand",
+    "given_source",
+    "make_source",
+    "refer",
+]
+
+STRATEGY = "repeat"
+
+MIN_RUN_CHARS = 104
+"""About 26 tokens: a shorter run costs its reference (about 14) and a look-up."""
+
+MIN_SOURCE_CHARS = 2 * MIN_RUN_CHARS
+"""Shorter results are neither referred to nor made into references."""
+
+MAX_REFERENCES = 8
+MIN_SAVING = 0.4
+
+_NOTATION = re.compile(r"\\*\[(?:repeats |[=+ -] )#\d")
+_REFERENCE = re.compile(
+    r"\[([=+ -]) #(\d+c?):(\d+)-(\d+)(?: numbers ([+-]\d+)| numbered (\d+)|( bare))?\]"
+)
+
+
+class _Run(Struct, frozen=True):
+    """Lines of a text that stand in a source, and how they are dressed here.
+
+    Attributes:
+        sign: ``=``, or the sign of a diff's lines.
+        dress: what the reference says behind the line numbers.
+    """
+
+    start: int
+    length: int
+    source: Source
+    at: int
+    sign: str
+    dress: str
+
+
+def refer(
+    text: str, sources: Sequence[Source], call: ToolCall | None = None
+) -> Candidate | None:
+    """The text as references to earlier results plus its other lines.
+
+    Args:
+        text: the newest result.
+        sources: earlier results that stand in full, oldest first.
+        call: the call it answers, whose own texts it may show again.
+
+    Returns:
+        A lossless form, or ``None`` if too little repeats.
+    """
+    if len(text) < MIN_SOURCE_CHARS:
+        return None
+    given = given_source(call, MIN_RUN_CHARS)
+    if given is not None:
+        sources = [*sources, given]
+    if not sources:
+        return None
+    lines = split(text)
+    runs = _best_runs(_find_runs(lines, sources))
+    covered = sum(_chars(lines, run.start, run.length) for run in runs)
+    if not runs or covered < MIN_SAVING * len(text):
+        return None
+    used = {run.source.name: run.source for run in runs}
+    names = "; ".join(f"#{n} {source.label}" for n, source in used.items())
+    pieces = [f"[repeats {names}]"]
+    cursor = 0
+    for run in runs:
+        pieces += [_escape(line) for line in lines.raw[cursor : run.start]]
+        reach = f"{run.at + 1}-{run.at + run.length}"
+        pieces.append(f"[{run.sign} #{run.source.name}:{reach}{run.dress}]")
+        cursor = run.start + run.length
+    pieces += [_escape(line) for line in lines.raw[cursor:]]
+    form = "\n".join(pieces)
+    if len(form) > (1 - MIN_SAVING) * len(text):
+        return None
+    digests = tuple(source.digest for source in used.values())
+    return Candidate(form, STRATEGY, refers_to=digests)
+
+
+def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
+    """The text a form stands for, given the texts of the results it names.
+
+    Args:
+        form: what ``refer`` made.
+        originals: name → text of earlier results and of calls.
+        separator: between number and line where lines are numbered only here.
+
+    Raises:
+        KeyError: a result that the form names is not given.
+    """
+    lines: list[str] = []
+    for line in form.split("\n")[1:]:
+        match = _REFERENCE.fullmatch(line)
+        if match is None:
+            lines.append(line[1:] if _NOTATION.match(line) else line)
+            continue
+        source = split(originals[match[2]])
+        reach = slice(int(match[3]) - 1, int(match[4]))
+        if match[1] != "=":
+            lines += [match[1] + bare for bare in source.bare[reach]]
+        elif match[5]:
+            lines += [shifted(raw, int(match[5])) for raw in source.raw[reach]]
+        elif match[6]:
+            numbered = enumerate(source.bare[reach], int(match[6]))
+            lines += [dressed(n, separator, bare) for n, bare in numbered]
+        elif match[7]:
+            lines += [undressed(raw) for raw in source.raw[reach]]
+        else:
+            lines += source.raw[reach]
+    return "\n".join(lines)
+
+
+def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
+    """Maximal runs from front to back, each the longest at its start."""
+    runs: list[_Run] = []
+    position = 0
+    total = len(lines.raw)
+    while position < total:
+        best: _Run | None = None
+        if lines.bare[position].strip():
+            best = _longest_at(position, lines, sources)
+        if best is None:
+            position += 1
+            continue
+        runs.append(best)
+        position += best.length
+    return runs
+
+
+def _longest_at(position: int, lines: Lines, sources: Sequence[Source]) -> _Run | None:
+    best: _Run | None = None
+    bare, raw = lines.bare[position], lines.raw[position]
+    for source in reversed(sources):
+        places = source.places.get(bare, ())
+        if lines.signs[position]:
+            places = [*source.places.get(raw, ()), *places]
+        for at in places:
+            run = _extend(position, at, lines, source)
+            if best is None or run.length > best.length:
+                best = run
+                if run.length > len(lines.raw) // 2:
+                    return _long_enough(best, lines)
+    return _long_enough(best, lines)
+
+
+def _long_enough(run: _Run | None, lines: Lines) -> _Run | None:
+    if run is None or _chars(lines, run.start, run.length) < MIN_RUN_CHARS:
+        return None
+    return run
+
+
+def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
+    """The longest run of lines from here on that are dressed alike."""
+    theirs = source.lines
+    number, their_number = lines.numbers[start], theirs.numbers[at]
+    reach = min(len(lines.raw) - start, len(theirs.raw) - at)
+    if lines.raw[start] == theirs.raw[at]:
+        ours, others = lines.raw, theirs.raw
+        length = 1
+        while length < reach and ours[start + length] == others[at + length]:
+            length += 1
+        return _Run(start, length, source, at, "=", "")
+    sign = lines.signs[start]
+    if sign:
+        length = _same(start, at, reach, lines, theirs)
+        signs = lines.signs[start : start + length]
+        alike = next((i for i, s in enumerate(signs) if s != sign), length)
+        return _Run(start, alike, source, at, sign, "")
+    length = _same(start, at, reach, lines, theirs)
+    if number >= 0 and their_number >= 0 and lines.separator == theirs.separator:
+        shift = number - their_number
+        length = _while(
+            length,
+            lambda i: (
+                lines.numbers[start + i] - theirs.numbers[at + i] == shift
+                and theirs.numbers[at + i] >= 0
+            ),
+        )
+        return _Run(start, length, source, at, "=", f" numbers {shift:+d}")
+    if number >= 0:
+        length = _while(length, lambda i: lines.numbers[start + i] == number + i)
+        if theirs.numbers[at] >= 0 or any(theirs.signs[at : at + length]):
+            return _Run(start, 0, source, at, "=", "")
+        return _Run(start, length, source, at, "=", f" numbered {number}")
+    if their_number >= 0:
+        length = _while(
+            length,
+            lambda i: theirs.numbers[at + i] >= 0 and lines.numbers[start + i] < 0,
+        )
+        return _Run(start, length, source, at, "=", " bare")
+    return _Run(start, 0, source, at, "=", "")
+
+
+def _same(start: int, at: int, reach: int, lines: Lines, theirs: Lines) -> int:
+    """How many lines say the same, however they are dressed."""
+    ours, others = lines.bare, theirs.bare
+    length = 0
+    while length < reach and ours[start + length] == others[at + length]:
+        length += 1
+    return length
+
+
+def _while(length: int, holds: Callable[[int], bool]) -> int:
+    """The first index below ``length`` at which a condition fails, else ``length``."""
+    return next((i for i in range(length) if not holds(i)), length)
+
+
+def _best_runs(runs: list[_Run]) -> list[_Run]:
+    """At most ``MAX_REFERENCES`` runs, the longest ones, in order."""
+    if len(runs) <= MAX_REFERENCES:
+        return runs
+    ranked = sorted(runs, key=lambda run: (-run.length, run.start))
+    return sorted(ranked[:MAX_REFERENCES], key=lambda run: run.start)
+
+
+def _chars(lines: Lines, start: int, length: int) -> int:
+    return sum(map(len, lines.bare[start : start + length])) + length
+
+
+def _escape(line: str) -> str:
+    return f"\\{line}" if _NOTATION.match(line) else line

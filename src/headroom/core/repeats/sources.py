@@ -1,0 +1,145 @@
+"""Earlier tool results as sources of references, indexed by line."""
+
+import re
+import threading
+from collections import OrderedDict
+
+import msgspec
+from msgspec import Struct
+
+from headroom.core.digest import content_digest
+from headroom.core.repeats.lines import Lines, split
+from headroom.core.types import ToolCall
+
+MAX_POSITIONS = 4
+"""Places kept per distinct line; blank lines and braces stand in hundreds."""
+
+_ARGUMENTS = ("file_path", "path", "filePath", "command", "cmd", "pattern", "query")
+
+
+class Source(Struct, frozen=True):
+    """A text that stands in full in the prefix, indexed by line.
+
+    Attributes:
+        name: its number among the conversation's tool results, from 1; with a ``c`` it
+            is a text of the call that the result answers; ``0``: of the very call whose
+            result refers to it.
+        digest: content digest of the text.
+        label: its call, in a few words.
+        lines: its lines.
+        places: line as it stands, and without gutter or sign → indices, at most
+            ``MAX_POSITIONS`` each.
+    """
+
+    name: str
+    digest: str
+    label: str
+    lines: Lines
+    places: dict[str, list[int]]
+
+
+class MessageSources(Struct, frozen=True):
+    """The tool results of one message.
+
+    Attributes:
+        ordinal_after: the number of tool results up to and including this message.
+        sources: slot address → source, of the results long enough to refer to.
+    """
+
+    ordinal_after: int
+    sources: dict[str, Source]
+
+
+class SourceMemo:
+    """Sources by chain key: a key names all that the ordinals and lines depend on.
+
+    Bounded by the characters it holds (an index takes about ten times that in bytes);
+    safe to use from several threads.
+    """
+
+    def __init__(self, max_chars: int = 4_000_000) -> None:
+        self._max_chars = max_chars
+        self._chars = 0
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[bytes, tuple[int, MessageSources]] = OrderedDict()
+
+    def get(self, key: bytes) -> MessageSources | None:
+        """What was kept under a message's chain key."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[1]
+
+    def put(self, key: bytes, found: MessageSources, chars: int) -> None:
+        """Keep what was found; the longest unused makes room."""
+        with self._lock:
+            if key in self._entries:
+                return
+            self._entries[key] = (chars + 64, found)
+            self._chars += chars + 64
+            while self._chars > self._max_chars and self._entries:
+                _, (dropped, _) = self._entries.popitem(last=False)
+                self._chars -= dropped
+
+
+def make_source(name: str, digest: str, text: str, call: ToolCall | None) -> Source:
+    """Index a text that later ones may refer to; linear in its length."""
+    return _index(name, digest, text, _label(call))
+
+
+def given_source(
+    call: ToolCall | None, min_chars: int, name: str = "0"
+) -> Source | None:
+    """The longest text among a call's arguments; ``None`` if there is none.
+
+    It stands in an assistant message, which is never touched.
+    """
+    if call is None or len(call.input) < min_chars:
+        return None
+    try:
+        arguments = msgspec.json.decode(call.input)
+    except ValueError:
+        return None
+    texts = [
+        (value, member)
+        for member, value in (arguments.items() if isinstance(arguments, dict) else ())
+        if isinstance(value, str) and value.count("\n") > 1
+    ]
+    if not texts:
+        return None
+    text, member = max(texts, key=lambda pair: len(pair[0]))
+    if len(text) < min_chars:
+        return None
+    whose = "this call" if name == "0" else f"the call {_label(call)}"
+    return _index(name, content_digest(text), text, f"{member} of {whose}")
+
+
+def _index(name: str, digest: str, text: str, label: str) -> Source:
+    lines = split(text)
+    places: dict[str, list[int]] = {}
+    for index, line in enumerate(lines.bare):
+        found = places.setdefault(line, [])
+        if len(found) < MAX_POSITIONS:
+            found.append(index)
+    if any(lines.signs):
+        for index, line in enumerate(lines.raw):
+            if lines.signs[index]:
+                found = places.setdefault(line, [])
+                if len(found) < MAX_POSITIONS:
+                    found.append(index)
+    return Source(name, digest, label, lines, places)
+
+
+def _label(call: ToolCall | None) -> str:
+    """The call in a few words: the tool's name and its telling argument."""
+    if call is None:
+        return "tool result"
+    text = call.input.decode("utf-8")
+    for name in _ARGUMENTS:
+        match = re.search(rf'"{name}"\s*:\s*"((?:[^"\\]|\\.)*)"', text)
+        if match is not None:
+            argument = match[1].split("\\n", 1)[0]
+            return f"{call.name} {argument[:80]}".replace(";", ",").replace("]", ")")
+    return call.name
