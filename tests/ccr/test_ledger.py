@@ -252,6 +252,23 @@ def test_decisions_made_while_the_store_is_down_reach_it_when_it_is_back(ledger,
     assert ledger.health()["pending"] == 0
 
 
+def test_a_decision_that_waits_is_not_forgotten_over_what_others_wrote(ledger, store):
+    """Another lineage's record under the same key is read before ours is written."""
+    MemoryStore.save(store, [(name("a", OTHER), decision("theirs"))], {})
+    ledger.lookup([name("a").key], OTHER)
+    go_down(store)
+    ledger.save([(name("a"), decision("mine"))], {})
+    assert [r.lineage for r in ledger.lookup([name("a").key], OWN).records] == [
+        OTHER,
+        OWN,
+    ]
+    learned = MemoryStore.load(store, [name("a").key])
+    ledger._recent.learn(learned, 0.0)
+    found = ledger.lookup([name("a").key], OWN)
+    assert found.is_complete
+    assert found.records[-1].decision == decision("mine")
+
+
 def test_after_an_outage_all_workers_hold_to_who_wrote_first(ledger, store):
     go_down(store)
     ledger.save([(name("a"), decision("mine"))], {})

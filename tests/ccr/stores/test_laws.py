@@ -213,6 +213,44 @@ def test_ten_thousand_originals_come_back_byte_for_byte(backend):
     assert got == wanted
 
 
+def purge_all(store):
+    while store.purge():
+        pass
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_what_expires_goes_though_it_came_after_what_is_still_used(kind, tmp_path):
+    backend = make_backend(kind, tmp_path, None)
+    store = backend.open(retention_s=DAY_S)
+    store.save([(key("used"), SHORT), (key("unused"), SHORT)], {})
+    for _ in range(4):
+        backend.clock.advance(DAY_S / 2)
+        store.load([key("used").key])
+    purge_all(store)
+    loaded = store.load([key("used").key, key("unused").key])
+    assert flat(loaded) == [(*_name("used"), SHORT)]
+    backend.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_above_the_cap_what_is_used_stays_and_the_rest_makes_room(kind, tmp_path):
+    backend = make_backend(kind, tmp_path, None)
+    store = backend.open(max_bytes=500_000)
+    texts = [f"{i} ".ljust(20_000, "x") for i in range(60)]
+    used = content_digest(texts[0])
+    for text in texts:
+        store.save([], {content_digest(text): text})
+        backend.clock.advance(OPEN_S)
+        assert store.get(used) == texts[0]
+    purge_all(store)
+    assert store.stats().used_bytes <= 500_000
+    assert store.get(used) == texts[0]
+    assert store.get(content_digest(texts[-1])) == texts[-1]
+    with pytest.raises(OriginalNotFoundError):
+        store.get(content_digest(texts[1]))
+    backend.close()
+
+
 @pytest.mark.parametrize(
     "url", ["", "memory", "mysql://x", "sqlite://host/x", "sqlite://", "sqlite:///"]
 )
