@@ -59,8 +59,8 @@ MIN_RUN_CHARS = 104
 MIN_SOURCE_CHARS = 2 * MIN_RUN_CHARS
 """Shorter results are neither referred to nor made into references."""
 
-MAX_REFERENCES = 8
-MIN_SAVING = 0.4
+MAX_REFERENCES = 16
+MIN_SAVING = 0.3
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |[=+ -] )#\d")
 _REFERENCE = re.compile(
