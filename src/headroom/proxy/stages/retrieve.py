@@ -110,6 +110,8 @@ class RetrieveStage:
                 yield out
         if out := splicer.end():
             yield out
+        # The sums grow with every round, and count even if the client leaves.
+        exchange.billed = splicer.usage
         body = exchange.forwarded_body()
         while splicer.is_waiting:
             splicer.answer(await self._look_up(exchange, splicer.calls))
@@ -129,7 +131,6 @@ class RetrieveStage:
                 response.close()
         if (answer := splicer.hidden) is not None:
             await self._notes.remember(exchange.chain_key, encode_answer(answer))
-        exchange.billed = splicer.usage
         if out := splicer.finish():
             yield out
 

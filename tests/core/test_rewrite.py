@@ -1,0 +1,126 @@
+import json
+
+import pytest
+
+from fakes import HALVE, DictStore, count_words, forward
+from headroom.core import pipeline
+from headroom.core.hidden import note_keys
+from headroom.core.pipeline import compress_block
+from headroom.core.rewrite import Rewrite
+from headroom.core.types import Policy
+from headroom.providers.anthropic.request import AnthropicMessages
+from scripted import TOOL, Drive, call, retrieval, text
+
+PROVIDER = AnthropicMessages()
+POLICY = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
+LONG = "".join(f"2026-01-01 line {i} is ordinary output\n" for i in range(60))
+TOOLS = [{"name": "Bash", "input_schema": {}}]
+QUESTION = {"role": "user", "content": "help"}
+
+
+@pytest.fixture(autouse=True)
+def _one_cheap_compressor(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", (HALVE,))
+
+
+def body(*messages, tools=TOOLS, model="claude-x"):
+    found = {"model": model, "messages": [QUESTION, *messages]}
+    return {**found, "tools": tools} if tools else found
+
+
+def run(number, output=LONG):
+    result = {
+        "type": "tool_result",
+        "tool_use_id": f"toolu_{number}",
+        "content": output,
+    }
+    return [
+        {"role": "assistant", "content": [call(number, command="x")]},
+        {"role": "user", "content": [result]},
+    ]
+
+
+def begin(request, store):
+    raw = json.dumps(request).encode()
+    rewrite = Rewrite(PROVIDER.parse(raw), PROVIDER, POLICY, auth_mode="payg")
+    return rewrite, store.load(rewrite.keys)
+
+
+def test_the_tool_is_added_from_the_first_request_on_and_only_beside_others():
+    store = DictStore()
+    for request in (body(), body(*run(1))):
+        forwarded, rewrite = forward(request, store, policy=POLICY)
+        assert rewrite.adds_tool
+        assert TOOL.encode() in forwarded
+    forwarded, rewrite = forward(body(tools=None), store, policy=POLICY)
+    assert not rewrite.adds_tool
+    forwarded, rewrite = forward(body(*run(1)), DictStore(), policy=POLICY)
+    assert not rewrite.adds_tool
+
+
+def test_without_a_place_for_originals_results_stay_lossless():
+    store = DictStore()
+    forward(body(), store, policy=POLICY)
+    rewrite, records = begin(body(*run(1)), store)
+    rewrite.plan(records)
+    rewrite.only_lossless()
+    for tasks in rewrite.groups():
+        rewrite.add(
+            {i: compress_block(t, POLICY, count_words) for i, t in enumerate(tasks)}
+        )
+    batch = rewrite.settle()
+    assert batch.originals == {}
+    forwarded = rewrite.finish()
+    assert b"~2026" in forwarded
+    assert b"omitted" not in forwarded.partition(TOOL.encode())[0]
+    assert rewrite.adds_tool
+
+
+def test_notes_are_asked_for_once_and_only_behind_what_was_answered():
+    store = DictStore()
+    rewrite, records = begin(body(), store)
+    assert rewrite.hidden_keys(records) == []
+    forward(body(), store, policy=POLICY)
+    rewrite, records = begin(body(*run(1)), store)
+    assert rewrite.hidden_keys(records) == list(note_keys("", rewrite.keys[0]))
+    forward(body(*run(1)), store, policy=POLICY)
+    rewrite, records = begin(body(*run(1)), store)
+    assert rewrite.hidden_keys(records) == []
+
+
+def test_conversations_without_the_added_tool_ask_for_no_notes():
+    store = DictStore()
+    policy = Policy(cache_minimum_tokens=0)
+    forward(body(), store, policy=policy)
+    rewrite, records = begin(body(*run(1)), store)
+    assert rewrite.hidden_keys(records) == []
+
+
+def test_what_was_put_back_once_is_put_back_though_the_note_is_gone():
+    store = DictStore()
+    first, rewrite = forward(body(), store, policy=POLICY)
+    drive = Drive([[retrieval(9)], [call(1, command="x")]], first)
+    store.remember({note_keys("", rewrite.keys[-1])[0]: drive.note})
+    one, _ = forward(body(*run(1)), store, policy=POLICY)
+    store.notes.clear()
+    two, rewrite = forward(body(*run(1)), store, policy=POLICY)
+    assert one == two
+    sent = json.loads(two)["messages"]
+    assert [m["role"] for m in sent] == ["user", "assistant"] * 2 + ["user"]
+    assert sent[1]["content"] == [retrieval(9)]
+    # Under other tools too, and what comes after is unaffected.
+    request = body(
+        *run(1), *run(2, "short"), tools=[{"name": "Read", "input_schema": {}}]
+    )
+    three, _ = forward(request, store, policy=POLICY)
+    assert json.loads(three)["messages"][:4] == sent[:4]
+
+
+def test_in_a_cached_prefix_dense_text_is_counted_by_what_is_sent():
+    dense = "".join(f"{i * 7919}\n" for i in range(9000))
+    request = body(*run(1, dense))
+    request["system"] = [{**text("s" * 9000), "cache_control": {"type": "ephemeral"}}]
+    for minimum, is_edited in ((1024, True), (20_000, False)):
+        policy = Policy(cache_minimum_tokens=minimum)
+        forwarded, _ = forward(request, DictStore(), policy=policy)
+        assert (b"~0" in forwarded) is is_edited
