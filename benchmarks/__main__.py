@@ -1,0 +1,63 @@
+"""All measurements, one after the other: ``make bench`` or ``python -m benchmarks``.
+
+Prints what each prints. ``--corpus DIR`` adds what needs a corpus of tool outputs and
+recorded conversations (``items.jsonl``, ``sessions/``, ``coding/``).
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HEADROOM = str(Path(sys.executable).parent / "headroom")
+RUNS = (
+    ("--markers", "newest"),
+    ("--markers", "system"),
+    ("--markers", "none"),
+    ("--resend",),
+    ("--proxy-args=--workers=2", "--new-connection"),
+    ("--kill-restart",),
+    ("--parallel", "8"),
+    ("--retrieve", "3"),
+    ("--thinking", "--strict-thinking"),
+)
+"""Replays of every conversation, as clients and mishaps vary."""
+
+
+def run(title, *command):
+    """Run one measurement; whether it reached its goals."""
+    print(f"\n=== {title}", flush=True)
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def conversations(corpus):
+    """Paths of recorded conversations, or none: then the shipped one is replayed."""
+    if corpus is None:
+        return []
+    return [str(p) for name in ("coding", "sessions") if (p := corpus / name).is_dir()]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path)
+    options = parser.parse_args()
+    corpus = options.corpus if options.corpus and options.corpus.is_dir() else None
+    python = sys.executable
+    reached = [
+        run("footprint", python, "-m", "benchmarks.footprint", "--install"),
+        run("cost per turn", python, "-m", "benchmarks.scale"),
+        run("store", python, "-m", "benchmarks.store_latency", "--entries", "5000"),
+        run("what the proxy adds", python, "-m", "benchmarks.proxy_overhead"),
+    ]
+    if corpus is not None:
+        command = (python, "-m", "benchmarks.corpus", "--corpus", str(corpus))
+        reached.append(run("compression", *command))
+    for extra in RUNS:
+        command = (HEADROOM, "cachelab", "run", *extra, *conversations(corpus))
+        reached.append(run(f"replay {' '.join(extra)}", *command))
+    print(f"\n{sum(reached)} of {len(reached)} measurements reached their goals")
+    sys.exit(not all(reached))
+
+
+if __name__ == "__main__":
+    main()
