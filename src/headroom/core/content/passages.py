@@ -108,15 +108,13 @@ def _weigh(paragraphs: Sequence[str], question: str) -> list[Sentence]:
             if end - start >= MIN_SENTENCE_CHARS and not _REFERENCE.search(text):
                 places.append((index, start, end))
                 texts.append(text)
-    bags = [set(_LONG_WORD.findall(text.lower())) for text in texts]
     common: Counter[str] = Counter()
-    for bag in bags:
-        common.update(bag)
+    for text in texts:
+        common.update(set(_LONG_WORD.findall(text.lower())))
     answers = rank(question, texts)
     sentences: list[Sentence] = []
-    for (index, start, end), text, bag, answer in zip(
-        places, texts, bags, answers, strict=True
-    ):
+    for (index, start, end), text, answer in zip(places, texts, answers, strict=True):
+        bag = set(_LONG_WORD.findall(text.lower()))
         rarity = sum([1 / common[word] for word in sorted(bag)]) / (len(bag) or 1)
         loss = rarity + 0.4 * len(_QUOTABLE.findall(text))
         if _CREDIT.match(text):

@@ -39,7 +39,10 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     start = max(find_page(text), 0)
     preamble = "\n".join(map(str.rstrip, text[:start].strip().splitlines()))
     source = text[start:].replace("\x01", "")
-    page = read_page(source)
+    try:
+        page = read_page(source)
+    except ValueError:
+        return None
     form = write_page(page, preamble)
     if len(form) >= len(text) or not is_complete(source, form):
         return None

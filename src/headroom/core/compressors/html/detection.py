@@ -11,12 +11,16 @@ from typing import Final
 
 SAMPLE_CHARS: Final = 16_000
 MAX_PREAMBLE_CHARS: Final = 4_000
+MAX_PREAMBLE_LINES: Final = 60
 MIN_FRAGMENT_TAGS: Final = 8
 
 _START = re.compile(
     r"^[ \t\ufeff]*(?:<\?xml [^>]*\?>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*){0,3}"
     r"(?:<!doctype html\b|<html(?=[\s>])|<head(?=[\s>])|<body(?=[\s>]))",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_NO_PREAMBLE = re.compile(
+    r"^(?:diff |@@ |[+-]{3} |commit |\s*```)|</|\'\'\'|\"\"\"|[`'\"(=]\n", re.MULTILINE
 )
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:.-]*)([^<>]*)>")
 _KNOWN = frozenset(
@@ -58,8 +62,10 @@ def find_page(text: str) -> int:
     if match is None or match.start() > MAX_PREAMBLE_CHARS:
         return -1
     before = text[: match.start()]
-    # What stands before a page is a few lines of plain text: headers, a prompt.
-    if before.count("<") > 12 or "</" in before or "```" in before:
+    if before.strip() and not match[0].lower().endswith(("html", "<html")):
+        return -1
+    # What stands before a page is a few lines: response headers, a command's own words.
+    if before.count("\n") > MAX_PREAMBLE_LINES or _NO_PREAMBLE.search(before):
         return -1
     return match.start()
 

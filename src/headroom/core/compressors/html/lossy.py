@@ -10,7 +10,7 @@ trouble.
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -28,6 +28,9 @@ _SENTENCE_CHARS: Final = 40
 _MIN_KEPT: Final = 0.3
 _SENTENCE_SHARE: Final = 0.16
 """How much of the running text may go at most, in characters."""
+
+_Account: TypeAlias = list[tuple[str, int]]
+"""Units of the page, and how many of them were left out."""
 
 
 def reduce_blocks(blocks: list[Block], question: str) -> tuple[list[Block], str] | None:
@@ -48,15 +51,15 @@ def reduce_blocks(blocks: list[Block], question: str) -> tuple[list[Block], str]
     out = _spare_sentences(out, question, account)
     if not account:
         return None
-    counts = Counter(account)
-    return out, "; ".join(
-        f"{note} ({times} times)" if times > 1 else note
-        for note, times in counts.items()
-    )
+    counts: Counter[str] = Counter()
+    for unit, count in account:
+        counts[unit] += count
+    told = "; ".join(f"{count} {unit}" for unit, count in counts.items())
+    return out, f"left out: {told}"
 
 
 def _spare_sentences(
-    blocks: list[Block], question: str, account: list[str]
+    blocks: list[Block], question: str, account: _Account
 ) -> list[Block]:
     """Plain sentences of long texts go, counted in place."""
     texts = [block.text if block.kind in {"text", "item"} else "" for block in blocks]
@@ -73,7 +76,7 @@ def _spare_sentences(
         pieces.append(text[at:])
         out[index] = replace(blocks[index], text=" ".join(filter(None, pieces)))
     if left:
-        account.append(f"sentences in {len(left)} paragraphs left out")
+        account.append(("paragraphs in part", len(left)))
     return out
 
 
@@ -100,10 +103,10 @@ def _is_asked(text: str, asked: frozenset[str]) -> bool:
 
 def _drop_frame(
     blocks: list[Block], asked: frozenset[str]
-) -> tuple[list[Block], list[str]]:
+) -> tuple[list[Block], _Account]:
     """Without navigation and tables of contents, except for sentences in them."""
     kept: list[Block] = []
-    account: list[str] = []
+    account: _Account = []
     for (region, is_contents), found in groupby(blocks, key=_frame):
         run = list(found)
         left = [block for block in run if not _stays(block, asked)]
@@ -136,14 +139,14 @@ def _stays(block: Block, asked: frozenset[str]) -> bool:
     return is_sentence or is_note or block.kind == "pre" or _is_asked(block.text, asked)
 
 
-def _note(count: int, name: str, account: list[str]) -> Iterator[Block]:
+def _note(count: int, name: str, account: _Account) -> Iterator[Block]:
     if count:
-        account.append(f"{count} items of {name} left out")
+        account.append((f"items of {name}", count))
         yield Block("note", 0, "", f"[left out: {count} items of {name}]")
 
 
 def _shorten_links(
-    blocks: list[Block], asked: frozenset[str], account: list[str]
+    blocks: list[Block], asked: frozenset[str], account: _Account
 ) -> Iterator[Block]:
     """Blocks other than rows: the middles of samples and of lists of links go."""
     for is_list, run in groupby(blocks, key=_is_link):
@@ -175,13 +178,11 @@ def _spared(
         at < first or at >= size - last or has_trouble(text) or _is_asked(text, asked)
         for at, text in enumerate(texts)
     ]
-    for at in range(first, size - last - 1):
-        # A gap of one is not worth its note.
-        stays[at] = stays[at] or (stays[at - 1] and stays[at + 1])
     start = 0
     for is_kept, run in groupby(stays):
         end = start + len(list(run))
-        yield is_kept, start, end
+        # A short gap is not worth its note.
+        yield is_kept or end - start < _MIN_RUN, start, end
         start = end
 
 
@@ -190,7 +191,7 @@ def _shorten(
     asked: frozenset[str],
     limits: tuple[int, int, int],
     unit: str,
-    account: list[str],
+    account: _Account,
 ) -> Iterator[Block]:
     texts = [block.text for block in blocks]
     for is_kept, start, end in _spared(texts, asked, limits):
@@ -198,12 +199,12 @@ def _shorten(
             yield from blocks[start:end]
         else:
             note = f"{unit} {start + 1}-{end} of {len(blocks)}"
-            account.append(f"{note} left out")
+            account.append((unit, end - start))
             yield Block("note", blocks[start].indent, "", f"[left out: {note}]")
 
 
 def _shorten_sample(
-    block: Block, asked: frozenset[str], account: list[str]
+    block: Block, asked: frozenset[str], account: _Account
 ) -> Iterator[Block]:
     lines = block.text.split("\n")
     for is_kept, start, end in _spared(lines, asked, _LINES):
@@ -211,5 +212,5 @@ def _shorten_sample(
             yield replace(block, text="\n".join(lines[start:end]))
         else:
             note = f"lines {start + 1}-{end} of {len(lines)}"
-            account.append(f"{note} of a sample left out")
+            account.append(("lines of samples", end - start))
             yield Block("note", block.indent, "", f"[left out: {note}]")

@@ -10,7 +10,7 @@ used. Blanks and line breaks are those of rendered text, but two blanks in a row
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from typing import Final
 
@@ -22,6 +22,9 @@ from headroom.core.compressors.html.tokens import attributes, split_markup
 MAX_INDENT: Final = 8
 # A cell with more parts than this is page layout, not data.
 MAX_CELL_BREAKS: Final = 6
+
+_FEW_BLOCKS: Final = 5000
+_MIN_CHARS_PER_BLOCK: Final = 16
 
 _MANY_BLANKS = re.compile(r" {3,}")
 _SPACES = " \t\r\f\n"
@@ -80,6 +83,7 @@ class Reader:
     def __init__(self, text: str) -> None:
         self.has_ticks = "`" in text or "](" in text or "![" in text
         self.page = Page("", "", [])
+        self.most = max(_FEW_BLOCKS, len(text) // _MIN_CHARS_PER_BLOCK)
         self.buffer: list[str] = []
         self.kind, self.mark = "text", ""
         # Next number (0: bullets) and group of each open list or description.
@@ -96,10 +100,9 @@ class Reader:
         self.regions: list[tuple[str, int, str]] = []
         self.tables: list[Table] = []
 
-    def read(self, parts: list[str | None]) -> Page:
+    def read(self, pieces: Iterator[str | None]) -> Page:
         """The page that the parts mean (see ``split_markup``)."""
         opening, closing = OPENING, CLOSING
-        pieces = iter(parts)
         for text in pieces:
             if text:
                 self._text(text)
@@ -181,6 +184,8 @@ class Reader:
             block.region = self.regions[-1][2]
         block.link_chars, block.anchor_chars = self.link_chars, self.anchor_chars
         self.link_chars = self.anchor_chars = 0
+        if len(self.page.blocks) > self.most:
+            raise ValueError("more blocks than a page for readers has")
         self.page.blocks.append(block)
 
     def break_line(self, _source: str) -> None:
@@ -520,7 +525,11 @@ def as_target(href: str) -> str:
 
 
 def read_page(text: str) -> Page:
-    """The page that the markup of ``text`` means."""
+    """The page that the markup of ``text`` means.
+
+    Raises:
+        ValueError: it is cut into so many blocks that nobody can have written it.
+    """
     return Reader(text).read(split_markup(text))
 
 

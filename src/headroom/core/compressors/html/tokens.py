@@ -12,6 +12,11 @@ at ``-->``, an unclosed one at the end of the text.
 import re
 from collections.abc import Iterator
 from html import unescape
+from itertools import islice
+from typing import Final
+
+_MIN_STEP: Final = 1000
+_MAX_STEPS: Final = 64
 
 # Possessive throughout: no input makes it look at a character more than a few times.
 _ATTRIBUTES = r"(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+"
@@ -29,13 +34,22 @@ _ATTRIBUTE = re.compile(
 )
 
 
-def split_markup(text: str) -> list[str | None]:
+def split_markup(text: str) -> Iterator[str | None]:
     """Texts and tags in turn.
 
     Text, ``/`` or empty, name, attributes, text, and so on. Comments, scripts and
     declarations have ``None`` for the three.
     """
-    return _TOKEN.split(text)
+    # Some tags at a time, for memory's sake; few enough times that copying the rest of
+    # the text stays cheap.
+    step = max(_MIN_STEP, text.count("<") // _MAX_STEPS)
+    while True:
+        parts = _TOKEN.split(text, step)
+        text = parts.pop()
+        yield from parts
+        if len(parts) < step * 4:
+            yield text
+            return
 
 
 def attributes(source: str) -> dict[str, str]:
@@ -49,8 +63,8 @@ def attributes(source: str) -> dict[str, str]:
     return found
 
 
-def texts(parts: list[str | None]) -> Iterator[str]:
+def texts(parts: Iterator[str | None]) -> Iterator[str]:
     """The texts between the tags, entities unescaped."""
-    for part in parts[::4]:
+    for part in islice(parts, 0, None, 4):
         if part:
             yield unescape(part) if "&" in part else part

@@ -26,6 +26,7 @@ MIN_LOSSY_CHARS: Final = 2400
 SAMPLE_CHARS: Final = 12_000
 MAX_PASSES: Final = 4
 
+_NOT_PROSE = ("[html]", "<!", "<?", "<html", "#!")
 _WORDS = re.compile(r"(?:[^\W\d_][^\W\d_'’-]*[.,;:!?)]? ){4,}")
 _HEADING = re.compile(
     r"^(?:#{1,6} \S|={3,}$|-{3,}$|\*{3,}$|(?:NAME|SYNOPSIS|DESCRIPTION|OPTIONS)\b"
@@ -34,12 +35,17 @@ _HEADING = re.compile(
 )
 # Records of a package manager: fields with capital names.
 _FIELD = re.compile(r"^[A-Z][A-Za-z0-9-]+: \S", re.MULTILINE)
+# Lines at the margin that begin or end statements, and comments.
 _CODE = re.compile(
-    r"^[ \t]*(?:def |class |import |from \w+ import|#include|package \w|func |fn |pub |"
-    r"const |let |var |public |private |return\b|if \(|for \(|\}|\{|@\w+$|//|/\*|<\w)"
-    r"|[;{]$",
+    r"^(?:def \w|class \w.*[:{]$|import [\w.]+(?: as \w+)?$|from [\w.]+ import |#!"
+    r"|#include|#define|#ifn?def|#endif|package [\w:.]+;?$|func |fn \w|use [\w:.]+.*;$"
+    r"|pub |(?:const|let|var|my|our|export|static|local) .*=|sub \w|(?:public|private) "
+    r"|(?:typedef|struct|enum) |fi$|done$|esac$|then$|\}|@\w[\w.()]*$|[\"']{3}|/\*|\*/"
+    r"|//|<\?|\w+\(\) ?\{$)|^.*[;{]$",
     re.MULTILINE,
 )
+_COMMENT = re.compile(r"^[ \t]*(?:#+(?: |$)|//|;)|^ \*(?: |$|/)", re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _LOG = re.compile(
     r"^\W{0,2}(?:\d{4}-\d\d-\d\d[T ]\d\d:|\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:)|"
     r"^.{0,30}\b(?:INFO|DEBUG|ERROR|WARN(?:ING)?)\b[ :\]]",
@@ -49,7 +55,7 @@ _LOG = re.compile(
 
 def detect(text: str) -> float:
     """How surely the beginning of the text is prose; never surer than other kinds."""
-    if text.startswith("[html]"):
+    if text.startswith(_NOT_PROSE):
         return 0.0
     sample = clean(text[:SAMPLE_CHARS])
     lines = [line for line in sample.split("\n") if line.strip()]
@@ -59,8 +65,7 @@ def detect(text: str) -> float:
         return 0.6
     size = sum(map(len, lines))
     worded = sum(len(found) for found in _WORDS.findall(" ".join(sample.split()) + " "))
-    code, logs = len(_CODE.findall(sample)), len(_LOG.findall(sample))
-    if logs * 5 > len(lines) or code * 4 > len(lines):
+    if _is_other(_FENCED.sub("", sample), len(lines)):
         return 0.0
     if len(_FIELD.findall(sample)) * 5 > len(lines) * 3:
         return 0.5
@@ -68,6 +73,16 @@ def detect(text: str) -> float:
     if worded * 5 >= size * 2:
         return 0.6 if headings else 0.55
     return 0.5 if headings and worded * 6 >= size else 0.0
+
+
+def _is_other(sample: str, lines: int) -> bool:
+    """Code, settings and logs: what is mostly not sentences for people."""
+    code = len(_CODE.findall(sample))
+    return (
+        len(_LOG.findall(sample)) * 5 > lines
+        or (code >= 3 and code * 40 > lines)
+        or len(_COMMENT.findall(sample)) * 10 > lines * 3
+    )
 
 
 def shorten(text: str) -> str | None:

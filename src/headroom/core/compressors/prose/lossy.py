@@ -21,7 +21,7 @@ from headroom.core.content.relevance import rank
 
 HEADER: Final = "[prose] […1-2]: parts of lines 1-2 left out"
 _REPEAT_LEGEND: Final = "; […3-4=1-2]: lines 3-4 repeat lines 1-2"
-SHARE: Final = 0.24
+SHARE: Final = 0.22
 """How much of a text may go at most, in characters."""
 
 OLD_SHARE: Final = 0.16

@@ -43,6 +43,7 @@ _STARTS_ANEW = re.compile(
 _ENDS_OPEN = re.compile(r"[-{;\\|]\Z|::\Z")
 _CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\(\)|::")
 _JUSTIFIED_GAP = re.compile(r"(?<=[^\s.?!:]) {2,3}(?=\S)")
+_NO_BLANKS = dict.fromkeys(map(ord, " \t\n\r\f\v"))
 _NO_LETTERS = dict.fromkeys((*range(65, 91), *range(97, 123)))
 _WIDE_GAP = re.compile(r"\S {4,}\S")
 
@@ -83,7 +84,7 @@ def read_units(text: str) -> list[Unit]:
 def squeeze(text: str) -> str:
     """What two forms of a text have in common: all but what this page normalises."""
     text = _ANY_RULER.sub(r"\1\1\1", _MARK.sub("", clean(text)))
-    return "".join(text.split())
+    return text.translate(_NO_BLANKS)
 
 
 class _Lines:
