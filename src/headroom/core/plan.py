@@ -116,6 +116,9 @@ def first_tools(policy: Policy, view: RequestView) -> str:
     """
     if not policy.allow_lossy or not view.tool_names:
         return ""
+    if view.is_threaded and policy.retrieval == "tool":
+        # Later answers could not be told from those of conversations without the tool.
+        return ""
     if policy.retrieval == "shell":
         has_shell = any(name.lower() in SHELL_TOOLS for name in view.tool_names)
         return "shell" if has_shell else ""

@@ -122,6 +122,8 @@ class RequestView(Struct, frozen=True, gc=False):
         may_drop_earlier: the provider may remove earlier blocks from this request
             (context management, compaction, state of its own).
         tools: the tool list, if the request has one.
+        is_threaded: the provider keeps the conversation; later requests may carry
+            nothing but what is new, neither tools nor earlier messages.
     """
 
     api: str
@@ -135,6 +137,7 @@ class RequestView(Struct, frozen=True, gc=False):
     text_before: tuple[Span, ...]
     may_drop_earlier: bool = False
     tools: Span | None = None
+    is_threaded: bool = False
 
 
 class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
@@ -242,7 +245,8 @@ class Context(Struct, frozen=True, gc=False):
 
     Attributes:
         count: exact (or gate) token count; costly, count only what can win.
-        call: the tool call that asked for the text, if known.
+        call: the tool call that asked for the text, if there was one; without a name
+            and arguments where it is not known.
         question: the last thing the user asked before it; empty if unknown.
         wants_lossy: a lossy form could be used; else do not spend time on one.
         is_tool: the text was returned by a tool.

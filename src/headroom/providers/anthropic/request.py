@@ -5,6 +5,9 @@ or a list of blocks; a ``tool_result`` block's ``content`` is again a string or 
 of parts. Live text stands in user messages only: string content, ``text`` blocks, and
 the text of ``tool_result`` blocks. Every other block type is hot: never touched.
 
+With ``thread`` the provider keeps the conversation (beta ``message-threads``): what
+continues it has no tools, and of the messages only those that are new.
+
 For the ledger, a message is its own bytes with ``cache_control`` members cut out
 (clients move them every turn), and string content is the one text block it means.
 """
@@ -58,6 +61,8 @@ class AnthropicMessages:
         before = tuple(top[name] for name in ("tools", "system") if name in top)
         model = top.get("model")
         stream = top.get("stream")
+        thread = top.get("thread")
+        is_threaded = thread is not None and thread.of(body) != b"null"
         is_marked = any(_MARKER_KEY in span.of(body) for span in before)
         return RequestView(
             api=API,
@@ -71,8 +76,11 @@ class AnthropicMessages:
             or "cache_control" in top
             or any(v.markers for v in views),
             text_before=before,
-            may_drop_earlier="context_management" in top or b'"compaction"' in body,
+            may_drop_earlier=is_threaded
+            or "context_management" in top
+            or b'"compaction"' in body,
             tools=_array(body, top.get("tools")),
+            is_threaded=is_threaded,
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
