@@ -99,3 +99,12 @@ def test_nothing_that_is_named_raises(named):
 @given(st.binary(max_size=100))
 def test_no_arguments_raise(arguments):
     assert retrieve_call(arguments, open_store("memory://").get).error
+
+
+def test_parts_that_are_not_there_are_bad_arguments_and_the_size_is_told():
+    found = retrieve("0" * 24, lambda _: "é\n" * 3, lines="7-9")
+    assert (found.error, found.text) == (
+        "bad_arguments",
+        "[lines=7-9: there are lines 1-3]",
+    )
+    assert retrieve("0" * 24, lambda _: "é\n" * 3).size_bytes == 9

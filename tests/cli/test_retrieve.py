@@ -55,3 +55,9 @@ def test_what_is_not_there_is_told_on_standard_error(run, named, said):
     assert result.exit_code == 1
     assert said in result.stderr
     assert result.stdout == ""
+
+
+def test_lines_that_are_not_there_fail_and_say_what_there_is(run):
+    result = run(DIGEST, "--lines", "50000-")
+    assert result.exit_code == 1
+    assert "there are lines 1-40000" in result.stderr

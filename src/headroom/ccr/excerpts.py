@@ -2,7 +2,7 @@
 
 What always holds: what is quoted is quoted as it stands in the original; an answer
 never exceeds its size, and one that could not say everything ends with what to ask for
-next; wrong arguments are answered in words, never raised.
+next; what is wrong with an argument is said in words for whoever gave it.
 
 A part is named ``A-B`` (from 1, both included), ``A``, ``A-`` or ``-B``; several are
 separated by commas. ``A+N`` means line or row A from its character N on: so even one
@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
+
+from headroom.errors import RequestError
 
 DEFAULT_MAX_BYTES = 48 * 1024
 """About 12,000 tokens: below what clients and models take as one tool result."""
@@ -50,11 +52,28 @@ class _Part(Struct, frozen=True):
     offset: int = 0
 
 
-class _ArgumentError(Exception):
-    """An argument is wrong; the message is the answer."""
+class ArgumentError(RequestError):
+    """An argument is wrong; the message is what to answer."""
+
+    code = "bad_arguments"
 
 
 def answer(
+    text: str,
+    *,
+    lines: object = None,
+    query: object = None,
+    rows: object = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> str:
+    """``excerpt``, or what is wrong with what was asked for, in words."""
+    try:
+        return excerpt(text, lines=lines, query=query, rows=rows, max_bytes=max_bytes)
+    except ArgumentError as error:
+        return f"[{error}]"
+
+
+def excerpt(
     text: str,
     *,
     lines: object = None,
@@ -70,25 +89,25 @@ def answer(
         query: what to search for, within the lines or rows asked for, if any.
         rows: which rows of a JSON array, of JSON lines or of a CSV table.
         max_bytes: the answer's UTF-8 bytes are at most so many; at least 500.
+
+    Raises:
+        ArgumentError: lines or rows that are not there, or cannot be understood.
     """
     room = max(500, max_bytes) - 300
-    try:
-        if rows:
-            units = rows_of(text)
-            if units is None:
-                count = len(lines_of(text).items)
-                return (
-                    "[rows= needs a JSON array, JSON lines or CSV; this is text of"
-                    f" {count} lines: ask for lines=A-B or query=TEXT]"
-                )
-            parts = _parts(rows, units)
-        else:
-            units = lines_of(text)
-            parts = _parts(lines, units) if lines else [_Part(0, len(units.items))]
-        if query:
-            return _search(text, units, parts, str(query), room)
-    except _ArgumentError as error:
-        return f"[{error}]"
+    if rows:
+        units = rows_of(text)
+        if units is None:
+            count = len(lines_of(text).items)
+            raise ArgumentError(
+                "rows= needs a JSON array, JSON lines or CSV; this is text of"
+                f" {count} lines: ask for lines=A-B or query=TEXT"
+            )
+        parts = _parts(rows, units)
+    else:
+        units = lines_of(text)
+        parts = _parts(lines, units) if lines else [_Part(0, len(units.items))]
+    if query:
+        return _search(text, units, parts, str(query), room)
     if not rows and not lines and _size(text) <= room:
         return text
     return _quote(units, parts, room)
@@ -166,14 +185,14 @@ def _parts(given: object, units: Units) -> list[_Part]:
         match = _PART.fullmatch(word.strip().strip("\"'[]() "))
         first, offset, dash, last = match.groups() if match else ("", None, None, "")
         if not match or not (first or last):
-            raise _ArgumentError(
+            raise ArgumentError(
                 f"{units.word}={str(given)[:60]!r} was not understood; expected A-B,"
                 f" from 1 to {total}"
             )
         start = int(first or 1)
         end = int(last or total) if dash else start
         if not 1 <= start <= end or start > total:
-            raise _ArgumentError(
+            raise ArgumentError(
                 f"{units.word}={word.strip()}: there are {units.word} 1-{total}"
             )
         parts.append(_Part(start - 1, min(end, total), int(offset or 0)))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from headroom.ccr.excerpts import DEFAULT_MAX_BYTES, answer
+from headroom.ccr.excerpts import DEFAULT_MAX_BYTES, ArgumentError, answer, excerpt
 from headroom.core import markers
 from headroom.core.digest import DIGEST_HEX_LENGTH
 from headroom.errors import (
@@ -21,6 +21,7 @@ from headroom.errors import (
 __all__ = ["Retrieved", "answer", "retrieve", "retrieve_call"]
 
 _SHOWN = 60
+_SURROGATES = "surrogatepass"
 
 
 class Retrieved(Struct, frozen=True):
@@ -31,11 +32,13 @@ class Retrieved(Struct, frozen=True):
         digest: the hash that was meant; empty if none was given.
         error: code of what went wrong (``original_not_found``, ``corrupt_original``,
             ``store_unavailable``, ``bad_arguments``); empty if all went well.
+        size_bytes: the whole original in UTF-8, once it is found.
     """
 
     text: str
     digest: str = ""
     error: str = ""
+    size_bytes: int = 0
 
 
 class _Arguments(Struct):
@@ -128,8 +131,12 @@ def retrieve(
             digest,
             error.code,
         )
-    part = answer(text, lines=lines, query=query, rows=rows, max_bytes=max_bytes)
-    return Retrieved(part, digest)
+    size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", _SURROGATES))
+    try:
+        part = excerpt(text, lines=lines, query=query, rows=rows, max_bytes=max_bytes)
+    except ArgumentError as error:
+        return Retrieved(f"[{error}]", digest, error.code, size_bytes)
+    return Retrieved(part, digest, size_bytes=size_bytes)
 
 
 def read_digest(named: object) -> str:

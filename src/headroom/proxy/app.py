@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from headroom.ccr.contract import ManagedStore
 from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores import open_store
-from headroom.proxy.endpoints import OWN_PATHS, Core, Endpoints, Parts
+from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.metrics import Metrics
+from headroom.proxy.originals import Originals, StoreOnDemand
 from headroom.proxy.relay import Relay
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
@@ -40,7 +41,7 @@ class App:
         stages: Sequence[Stage],
         *,
         core: Core,
-        ledger: Ledger | None,
+        source: Ledger | StoreOnDemand,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -48,7 +49,7 @@ class App:
         self.stages = tuple(stages)
         self._settings = settings
         self._core = core
-        self._ledger = ledger
+        self._source = source
         self._clock = clock
         self._upstream: Upstream | None = None
         self._relay: Relay | None = None
@@ -59,8 +60,8 @@ class App:
         if scope["type"] == "http":
             assert self._relay is not None
             assert self._endpoints is not None
-            if scope["path"] in OWN_PATHS:
-                await self._endpoints.handle(scope, send)
+            if is_own(scope["path"]):
+                await self._endpoints.handle(scope, receive, send)
             else:
                 await self._relay.handle(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -70,11 +71,14 @@ class App:
         """Make what needs the running loop."""
         self._upstream = Upstream(self._settings.upstream)
         self._relay = Relay(self._settings, self._upstream, self.stages, self.metrics)
+        source = self._source
+        ledger = source if isinstance(source, Ledger) else None
+        originals = Originals(source, self.metrics)
         self._endpoints = Endpoints(
             self._settings,
             self._upstream,
             self.metrics,
-            Parts(self._core, self.stages, self._ledger),
+            Parts(self._core, self.stages, ledger, originals),
             self._clock,
         )
         for stage in self.stages:
@@ -86,8 +90,7 @@ class App:
             await stage.close()
         if self._upstream is not None:
             await self._upstream.close()
-        if self._ledger is not None:
-            self._ledger.close()
+        self._source.close()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -123,15 +126,20 @@ def create_app(
     """
     core = core or Core()
     ledger = None
+    source: Ledger | StoreOnDemand
     if is_compressing(settings, core):
-        ledger = Ledger(store or open_settings_store(settings, clock=clock))
+        source = ledger = Ledger(store or open_settings_store(settings, clock=clock))
+    else:
+        source = StoreOnDemand(
+            lambda: store or open_settings_store(settings, clock=clock)
+        )
     if stages is None:
         stages = _make_stages(settings, ledger)
     return App(
         settings,
         stages,
         core=core,
-        ledger=ledger,
+        source=source,
         metrics=metrics or Metrics(),
         clock=clock,
     )

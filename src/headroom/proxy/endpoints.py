@@ -1,12 +1,14 @@
 """Headroom's own endpoints; none of them is ever forwarded.
 
 ``/healthz`` the process answers · ``/readyz`` it can serve · ``/healthz/upstream`` the
-providers can be reached · ``/health`` everything that is known · ``/metrics``.
-Only GET and HEAD; only under safe names (see ``access``); with a token set, only with
-it, ``/healthz`` excepted: it tells nothing, and supervisors that probe it have none.
+providers can be reached · ``/health`` everything that is known · ``/metrics`` ·
+``/v1/retrieve`` originals (see ``originals``). Else only GET and HEAD; only under safe
+names (see ``access``); with a token set, only with it, ``/healthz`` excepted: it tells
+nothing, and supervisors that probe it have none.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 
@@ -15,9 +17,11 @@ from msgspec import Struct
 import headroom
 from headroom.ccr.ledger import Ledger
 from headroom.core.types import JsonValue
-from headroom.proxy import access, metrics, replies
+from headroom.proxy import access, metrics, originals, replies
+from headroom.proxy.bodies import ClientGoneError
 from headroom.proxy.metrics import Metrics
-from headroom.proxy.replies import Scope, Send
+from headroom.proxy.originals import Originals
+from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
 from headroom.proxy.upstream import Upstream
 from headroom.settings import SETTINGS, Settings
@@ -25,6 +29,7 @@ from headroom.settings import SETTINGS, Settings
 OWN_PATHS = frozenset(
     {"/healthz", "/healthz/upstream", "/readyz", "/health", "/metrics"}
 )
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Core(Struct, frozen=True):
@@ -40,7 +45,7 @@ class Core(Struct, frozen=True):
 
 
 class Parts(Struct, frozen=True):
-    """What ``/health`` reports on.
+    """What ``/health`` reports on, and where originals are.
 
     Attributes:
         ledger: ``None`` where nothing is compressed.
@@ -49,6 +54,12 @@ class Parts(Struct, frozen=True):
     core: Core
     stages: Sequence[Stage]
     ledger: Ledger | None
+    originals: Originals
+
+
+def is_own(path: str) -> bool:
+    """Whether Headroom itself answers under this path."""
+    return path in OWN_PATHS or originals.is_own(path)
 
 
 class Endpoints:
@@ -69,8 +80,8 @@ class Endpoints:
         self._clock = clock
         self._started = clock()
 
-    async def handle(self, scope: Scope, send: Send) -> None:
-        """Answer one request to one of ``OWN_PATHS``."""
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request to a path that ``is_own``."""
         path = scope["path"]
         if not access.is_own_host(scope["headers"], self._settings):
             await _refuse(send, 403, "this host or origin may not call Headroom")
@@ -82,10 +93,16 @@ class Endpoints:
         ):
             await _refuse(send, 401, "the proxy's token is missing or wrong")
             return
-        if scope["method"] not in {"GET", "HEAD"}:
-            await _refuse(
-                send, 405, "only GET is served here", (b"allow", b"GET, HEAD")
-            )
+        is_retrieval = originals.is_own(path)
+        allowed = originals.methods(path) if is_retrieval else ("GET", "HEAD")
+        if scope["method"] not in allowed:
+            allow = (b"allow", ", ".join(allowed).encode())
+            await _refuse(send, 405, f"only {allowed[0]} is served here", allow)
+            return
+        if is_retrieval:
+            with contextlib.suppress(ClientGoneError):
+                status, body = await self._parts.originals.answer(scope, receive)
+                await replies.send_bytes(send, status, body, [_NO_STORE])
             return
         if path == "/metrics":
             body = self._metrics.render()

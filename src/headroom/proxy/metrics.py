@@ -80,7 +80,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("class",),
     ),
     "headroom_retrievals": (
-        "Originals that models asked back inside the stream.",
+        "Originals that were asked back, inside the stream or at /v1/retrieve.",
         ("outcome",),
     ),
     "headroom_retrieved_tokens": (
@@ -188,7 +188,7 @@ class Metrics:
         self._child("headroom_store_failures").inc()
 
     def retrieval(self, outcome: str, tokens: int) -> None:
-        """An original was asked for inside the stream."""
+        """An original was asked for."""
         self._child("headroom_retrievals", outcome).inc()
         self._child("headroom_retrieved_tokens").inc(tokens)
 
