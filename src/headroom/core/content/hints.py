@@ -16,9 +16,13 @@ HINT_BONUS = 0.2
 """Added to a compressor's confidence where the call expects its kind."""
 
 _READ_TOOLS = frozenset(
-    {"read", "read_file", "readfile", "view", "view_file", "open_file", "notebookread",
-     "cat", "get_file_contents", "read_text_file", "open"}
+    {"read", "read_file", "readfile", "read_files", "read_multiple_files", "fs_read",
+     "view", "view_file", "open_file", "notebookread", "cat", "get_file_contents",
+     "read_text_file", "open", "str_replace_editor", "str_replace_based_edit_tool",
+     "text_editor", "edit_file", "edit"}
 )  # fmt: skip
+"""Tools that show a file; an edit tool that shows one is about to edit it."""
+
 _KIND_OF_TOOL = {
     "grep": "search",
     "search": "search",
@@ -32,6 +36,9 @@ _KIND_OF_TOOL = {
     "web_fetch": "html",
     "fetch": "html",
 }
+MAX_COMMAND_CHARS = 2_000
+"""Of a longer command (a script given inline) only the beginning is looked at."""
+
 _PATH_MEMBERS = ("file_path", "path", "filePath", "absolute_path", "filename")
 _COMMAND_MEMBERS = ("command", "cmd", "script")
 
@@ -42,9 +49,15 @@ _DATA_SUFFIXES = (
 )  # fmt: skip
 
 _FILE_COMMANDS = re.compile(
-    r"(?:cat|head|tail|nl|less|more|bat|batcat|tac|zcat)\b|sed\s+(?:-[En]+\s+)*-?n?\b"
-    r"|git\s+show\s+\S+:\S|git\s+cat-file\b|awk\s+'NR"
+    r"(?:cat|head|tail|nl|less|more|bat|batcat|tac|zcat)\b|sed\s+(?:-\S+\s+)*['\"]?[\d$]"
+    r"|git\s+(?:-\S+\s+\S+\s+)*show\s+(?:-\S+\s+)*[^\s:]+:\S|git\s+cat-file\b|awk\s+'NR"
 )
+_SLICES = re.compile(r"(?:head|tail|sed|nl|cat|tac|less|more)\b")
+_PARTS = re.compile(r"\|\||&&|;|\n")
+_WRAPPERS = re.compile(
+    r"\s*(?:(?:sudo|time|nice|nohup|env|command|exec)\s+|timeout\s+\S+\s+|\w+=\S*\s+)*"
+)
+_SHELL = re.compile(r"\s*(?:\S*/)?(?:ba|z|da)?sh\s+-\w*c\s+")
 _KIND_OF_COMMAND = (
     ("diff", re.compile(r"git\s+(?:-\S+\s+)*(?:diff|show|log)\b|\bdiff\s+-")),
     ("search", re.compile(r"(?:e|f|rip)?grep\b|rg\b|ag\b|ack\b|git\s+grep\b")),
@@ -60,11 +73,10 @@ _KIND_OF_COMMAND = (
     ),
     ("table", re.compile(r"ps\b|df\b|kubectl\s+get\b|docker\s+ps\b|pip3?\s+list\b")),
     ("log", re.compile(r"journalctl\b|dmesg\b|kubectl\s+logs\b|docker\s+logs\b")),
-    ("json", re.compile(r"jq\b|.*(?:-o|--output|--format)[ =]json\b|curl\b|aws\s")),
+    ("json", re.compile(r"jq\b|[^|]*(?:-o|--output|--format)[ =]json\b|aws\s")),
+    ("html", re.compile(r"curl\b|wget\b|http\b|lynx\b")),
 )
-_PREFIX = re.compile(
-    r"(?:\s*(?:cd|export|source|set)\s[^;&|]*(?:;|&&)|\s*\w+=\S*\s)*\s*"
-)
+_SETTING_UP = re.compile(r"(?:cd|export|source|set|pushd)\b")
 
 
 class Hint(Struct, frozen=True, gc=False):
@@ -95,6 +107,8 @@ def hint_of(call: ToolCall | None) -> Hint:
     name = call.name.rpartition("__")[2].lower()
     if name in _READ_TOOLS:
         return _file(_first(arguments, _PATH_MEMBERS))
+    if arguments.get("command") == "view":
+        return _file(_first(arguments, _PATH_MEMBERS))
     if name in _KIND_OF_TOOL:
         return Hint(_KIND_OF_TOOL[name])
     command = _first(arguments, _COMMAND_MEMBERS)
@@ -102,12 +116,30 @@ def hint_of(call: ToolCall | None) -> Hint:
 
 
 def _of_command(command: str) -> Hint:
-    """By the first program of the command, and the last one of its pipe."""
-    match = _PREFIX.match(command)
-    start = command[match.end() :] if match is not None else command
-    if _FILE_COMMANDS.match(start) and "|" not in start:
-        path = start.split("\n", 1)[0].split("&&")[0].split(";")[0].split()[-1]
-        return _file(path)
+    """By the programs of a command line; one file shown makes the whole a file's text.
+
+    A shell that is given the command as an argument is looked through, and so are
+    programs that run another.
+    """
+    shell = _SHELL.match(command)
+    if shell is not None:
+        command = command[shell.end() :].strip().strip("'\"")
+    hint = NO_HINT
+    for part in _PARTS.split(command[:MAX_COMMAND_CHARS]):
+        wrapper = _WRAPPERS.match(part)
+        start = part[wrapper.end() :] if wrapper is not None else part
+        first, *pipes = start.split("|")
+        is_sliced = all(_SLICES.match(pipe.strip()) for pipe in pipes)
+        if _FILE_COMMANDS.match(first) and is_sliced:
+            found = _file(first.split()[-1].strip("'\""))
+            if found.is_file:
+                return found
+        elif hint is NO_HINT and start and not _SETTING_UP.match(start):
+            hint = _kind_of(start)
+    return hint
+
+
+def _kind_of(start: str) -> Hint:
     for kind, pattern in _KIND_OF_COMMAND:
         if pattern.match(start):
             return Hint(kind)
