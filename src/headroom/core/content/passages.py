@@ -27,7 +27,7 @@ _QUOTABLE = re.compile(
 # References that people look up, wherever they stand.
 _REFERENCE = re.compile(
     r"#\d|:(?:issue|pr|pep|cve|rfc|commit|gh)\w*:`|https?:|\b\d+\.\d+\.\d|\b[A-Z]+-\d"
-    r"|\b[0-9a-f]{7,}\b|\]\("
+    r"|\b[0-9a-f]{7,}\b|\]\(|\{\{HEADROOM_TAG_"
 )
 _LONG_WORD = re.compile(r"\w{4,}")
 _CREDIT = re.compile(

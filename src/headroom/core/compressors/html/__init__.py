@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from headroom.core.compressors.html.detection import confidence, find_page
-from headroom.core.compressors.html.form import HEADER, decode, write_page
+from headroom.core.compressors.html.form import decode, write_page
 from headroom.core.compressors.html.lossy import reduce_blocks
 from headroom.core.compressors.html.page import Page, read_page
 from headroom.core.compressors.html.tokens import split_markup, texts
@@ -29,7 +29,7 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 def detect(text: str) -> float:
     """How surely the text is a page, or a fragment of one; looks at its beginning."""
-    return 0.0 if text.startswith(HEADER) else confidence(text)
+    return confidence(text)
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:

@@ -26,8 +26,9 @@ _LINK = re.compile(
 )
 _ALT = re.compile(r"!\[([^\]]*)\]")
 _CELL_END = re.compile(r" ?(?<!\\)\| ?")
-_MARK = re.compile(r"(?:#{1,6} |- |\d+\. )")
-_TICKS = re.compile(r"\\(\\*)`|`")
+_MARK = re.compile(r"(?:#{1,6}|-|\d{1,9}\.)(?: |$)")
+_TICKS = re.compile(r"\\?`")
+_ESCAPED_START = re.compile(r"(?<=\])\\(\\*)(?=\()|(?<=!)\\(\\*)(?=\[)")
 
 
 def write_page(page: Page, preamble: str = "") -> str:
@@ -59,7 +60,7 @@ def write_blocks(blocks: Iterable[Block]) -> list[str]:
 
 def _sample(block: Block, pad: str) -> str:
     text, mark = block.text, block.mark
-    if "\n" not in text and "`" not in text:
+    if "\n" not in text and "`" not in text and text[-1] != "\\":
         return f"{pad}{mark}`{text}`"
     fence = "```"
     if fence in text:
@@ -91,19 +92,18 @@ def decode(form: str) -> Decoded:
     targets: list[str] = []
     for line in lines:
         body = line.lstrip(" ")
-        if body.startswith(f"{BASE} "):
-            continue
-        body = _MARK.sub("", body, count=1)
         fence = _FENCE_RUN.match(body)
+        if body == "|-" or body.startswith((f"{BASE} ", LEFT_OUT)):
+            continue
         if fence is not None and body == fence[0]:
             texts += iter(lines.__next__, fence[0])
-        elif body == "|-":
-            continue
         elif body.startswith("| "):
             cells = _CELL_END.split(body[2:])
             texts += [_plain(cell.replace("\\|", "|"), targets) for cell in cells]
         else:
-            texts.append(_plain(body.removeprefix("\\"), targets))
+            mark = _MARK.match(body)
+            body = body.removeprefix("\\") if mark is None else body[mark.end() :]
+            texts.append(_plain(body, targets))
     return Decoded(title.removeprefix(HEADER).strip(), texts, targets)
 
 
@@ -117,7 +117,6 @@ def _plain(text: str, targets: list[str]) -> str:
     if "](" in text:
         text = _LINK.sub(take, text)
     text = _ALT.sub(r"\1", text)
-    text = _TICKS.sub(
-        lambda found: f"{found[1]}`" if found[1] is not None else "", text
-    )
-    return text.replace("]\\(", "](").replace("!\\[", "![")
+    text = _TICKS.sub(lambda found: found[0][1:], text)
+    text = _ESCAPED_START.sub(lambda found: found[0][1:], text)
+    return text.replace("\\[left out: ", "[left out: ")

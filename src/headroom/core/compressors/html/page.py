@@ -30,7 +30,8 @@ _MANY_BLANKS = re.compile(r" {3,}")
 _SPACES = " \t\r\f\n"
 # Code that reads as plain words is marked; `--follow-tags` or `copytree()` needs none.
 _PLAIN_WORDS = re.compile(r"[A-Za-z]?[a-z]*")
-_TICKS = re.compile(r"(?<!\\)(\\*)`")
+# Where ``](`` and ``![`` would begin a link or an image, with backslashes or without.
+_LINK_START = re.compile(r"(?<=\])\\*+(?=\()|(?<=!)\\*+(?=\[)")
 _IMITATION = re.compile(
     r"\\|#{1,6} |- |\|[ -]|\d{1,9}\. |```|\[(?:html|base|left out)\b"
 )
@@ -81,7 +82,7 @@ class Reader:
     """Reads one page; lives for one call."""
 
     def __init__(self, text: str) -> None:
-        self.has_ticks = "`" in text or "](" in text or "![" in text
+        self.has_marks = any(sign in text for sign in "`[]")
         self.page = Page("", "", [])
         self.most = max(_FEW_BLOCKS, len(text) // _MIN_CHARS_PER_BLOCK)
         self.buffer: list[str] = []
@@ -138,7 +139,7 @@ class Reader:
     def _text(self, text: str) -> None:
         if "&" in text:
             text = unescape(text)
-        if self.has_ticks and not self.is_pre:
+        if self.has_marks and not self.is_pre:
             text = escape_inline(text)
         self.buffer.append(text)
 
@@ -501,13 +502,12 @@ def normalise(text: str) -> str:
 
 
 def escape_inline(text: str) -> str:
-    """Text in which nothing reads as a link or as marked code."""
+    """Text in which nothing reads as a link, as marked code or as a note."""
     if "`" in text:
-        text = _TICKS.sub(r"\1\1\\`", text)
-    if "](" in text:
-        text = text.replace("](", "]\\(")
-    if "![" in text:
-        text = text.replace("![", "!\\[")
+        text = text.replace("`", "\\`")
+    if "[" in text or "(" in text:
+        text = _LINK_START.sub(r"\\\g<0>", text)
+        text = text.replace("[left out: ", "\\[left out: ")
     return text
 
 

@@ -4,7 +4,6 @@ Cells stand side by side, ``|`` between them, without padding. A cell that spans
 is followed by empty ones; one that spans rows is ``^`` in the rows below it.
 """
 
-import re
 from typing import Final
 
 from msgspec import Struct
@@ -14,7 +13,6 @@ BREAK: Final = "\x01"
 
 _BREAK_FORM: Final = " / "
 _MAX_SPAN: Final = 20
-_BAR = re.compile(r"(?<!\\)(\\*)\|")
 
 
 class Table(Struct):
@@ -50,8 +48,7 @@ class Table(Struct):
     def close_cell(self, parts: list[str]) -> None:
         """End the cell with what it holds."""
         text = _BREAK_FORM.join(parts)
-        if "|" in text:
-            text = _BAR.sub(r"\1\1\\|", text)
+        text = text.replace("|", "\\|")
         columns, rows = self.spans
         if rows > 1:
             self.below[len(self.cells)] = rows - 1
@@ -62,7 +59,7 @@ class Table(Struct):
 
     def take_cells(self) -> list[str]:
         """The cells of the unfinished row, which is then empty."""
-        cells = [cell for cell in self.cells if cell not in {"", "^"}]
+        cells = [_bare(cell) for cell in self.cells if cell not in {"", "^"}]
         self.cells, self.heads = [], 0
         return cells
 
@@ -74,11 +71,15 @@ class Table(Struct):
         if not filled:
             return None
         if len(cells) == 1:
-            return "text", cells[0]
+            return "text", _bare(cells[0])
         if heads >= len(cells) and not self.has_head:
             self.has_head = True
             return "head", " | ".join(cells)
         return "row", " | ".join(cells).rstrip()
+
+
+def _bare(cell: str) -> str:
+    return cell.replace("\\|", "|")
 
 
 def _span(value: str) -> int:

@@ -7,7 +7,7 @@ lossy form (``lossy``) leaves out plain sentences and repeated lines, and says w
 
 Normalised away: line breaks inside paragraphs, blanks that justify lines, indentation
 of whole blocks beyond its rank, blank lines in a row, lengths of rulers, overstrikes,
-colours, blanks at line ends.
+colours, blanks at line ends. Custom tags in the text survive the lossy form (``tags``).
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import Final
 from headroom.core.compressors.prose.form import write_units
 from headroom.core.compressors.prose.lossy import is_own, reduce_units
 from headroom.core.compressors.prose.units import Unit, clean, read_units, squeeze
+from headroom.core.content.tags import Protected, protect, restore
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -112,13 +113,19 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     lossy = None
     if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
         best = len(text) if lossless is None else len(lossless.text)
-        lossy = _reduce(units, ctx, best)
+        protected = protect(text)
+        if protected is not None:
+            if protected.tags:
+                units = read_units(clean(protected.text))
+            lossy = _reduce(units, ctx, protected, best)
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless, lossy)
 
 
-def _reduce(units: list[Unit], ctx: Context, best_chars: int) -> Candidate | None:
+def _reduce(
+    units: list[Unit], ctx: Context, protected: Protected, best_chars: int
+) -> Candidate | None:
     question = ctx.question
     if ctx.call is not None:
         question += " " + ctx.call.input.decode("utf-8", "replace")
@@ -126,6 +133,8 @@ def _reduce(units: list[Unit], ctx: Context, best_chars: int) -> Candidate | Non
     if reduced is None:
         return None
     short = "\n".join([reduced.header, *write_units(reduced.units)])
+    if protected.tags:
+        short = restore(short, protected).text
     if len(short) >= best_chars:
         return None
     return Candidate(short, "prose_sentences", reduced.omitted)

@@ -17,6 +17,7 @@ from headroom.core.compressors.prose.units import Unit
 _MAX_LEVELS = 12
 _MIN_INDENT = 2
 _STEP = 3
+_DRAWN = "\\/|+^\"'"
 _MARKS = ("# ", "## ")
 
 
@@ -72,7 +73,10 @@ def _split(run: list[Unit]) -> Iterator[_Block]:
     while start + 1 < size:
         title, below = run[start], least[start + 1]
         is_title = title.text[0].isalnum() or title.text[0] in "-<"
-        if not is_title or below < title.indent + _STEP:
+        # What follows begins like words too: a drawing's second line does not.
+        if run[start + 1].text[0] in _DRAWN or below < title.indent + _STEP:
+            is_title = False
+        if not is_title:
             break
         yield _Block(title.indent, [title])
         start += 1

@@ -47,6 +47,10 @@ class Reduced(Struct, frozen=True):
 
 def reduce_units(units: Sequence[Unit], question: str) -> Reduced | None:
     """Fewer words in the same units; ``None`` if nothing can go."""
+    units = [
+        replace(unit, text=escape(unit.text)) if "[…" in unit.text else unit
+        for unit in units
+    ]
     kept, repeated = _drop_repeats(units)
     kept, old = _drop_old(kept, question)
     texts = [unit.text if _may_lose(unit) else "" for unit in kept]

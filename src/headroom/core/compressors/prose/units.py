@@ -20,6 +20,7 @@ from msgspec import Struct
 MIN_WRAPPED_CHARS: Final = 40
 """A line that a line breaker filled is at least so long."""
 
+MIN_WIDTH: Final = 60
 MAX_WIDTH: Final = 160
 # A word that did not fit may have been shorter than this by a hyphen or a wide letter.
 _SLACK: Final = 0.86
@@ -41,7 +42,7 @@ _STARTS_ANEW = re.compile(
     r"|[\w-]+: |<"
 )
 _ENDS_OPEN = re.compile(r"[-{;\\|]\Z|::\Z")
-_CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\(\)|::")
+_CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\w[(_]|::")
 _JUSTIFIED_GAP = re.compile(r"(?<=[^\s.?!:]) {2,3}(?=\S)")
 _NO_BLANKS = dict.fromkeys(map(ord, " \t\n\r\f\v"))
 _NO_LETTERS = dict.fromkeys((*range(65, 91), *range(97, 123)))
@@ -206,7 +207,7 @@ def _width(lines: Sequence[str]) -> float:
     )
     if not sizes:
         return float(MAX_WIDTH)
-    return sizes[int(len(sizes) * 0.95)] * _SLACK
+    return max(sizes[int(len(sizes) * 0.95)] * _SLACK, MIN_WIDTH)
 
 
 def _columns(line: str, indent: int) -> tuple[int, ...]:
