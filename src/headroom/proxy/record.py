@@ -125,6 +125,13 @@ def response_headers(exchange: Exchange) -> Headers:
         added.append((b"headroom-upstream-request-id", upstream_id))
     if exchange.has_failed:
         added.append((b"x-headroom-compression-failed", b"true"))
+    if exchange.retrievals:
+        # Known in time for answers that are no streams.
+        billed = ", ".join(f"{name}={n}" for name, n in exchange.billed.items())
+        added += [
+            (b"x-headroom-retrievals", b"%d" % len(exchange.retrievals)),
+            (b"x-headroom-billed", billed.encode("ascii")),
+        ]
     if exchange.manifest is None:
         return added
     before, after = exchange.tokens()

@@ -271,3 +271,31 @@ def test_lines_may_end_with_lone_carriage_returns():
     out += splicer.end() + splicer.finish()
     blocks, problem = read_stream(out.replace(b"\r\n", b"\r").replace(b"\r", b"\n"))
     assert (blocks, problem) == ([text("a"), text("b")], "")
+
+
+PIECES = st.sampled_from(
+    [
+        b"data: ", b"event: x\n", b"\n\n", b"\r", b": c\n", b"{", b"}", b"\xff",
+        b"null",
+        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"x"}}\n\n',
+        b'data: {"type":"content_block_delta","index":-1,"index":2}\n\n',
+        b'data: {"type":"message_delta","usage":[],"delta":1}\n\n',
+        b'data: {"type":"message_start","message":3}\n\n',
+        sse(message([text("a")])),
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=12), st.lists(PIECES, max_size=12))
+def test_whatever_the_provider_sends_nothing_fails_or_is_lost(first, second):
+    splicer = StreamSplicer()
+    out = b"".join(map(splicer.feed, first))
+    assert out + splicer.end() + splicer.finish() == b"".join(first)
+    splicer = StreamSplicer()
+    splicer.feed(sse(message([text("a"), retrieval(1)])))
+    splicer.end()
+    splicer.answer(["found"])
+    splicer.next_body(json.dumps(BODY).encode())
+    out = b"".join(map(splicer.feed, second)) + splicer.end() + splicer.finish()
+    assert splicer.is_broken or b"message_stop" in out

@@ -90,7 +90,7 @@ async def exchange(proxy, body, headers=(KEY,)):
 
 async def keep(proxy, original=LONG):
     """Put an original into the store, as a lossy result would."""
-    ledger = proxy.app._ledger
+    ledger = proxy.app.stages[0]._ledger
     await asyncio.to_thread(ledger.save, [], {content_digest(original): original})
     return content_digest(original)
 
@@ -131,8 +131,10 @@ async def test_a_json_answer_is_joined_the_same_way():
         loopback.provider(script) as provider,
         loopback.proxy(provider.url) as proxy,
     ):
-        status, _, out = await exchange(proxy, request(is_stream=False))
+        status, headers, out = await exchange(proxy, request(is_stream=False))
         assert status == 200
+        assert headers[b"x-headroom-retrievals"] == b"1"
+        assert b"output_tokens=20" in headers[b"x-headroom-billed"]
         answer = json.loads(out)
         assert answer["content"] == [text("a"), text("b"), call(2, c="ls")]
         assert answer["usage"]["output_tokens"] == 20
@@ -253,7 +255,7 @@ async def test_a_store_that_fails_is_told_to_the_model_the_log_and_the_metrics(c
         loopback.provider(script) as provider,
         loopback.proxy(provider.url) as proxy,
     ):
-        ledger = proxy.app._ledger
+        ledger = proxy.app.stages[0]._ledger
         ledger._store.get = _down
         _, _, out = await exchange(proxy, request())
         assert read_stream(out) == ([text("b")], "")
@@ -425,8 +427,8 @@ async def test_a_store_that_takes_no_originals_leaves_results_lossless():
         loopback.proxy(provider.url) as proxy,
     ):
         await exchange(proxy, request(messages[0]))
-        proxy.app._ledger._store.try_save = lambda *_: _down("")
-        proxy.app._ledger._store.save = lambda *_: _down("")
+        proxy.app.stages[0]._ledger._store.try_save = lambda *_: _down("")
+        proxy.app.stages[0]._ledger._store.save = lambda *_: _down("")
         status, _, _ = await exchange(proxy, request(*messages))
         assert status == 200
         assert MARKER.search(provider.requests[1].body) is None

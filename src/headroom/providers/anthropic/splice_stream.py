@@ -37,7 +37,7 @@ class StreamSplicer:
         self._reader = StreamReader(max_event_bytes)
         self._numbers: dict[int, int] = {}
         self._hidden_indexes: set[int] = set()
-        self._next_number = 0
+        self._first_number = 0  # of the round's block 0, in the client's message
         self._held: list[StreamEvent] = []
         self._pending_bytes = 0
         self._is_raw = False
@@ -118,6 +118,8 @@ class StreamSplicer:
         sent = self._rounds.next_body(body)
         self._reader = StreamReader(self._max_event_bytes)
         self._pending_bytes = 0
+        used = (number + 1 for number in self._numbers.values())
+        self._first_number = max(used, default=self._first_number)
         self._numbers.clear()
         self._hidden_indexes.clear()
         self._held.clear()
@@ -164,8 +166,9 @@ class StreamSplicer:
             return b""
         number = self._numbers.get(event.index)
         if number is None:
-            number = self._numbers[event.index] = self._next_number
-            self._next_number += 1
+            before = sum(index < event.index for index in self._hidden_indexes)
+            number = self._first_number + event.index - before
+            self._numbers[event.index] = number
         return event.raw if number == event.index else _renumbered(event, number)
 
     def _ending(self, event: StreamEvent) -> bytes:
