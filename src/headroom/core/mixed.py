@@ -40,7 +40,8 @@ def compress_sections(
         ``None`` if the text is one section, or none of them has a form.
     """
     sections = split(text)
-    if len(sections) == 1 or text.startswith(_HEADER):
+    # A document between blank lines is no mixed text.
+    if sum(not s.isspace() for s in sections) <= 1 or text.startswith(_HEADER):
         return None
     pieces = [f"{_HEADER}\n"]
     omitted: list[str] = []

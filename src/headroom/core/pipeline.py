@@ -94,7 +94,7 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
             original_bytes=size_bytes,
         )
     context = Context(
-        count=count,
+        count=_counting_once(count),
         call=_call_of(task),
         question=task.question,
         wants_lossy=task.wants_lossy,
@@ -106,6 +106,19 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
     if cut is None:
         return whole
     return better(whole if whole.replacement is not None else None, cut)
+
+
+def _counting_once(count: CountTokens) -> CountTokens:
+    """The same counts, each text being counted once: compressors and the gate ask."""
+    known: dict[str, int] = {}
+
+    def count_once(text: str) -> int:
+        tokens = known.get(text)
+        if tokens is None:
+            tokens = known[text] = count(text)
+        return tokens
+
+    return count_once
 
 
 def _call_of(task: BlockTask) -> ToolCall | None:
@@ -220,7 +233,14 @@ class _Block:
         if found is None:
             return None
         lossless = lossy = None
-        if found.lossless is not None:
+        # The text of a page keeps no markup: enough of what was fetched to be read, not
+        # of a file somebody works on.
+        is_enough = (
+            compressor.kind != "html"
+            or self.task.call is None
+            or self.hint.kind == "html"
+        )
+        if found.lossless is not None and is_enough:
             lossless = self._gate(compressor.kind, found.lossless, found.lossless.text)
         if found.lossy is not None and self._may_be_lossy(compressor):
             lossy = self._gate(
@@ -317,12 +337,15 @@ def refer_block(
 
 
 def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
-    """Of two outcomes for a block, the one that sends fewer tokens."""
+    """Of two outcomes for a block, the one to send: fewer tokens, rather lossless."""
     if one is None or one.replacement is None:
         return other
-    if other.replacement is None or one.compressed_tokens <= other.compressed_tokens:
+    if other.replacement is None:
         return one
-    return other
+    if one.is_lossy != other.is_lossy:
+        lossless, lossy = (other, one) if one.is_lossy else (one, other)
+        return _better(lossless, lossy) or lossless
+    return one if one.compressed_tokens <= other.compressed_tokens else other
 
 
 def accept(
@@ -344,7 +367,7 @@ def accept(
     }
     call_ids: dict[tuple[int, str], str] = {}
     originals: dict[str, str] = {}
-    entries = list(plan.entries) + _reapplied_entries(plan)
+    entries = list(plan.entries) + _entries_of(plan.decisions)
     floor = _PrefixFloor(view, plan, policy)
     for task, outcome in zip(plan.tasks, outcomes, strict=True):
         settled = floor.admit(task, outcome)
@@ -428,6 +451,18 @@ class _PrefixFloor:
         return outcome
 
 
+def corrected(
+    outcome: Outcome, mine: Mapping[int, Decision], settled: Mapping[int, Decision]
+) -> Outcome:
+    """The account of a request of which others had decided some messages first."""
+    lost = {index for index in settled if settled[index] is not mine.get(index)}
+    kept = [e for e in outcome.manifest.entries if e.message_index not in lost]
+    kept += _entries_of({index: settled[index] for index in lost})
+    kept.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
+    manifest = msgspec.structs.replace(outcome.manifest, entries=tuple(kept))
+    return msgspec.structs.replace(outcome, decisions=dict(settled), manifest=manifest)
+
+
 def make_edits(
     view: RequestView, provider: Provider, decisions: Mapping[int, Decision]
 ) -> list[Edit]:
@@ -471,7 +506,8 @@ def _hidden(plan: Plan, index: int) -> bytes:
     return b"" if known is None else known.hidden
 
 
-def _reapplied_entries(plan: Plan) -> list[ManifestEntry]:
+def _entries_of(decisions: Mapping[int, Decision]) -> list[ManifestEntry]:
+    """The manifest lines of edits that were decided before."""
     return [
         ManifestEntry(
             index,
@@ -486,7 +522,7 @@ def _reapplied_entries(plan: Plan) -> list[ManifestEntry]:
             ),
             is_reapplied=True,
         )
-        for index, decision in plan.decisions.items()
+        for index, decision in decisions.items()
         for edit in decision.edits
     ]
 

@@ -4,15 +4,21 @@ import re
 
 LEVELS = ("error", "warning", "info", "debug")
 
-_LEVEL = re.compile(
-    r"(?<![\w.-])(?:(?P<error>FATAL|ERROR|ERR|CRITICAL|CRIT|SEVERE|EMERG|ALERT|PANIC"
-    r"|FAILURE|fatal|error|err|critical|crit|severe|emerg|alert|panic|Error|Fatal"
-    r"|Critical)"
-    r"|(?P<warning>WARN|WARNING|warn|warning|Warn|Warning)"
-    r"|(?P<info>INFO|NOTICE|info|notice|Info|Information|Notice)"
-    r"|(?P<debug>DEBUG|TRACE|VERBOSE|FINE|FINER|debug|trace|verbose|Debug|Trace"
-    r"|Verbose))(?![\w.-])"
-)
+_STATED = {
+    word: name
+    for name, words in {
+        "error": "FATAL ERROR ERR CRITICAL CRIT SEVERE EMERG ALERT PANIC FAILURE fatal"
+        " error err critical crit severe emerg alert panic Error Fatal Critical",
+        "warning": "WARN WARNING warn warning Warn Warning",
+        "info": "INFO NOTICE info notice Info Information Notice",
+        "debug": "DEBUG TRACE VERBOSE FINE FINER debug trace verbose Debug Trace"
+        " Verbose",
+    }.items()
+    for word in words.split()
+}
+_WORD = re.compile(r"[\w.-]+")
+"""A level is a whole word by this: no part of a name, a file's or a host's."""
+
 # logcat's `E Tag:`, glog's `E0311` (its date is cut out), brief logcat's `E/Tag`.
 _LETTER = re.compile(
     r"[^A-Za-z]{0,40}(?:(?P<error>[EF])|(?P<warning>W)|(?P<info>I)|(?P<debug>[DV]))"
@@ -37,8 +43,13 @@ _HEAD = 120
 def level(text: str) -> str:
     """The level a line states, one of ``LEVELS``; empty if it states none."""
     head = text[:_HEAD]
-    found = _LETTER.match(head) or _LEVEL.search(head)
-    return (found.lastgroup or "") if found else ""
+    found = _LETTER.match(head)
+    if found is not None:
+        return found.lastgroup or ""
+    for word in _WORD.findall(head):
+        if word in _STATED:
+            return _STATED[word]
+    return ""
 
 
 def has_trouble(text: str) -> bool:

@@ -53,7 +53,11 @@ _SOURCES: dict[str, tuple[str, str, str]] = {
     "epoch": (r"((?<!\d))", _EPOCH, r"()(?!\d)"),
 }
 
+_MAY_HAVE_TIME = re.compile(r"\d:\d\d:\d\d|\d{6}|\d\d\.\d\d\.\d\d")
+"""What every notation has within its clock."""
+
 _SAMPLE_LINES = 48
+_LEAD_LIMIT = 240
 _INSIDE_LIMIT = 160
 """How many characters of a line are searched for a time that does not lead it."""
 
@@ -65,6 +69,13 @@ class Notation(NamedTuple):
     full: re.Pattern[str]
     clock: re.Pattern[str]
     is_leading: bool
+
+    def is_in(self, line: str) -> bool:
+        """Whether ``cut`` finds a time in the line."""
+        if not self.is_leading:
+            return self.full.search(line, 0, _INSIDE_LIMIT) is not None
+        found = self.full.match(line)
+        return found is not None and not line.startswith("$", found.end())
 
     def cut(self, line: str) -> tuple[Stamp, str] | None:
         """The line's time and the line without it; ``None`` if it has none.
@@ -105,14 +116,22 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
     """The notation that most of the lines have, if showing it once pays."""
     step = max(1, len(lines) // _SAMPLE_LINES)
     sample = [line for line in lines[::step] if line.strip()][:_SAMPLE_LINES]
+    # A clock that leads a line stands at its start, but for blanks in its bracket.
+    timed = [
+        line
+        for line in sample
+        if _MAY_HAVE_TIME.search(line, 0, _LEAD_LIMIT) or line.startswith("[")
+    ]
     for is_leading in (True, False):
         best: Notation | None = None
         best_hits = max(1, len(sample) * (3 if is_leading else 6) // 10)
+        if len(timed) <= best_hits:
+            continue
         for name in _SOURCES:
             candidate = notation(name, is_leading=is_leading)
             if candidate is None or (name == "clock" and not is_leading):
                 continue  # within a line, a bare clock is the last resort below
-            hits = sum(1 for line in sample if candidate.cut(line))
+            hits = sum(1 for line in timed if candidate.is_in(line))
             if hits > best_hits:
                 best, best_hits = candidate, hits
         if best is not None and _pays(best, lines):
@@ -120,7 +139,7 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
         if best is not None:
             # Several notations in turn: their clocks alone have one form.
             bare = notation("clock", is_leading=False)
-            hits = sum(1 for line in sample if bare and bare.cut(line))
+            hits = sum(1 for line in timed if bare and bare.is_in(line))
             return bare if hits > best_hits * 9 // 10 else None
     return None
 

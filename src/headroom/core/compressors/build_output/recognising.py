@@ -69,7 +69,7 @@ _LINES = (
     r'\[(?:INFO|WARNING|ERROR)\] |\{"Time":.*"Action":"|(?:PASS|FAIL) \S+\.\w+',
     r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: |CMake (?:Error|Warning)",
 )
-_RUN = re.compile(rf"(?m)^[ \t]*(?:{'|'.join(_RUNS)})")
+_RUN = re.compile(rf"(?m)^[ \t]*+(?:{'|'.join(_RUNS)})")
 _LINE = re.compile(rf"(?m)^(?:{'|'.join(_LINES)})")
 
 

@@ -135,8 +135,7 @@ def detect(text: str) -> float:
         return 0.1
     times = find_notation(lines)
     if times is None:
-        levelled = sum(1 for line in lines if level(line))
-        if 10 * levelled >= 6 * len(lines):
+        if _are_levelled(lines):
             return 0.6
         return 0.35 if _is_repetitive(lines) else 0.0
     cuts = [cut for line in lines if (cut := times.cut(line))]
@@ -146,11 +145,26 @@ def detect(text: str) -> float:
     return (0.6 + 0.35 * share) if times.is_leading else 0.75 * share
 
 
+def _are_levelled(lines: list[str]) -> bool:
+    """Whether six of ten lines state a level."""
+    others_left = 4 * len(lines) // 10
+    for line in lines:
+        if not level(line):
+            others_left -= 1
+            if others_left < 0:
+                return False
+    return True
+
+
 def _is_repetitive(lines: list[str]) -> bool:
     """Whether entries of several lines, some with a date, come again and again."""
+    if len(lines) < _MIN_ENTRIES:
+        return False
     dated = sum(1 for line in lines if _DATED.search(line))
+    if 12 * dated < len(lines):
+        return False
     kinds = {_NUMBERS.sub("0", line) for line in lines}
-    return 12 * dated >= len(lines) >= _MIN_ENTRIES and 3 * len(kinds) <= len(lines)
+    return 3 * len(kinds) <= len(lines)
 
 
 def _is_table(lines: list[str], rests: list[str]) -> bool:

@@ -82,6 +82,7 @@ _STATUS = re.compile(
     r"\[|\(|No matches|Showing ",
     re.IGNORECASE,
 )
+_BETWEEN: Final = frozenset({"--", "---", ""})
 _TEXT_PATH_CHARS = re.compile(r"[\x00-\x1f\"<>|*?;{}`$\[\]]|://|,\s|\s\s")
 
 
@@ -177,9 +178,19 @@ def _with_gaps(found: Found, text: str) -> Found | None:
     return found if render(found) == text else None
 
 
+def _is_strange(line: str) -> bool:
+    """Whether a line that is no hit is none of the tools' own either."""
+    return line not in _BETWEEN and not _STATUS.match(line)
+
+
+def _most_strange(lines: Sequence[str]) -> int:
+    """Strange lines beyond which no reading of the lines is believed."""
+    return max(FREE_RAW_LINES, int(MAX_RAW_SHARE * len(lines)))
+
+
 def _is_believed(hits: Sequence[Hit]) -> bool:
     """Enough of the lines are hits; messages of the tools themselves are forgiven."""
-    raw = [h.text for h in hits if h.mark == RAW and h.text not in {"--", "---", ""}]
+    raw = [h.text for h in hits if h.mark == RAW and h.text not in _BETWEEN]
     strange = sum(1 for t in raw if not _STATUS.match(t))
     real = len(hits) - len(raw)
     return real >= 2 and strange <= max(
@@ -256,6 +267,8 @@ def _parse_headed(lines: list[str]) -> Found | None:
     layout = LAYOUTS[style]
     pattern = _NUMBERED if style == "heading" else _TOOL_LINE
     numbered = [pattern.match(line) for line in lines]
+    if not any(numbered):
+        return None
     hits: list[Hit] = []
     path = ""
     for index, line in enumerate(lines):
@@ -290,10 +303,14 @@ def _parse_lines(lines: list[str]) -> Found | None:
     """One file: ``12:text``, numbers rising, so that no list of times is meant."""
     hits: list[Hit] = []
     last = 0
+    strange_left = _most_strange(lines)
     for line in lines:
         match = _NUMBERED.match(line)
         number = int(match[1]) if match is not None else 0
         if match is None or number <= last:
+            strange_left -= _is_strange(line)
+            if strange_left < 0:
+                return None
             hits.append(Hit("", RAW, 0, line))
         else:
             hits.append(Hit("", match[2], number, match[3]))
@@ -312,6 +329,7 @@ def _parse_unnumbered(lines: list[str]) -> Found | None:
     """``path:text`` without numbers: only where whole paths repeat or abound."""
     hits: list[Hit] = []
     paths: dict[str, bool] = {}
+    strange_left = _most_strange(lines)
     for line in lines:
         path, colon, text = line.partition(":")
         if colon and len(path) == 1 and text[:1] in {"\\", "/"}:
@@ -322,6 +340,9 @@ def _parse_unnumbered(lines: list[str]) -> Found | None:
             known = paths[path] = " " not in path and is_path(path)
         is_said = text != "" and text[0] != ":" and not _COUNT.match(f":{text}")
         if not colon or not known or not is_said:
+            strange_left -= _is_strange(line)
+            if strange_left < 0:
+                return None
             hits.append(Hit("", RAW, 0, line))
         else:
             hits.append(Hit(path, ":", UNNUMBERED, text))
@@ -333,12 +354,16 @@ def _parse_unnumbered(lines: list[str]) -> Found | None:
 
 def _parse_paths(lines: list[str]) -> Found | None:
     """A list of paths, each perhaps with a count; few names have no directory."""
-    hits = [
-        Hit(line, ":", UNNUMBERED, "")
-        if " " not in line and is_path(_COUNT.sub("", line))
-        else Hit("", RAW, 0, line)
-        for line in lines
-    ]
+    hits: list[Hit] = []
+    strange_left = _most_strange(lines)
+    for line in lines:
+        if " " not in line and is_path(_COUNT.sub("", line)):
+            hits.append(Hit(line, ":", UNNUMBERED, ""))
+            continue
+        strange_left -= _is_strange(line)
+        if strange_left < 0:
+            return None
+        hits.append(Hit("", RAW, 0, line))
     placed = sum(1 for h in hits if "/" in h.path or "\\" in h.path)
     if placed < 3 or 2 * placed < len(hits) or not _is_believed(hits):
         return None

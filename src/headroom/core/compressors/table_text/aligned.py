@@ -8,7 +8,9 @@ kept exactly.
 """
 
 import re
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 
 from headroom.core.compressors.table_text.grid import Grid, from_rows
 
@@ -34,14 +36,21 @@ _TRIAL_LINES = 60
 _INK = bytes(0 if c == 32 else 1 for c in range(256))
 
 
-def _column_spans(lines: list[str]) -> list[tuple[int, int]]:
-    """Where columns stand: the gutters between them are blank in every line."""
-    ink = 0
-    for line in lines:
-        head = line[:_SCAN_CHARS].encode("latin-1", "replace").translate(_INK)
-        ink |= int.from_bytes(head, "little")
-    laid = ink.to_bytes(_SCAN_CHARS, "little")
-    return [m.span() for m in _INKED.finditer(laid)]
+class _Inks:
+    """Where the lines of a text have ink: a number for each, made when asked for."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._inks: list[int] = []
+
+    def spans(self, header: int, body_from: int, end: int) -> list[tuple[int, int]]:
+        """Where columns stand: the gutters between them are blank in every line."""
+        for line in self._lines[len(self._inks) : end]:
+            head = line[:_SCAN_CHARS].encode("latin-1", "replace").translate(_INK)
+            self._inks.append(int.from_bytes(head, "little"))
+        ink = reduce(or_, self._inks[body_from:end], self._inks[header])
+        laid = ink.to_bytes(_SCAN_CHARS, "little")
+        return [m.span() for m in _INKED.finditer(laid)]
 
 
 def _cut(line: str, bounds: list[int]) -> list[str]:
@@ -55,9 +64,14 @@ def _is_header(cells: list[str]) -> bool:
     if len(named) < 2 or len(set(named)) < len(named):
         return False
     words = [w for c in named for w in c.split()]
-    if any(w.endswith(_CODE_END) for w in words):
-        return False
-    return all(map(_HEAD_WORD.match, words)) and len(words) <= len(named) * 3
+    return len(words) <= len(named) * 3 and _may_name(words)
+
+
+def _may_name(words: list[str]) -> bool:
+    """Whether names of columns may consist of these words."""
+    return not any(w.endswith(_CODE_END) for w in words) and all(
+        map(_HEAD_WORD.match, words)
+    )
 
 
 def _solid(rows: list[list[str]], width: int) -> tuple[int, float]:
@@ -74,7 +88,7 @@ def _solid(rows: list[list[str]], width: int) -> tuple[int, float]:
 
 
 def _by_gutters(
-    lines: list[str], rows_from: int
+    lines: list[str], rows_from: int, inks: _Inks
 ) -> tuple[list[str], list[list[str]]] | None:
     """Header cells and rows for a table whose header is ``lines[rows_from - 1]``."""
     header = lines[rows_from - 1]
@@ -84,10 +98,10 @@ def _by_gutters(
     if len(lines) - body_from < 2:
         return None
     has_rule = body_from > rows_from
-    used = [header, *lines[body_from:]]
-    spans = _column_spans(used)
+    spans = inks.spans(rows_from - 1, body_from, len(lines))
     if len(spans) < 2:
         return None
+    used = [header, *lines[body_from:]]
     bounds = _merge_gutters([a for a, _ in spans], spans, used)
     if len(bounds) < 2:
         return None
@@ -140,10 +154,12 @@ def _by_words(
     body = lines[rows_from:]
     if len(names) < 4 or len(body) < 2:
         return None
-    least = min(len(s.split(None, len(names))) for s in body)
-    while least < len(names) and names[-2:] == ["Mounted", "on"]:
-        names = [*names[:-2], " ".join(names[-2:])]
-    if least < len(names) or not _is_header(names):
+    if names[-2:] == ["Mounted", "on"]:
+        least = min(len(s.split(None, len(names))) for s in body)
+        if least < len(names):
+            names = [*names[:-2], " ".join(names[-2:])]
+    least = len(names)
+    if not _is_header(names) or any(len(s.split(None, least)) < least for s in body):
         return None
     rows = [s.rstrip().split(None, len(names) - 1) for s in body]
     numeric, _ = _solid(rows, len(names))
@@ -154,24 +170,25 @@ def _by_words(
 
 def _parse_run(lines: list[str]) -> tuple[int, list[str], list[list[str]]] | None:
     """The header's index with names and rows, for lines without a blank one."""
+    inks = _Inks(lines)
     for i in range(min(len(lines) - 2, _HEADER_SEARCH_LINES)):
-        head = lines[i]
-        if len(head.split()) < 2 or head.rstrip().endswith(_CODE_END):
+        words = lines[i].split()
+        if len(words) < 2 or not _may_name(words):
             continue
         # What does not hold for the first rows is not tried on all.
-        if _by_words_first(lines[: i + _TRIAL_LINES], i + 1) is None:
+        if _by_words_first(lines[: i + _TRIAL_LINES], i + 1, inks) is None:
             continue
-        found = _by_words_first(lines, i + 1)
+        found = _by_words_first(lines, i + 1, inks)
         if found is not None:
             return i, *found
     return None
 
 
 def _by_words_first(
-    lines: list[str], rows_from: int
+    lines: list[str], rows_from: int, inks: _Inks
 ) -> tuple[list[str], list[list[str]]] | None:
     """Gutters, unless words tell more columns (cells that run over their column)."""
-    gutters = _by_gutters(lines, rows_from)
+    gutters = _by_gutters(lines, rows_from, inks)
     words = _by_words(lines, rows_from)
     if gutters is None or words is None:
         return gutters or words

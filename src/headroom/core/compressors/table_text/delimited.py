@@ -18,6 +18,7 @@ _BOX_RULE = re.compile(
     r"[-+|=─━═┌┬┐├┼┤└┴┘╭╮╰╯┏┳┓┡╇┩╔╦╗╠╬╣╚╩╝╞╪╡╤╧╟╢╫╥╨┠┨┣┫╋┯┷┿╂┴┬ ]+\Z"
 )
 _BARS = "│|"
+_BAR_SEARCH_LINES = 40
 _MD_SPLIT = re.compile(r"(?<!\\)\|")
 
 
@@ -205,10 +206,10 @@ def parse_markdown(lines: list[str]) -> Grid | None:
 
 def parse_box(lines: list[str]) -> Grid | None:
     """Tables of mysql, psql, sqlite and rich: rows between bars, rules of dashes."""
-    lines = [s.replace("┃", "│").replace("║", "│") for s in lines]
-    bar = _bar_of(lines)
+    bar = _bar_of(_with_thin_bars(lines[: _BAR_SEARCH_LINES + 2]))
     if bar is None:
         return None
+    lines = _with_thin_bars(lines)
     rules = [not s.strip() or _is_rule(s) for s in lines]
     is_row = [
         bar in s or (rule and bool(s.strip()))
@@ -236,6 +237,10 @@ def parse_box(lines: list[str]) -> Grid | None:
     )
 
 
+def _with_thin_bars(lines: list[str]) -> list[str]:
+    return [s.replace("┃", "│").replace("║", "│") for s in lines]
+
+
 def _is_rule(line: str) -> bool:
     return ("--" in line or "─" in line or "━" in line or "═" in line) and bool(
         _BOX_RULE.match(line)
@@ -244,7 +249,7 @@ def _is_rule(line: str) -> bool:
 
 def _bar_of(lines: list[str]) -> str | None:
     """The character between cells, if there is a rule within the first lines."""
-    near = next((i for i, s in enumerate(lines[:40]) if _is_rule(s)), -1)
+    near = next((i for i, s in enumerate(lines[:_BAR_SEARCH_LINES]) if _is_rule(s)), -1)
     if near < 0:
         return None
     probe = lines[near + 1 : near + 2] + lines[max(0, near - 1) : near]

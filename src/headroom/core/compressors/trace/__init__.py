@@ -117,16 +117,26 @@ def detect(text: str) -> float:
         line for line in normalise(text[:_DETECT_CHARS]).split("\n") if line.strip()
     ]
     lines = lines[:_DETECT_LINES]
-    calls = sum(1 for line in lines if _TOOL.match(line))
-    if len(lines) >= _MIN_LINES and 10 * calls >= 7 * len(lines):
+    if len(lines) >= _MIN_LINES and _are_calls(lines):
         return 0.9
     frames = sum(1 for line in lines if is_frame(line))
-    heads = sum(1 for line in lines if is_exception(line))
-    if not lines or frames < 2:
+    if frames < 2:
         return 0.0
+    heads = sum(1 for line in lines if is_exception(line))
     # A Python frame is two or three lines; a log with some traces in it stays a log.
     share = min(1.0, (2 * frames + heads) / len(lines))
     return share * (0.95 if heads else 0.8)
+
+
+def _are_calls(lines: list[str]) -> bool:
+    """Whether seven of ten lines are calls that a tool traced."""
+    others_left = 3 * len(lines) // 10
+    for line in lines:
+        if not _TOOL.match(line):
+            others_left -= 1
+            if others_left < 0:
+                return False
+    return True
 
 
 COMPRESSOR = Compressor(name=NAME, kind="trace", detect=detect, compress=compress)
