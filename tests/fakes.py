@@ -136,4 +136,8 @@ def forward(
     except StoreUnavailableError:
         winners = {}
         store.pending += batch.records
+    if rewrite.is_contradicted(winners):
+        return forward(
+            raw, store, policy=policy, api=api, auth_mode=auth_mode, memo=memo
+        )
     return rewrite.finish(winners), rewrite

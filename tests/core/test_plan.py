@@ -278,3 +278,96 @@ def test_after_compaction_a_reference_is_decided_anew(monkeypatch):
         body(ask("summary"), use("b"), results(("b", LOG)), use("c"), ask()), store
     )
     assert texts(compacted) == [LOG]
+
+
+def image_result(call_id):
+    part = {"type": "image", "source": {"type": "base64", "data": "aGk="}}
+    block = {"type": "tool_result", "tool_use_id": call_id, "content": [part]}
+    return {"role": "user", "content": [block]}
+
+
+def test_results_are_numbered_whatever_they_hold(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    two_parts = [{"type": "text", "text": OTHER}, {"type": "text", "text": OTHER}]
+    history = [
+        ask(),
+        use("i"),
+        image_result("i"),
+        use("p"),
+        results(("p", two_parts)),
+        use("a"),
+        results(("a", LOG)),
+        use("b"),
+        results(("b", LOG)),
+    ]
+    forwarded, _ = forward(body(*history), DictStore())
+    assert texts(forwarded)[-1].startswith("[repeats #3 Bash]")
+
+
+LOSSY = Policy(
+    cache_minimum_tokens=0,
+    allow_lossy=True,
+    retrieval="tool",
+    min_lossy_bytes={"log": 1},
+)
+
+
+def has_tool(forwarded):
+    names = [tool["name"] for tool in json.loads(forwarded)["tools"]]
+    return "headroom_retrieve" in names
+
+
+def test_a_store_that_is_away_for_a_turn_does_not_take_the_tool_away():
+    store = DictStore()
+    turns = [ask(), use("a"), results(("a", LOG))]
+    forward(body(ask()), store, policy=LOSSY)
+    first, _ = forward(body(*turns), store, policy=LOSSY)
+    assert has_tool(first)
+    store.is_down = True
+    blind, _ = forward(
+        body(*turns, use("b"), results(("b", OTHER))), store, policy=LOSSY
+    )
+    assert has_tool(blind)
+    assert texts(blind)[0] == texts(first)[0]
+    store.is_down = False
+    after, _ = forward(
+        body(*turns, use("b"), results(("b", OTHER)), use("c"), ask()),
+        store,
+        policy=LOSSY,
+    )
+    assert has_tool(after)
+    assert texts(after) == texts(blind)
+
+
+def test_what_cannot_be_stored_is_not_left_out():
+    store = DictStore()
+    store.is_down = True
+    turns = [ask(), use("a"), results(("a", LOG))]
+    forwarded, rewrite = forward(body(*turns), store, policy=LOSSY)
+    assert has_tool(forwarded)
+    assert not any(e.is_lossy for d in rewrite.decisions.values() for e in d.edits)
+
+
+def test_who_began_a_conversation_decides_about_its_tool():
+    store = DictStore()
+    off = Policy(cache_minimum_tokens=0)
+    before, _ = forward(body(ask(), tools=TOOLS), store, policy=off)
+    again, _ = forward(body(ask(), tools=TOOLS), store, policy=LOSSY)
+    later, _ = forward(
+        body(ask(), use("a"), results(("a", LOG)), tools=TOOLS), store, policy=LOSSY
+    )
+    assert [has_tool(f) for f in (before, again, later)] == [False, False, False]
+
+
+def test_compressors_learn_the_users_question():
+    _, rewrite = forward(
+        body(ask("where is the leak?"), use("a"), results(("a", LOG))),
+        DictStore(),
+        policy=Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool"),
+    )
+    # A conversation that did not begin here gets no tool, and nothing lossy.
+    assert [task.question for task in rewrite.made_plan.tasks] == [""]
+    fresh = {"role": "user", "content": ask("where is the leak?")["content"]}
+    fresh["content"] += results(("a", LOG))["content"]
+    _, rewrite = forward(body(fresh), DictStore(), policy=LOSSY)
+    assert [t.question for t in rewrite.made_plan.tasks] == ["where is the leak?"]

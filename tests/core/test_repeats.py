@@ -192,3 +192,11 @@ def test_every_form_of_an_edit_expands_to_its_text(given_lines, shown, is_number
 def test_the_form_is_the_same_whenever_it_is_made(texts, later):
     sources = [source("\n".join(t), i) for i, t in enumerate(texts, 1)]
     assert refer("\n".join(later), sources) == refer("\n".join(later), sources)
+
+
+def test_degenerate_texts_end_after_a_bounded_number_of_steps():
+    line = "the very same line of output again and again"
+    old = "\n".join([line] * 4000)
+    new = "\n".join([f"{line}{'' if i % 7 else ' but'}" for i in range(4000)])
+    sources = [source(old, i) for i in range(1, 60)]
+    assert refer(new, sources) == refer(new, sources)

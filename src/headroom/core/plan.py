@@ -37,6 +37,10 @@ BLOCK_LINEAGE = b"block"
 
 RETRIEVAL_TOOL = "headroom_retrieve"
 
+QUESTION_MESSAGES = 100
+QUESTION_CHARS = 600
+"""How far back a question is looked for, and how much of it is used."""
+
 SHELL_TOOLS = frozenset(
     {"bash", "shell", "exec_command", "run_shell_command", "local_shell", "terminal"}
 )
@@ -269,6 +273,7 @@ class _Planner:
         self.known = _by_key(records)
         self.last_assistant = last_assistant(view)
         self.tools = ""
+        self.lossless_from = 0
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
         self.entries: list[ManifestEntry] = []
@@ -281,7 +286,8 @@ class _Planner:
         live_from = max(frontier, self.last_assistant) + 1
         if not is_known and not self.policy.is_reapplying:
             live_from = max(live_from, view.frozen_count)
-        self.tools = self._tools(frontier)
+        self.lossless_from = len(view.messages) if is_complete else live_from
+        self.tools = self._tools(frontier, is_complete=is_complete)
         self.policy = effective_policy(self.policy, view, self.tools)
         for index in range(len(view.messages)):
             record = self._record(index) if index <= frontier else None
@@ -302,15 +308,19 @@ class _Planner:
             is_recomputing=not is_complete,
         )
 
-    def _tools(self, frontier: int) -> str:
+    def _tools(self, frontier: int, *, is_complete: bool) -> str:
         """How this conversation gets originals back: as it was decided when it began.
 
         A request without any record takes it from the records of its blocks; only if it
         has none of these and no assistant message yet does a conversation begin here.
+        Where the ledger cannot be read, it is decided again as it was then.
         """
-        if frontier >= 0:
-            record = self._record(frontier)
-            return "" if record is None else record.tools
+        for index in range(frontier + 1):
+            record = self._record(index)
+            if record is not None:
+                return record.tools
+        if not is_complete:
+            return first_tools(self.policy, self.view)
         for records in self.known.values():
             if records[0].lineage == BLOCK_LINEAGE:
                 return records[0].decision.tools
@@ -422,6 +432,12 @@ class _Planner:
             self._exclude(index, slot.block_index, slot.block_type, "retrieval_answer")
             return
         text = json_spans.string(self.view.body, slot.literal)
+        # What cannot be stored now is not left out: only what was left out before.
+        wants_lossy = (
+            self.policy.allow_lossy
+            and index < self.lossless_from
+            and (slot.is_tool or self.policy.lossy_user_text)
+        )
         self.tasks.append(
             BlockTask(
                 message_index=index,
@@ -430,10 +446,22 @@ class _Planner:
                 text=text,
                 model=self.view.model,
                 call=call,
-                wants_lossy=self.policy.allow_lossy
-                and (slot.is_tool or self.policy.lossy_user_text),
+                question=self._question(index) if wants_lossy else "",
+                wants_lossy=wants_lossy,
             )
         )
+
+    def _question(self, index: int) -> str:
+        """What the user last asked before a message, or in it; reminders aside."""
+        for before in range(index, max(-1, index - QUESTION_MESSAGES), -1):
+            if self.view.messages[before].role != "user":
+                continue
+            for slot in self.provider.slots(self.view, before):
+                if isinstance(slot, Slot) and not slot.is_tool:
+                    text = json_spans.string(self.view.body, slot.literal)
+                    if text.strip() and not text.lstrip().startswith("<"):
+                        return text[:QUESTION_CHARS]
+        return ""
 
     def _exclude(
         self,

@@ -26,17 +26,10 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core import pipeline, plan
-from headroom.core.digest import content_digest
+from headroom.core.earlier import VERBATIM_STRATEGIES, Earlier
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
-from headroom.core.repeats import (
-    MIN_SOURCE_CHARS,
-    MessageSources,
-    Source,
-    SourceMemo,
-    given_source,
-    make_source,
-)
+from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
 from headroom.core.splice import splice
 from headroom.core.types import (
     BlockOutcome,
@@ -46,13 +39,7 @@ from headroom.core.types import (
     Manifest,
     Policy,
     RequestView,
-    Slot,
-    ToolCall,
 )
-from headroom.core.wire import json_spans
-
-VERBATIM_STRATEGIES = frozenset({"read_gutter"})
-"""Edits that leave every line readable word for word, so that it may be referred to."""
 
 
 class Batch(Struct, frozen=True):
@@ -226,7 +213,6 @@ class Rewrite:
 
     def _sources(self, before: int, memo: SourceMemo) -> list[Source]:
         """Tool results before a message that stand in full, oldest first."""
-        sources: list[Source] = []
         edited = {
             (task.message_index, task.slot.address)
             for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
@@ -234,55 +220,8 @@ class Rewrite:
             and outcome.replacement is not None
             and outcome.strategy not in VERBATIM_STRATEGIES
         }
-        ordinal = 0
-        calls: dict[str, ToolCall] = {}
-        for index in range(before):
-            role = self.view.messages[index].role
-            if role != "user":
-                continue
-            found = memo.get(self.chain.keys[index])
-            if found is None:
-                found = self._index(index, ordinal, calls, memo)
-            ordinal = found.ordinal_after
-            edited.update(
-                (index, edit.address)
-                for edit in self.made_plan.decisions[index].edits
-                if edit.strategy not in VERBATIM_STRATEGIES
-            )
-            sources += [
-                source
-                for address, source in found.sources.items()
-                if (index, address) not in edited
-            ]
-        return sources
-
-    def _index(
-        self, index: int, ordinal: int, calls: dict[str, ToolCall], memo: SourceMemo
-    ) -> MessageSources:
-        if index and self.view.messages[index - 1].role == "assistant":
-            calls.update(self._provider.tool_calls(self.view, index - 1))
-        sources: dict[str, Source] = {}
-        chars = 0
-        for slot in self._provider.slots(self.view, index):
-            if not isinstance(slot, Slot) or not slot.is_tool:
-                continue
-            ordinal += 1
-            call = calls.get(slot.call_id)
-            if call is not None and plan.is_retrieval_tool(call.name):
-                continue
-            given = given_source(call, MIN_SOURCE_CHARS, f"{ordinal}c")
-            if given is not None:
-                sources[f"{slot.address}c"] = given
-                chars += sum(map(len, given.lines.raw))
-            text = json_spans.string(self.view.body, slot.literal)
-            if len(text) >= MIN_SOURCE_CHARS:
-                digest = content_digest(text)
-                name = str(ordinal)
-                sources[slot.address] = make_source(name, digest, text, call)
-                chars += len(text)
-        found = MessageSources(ordinal, sources)
-        memo.put(self.chain.keys[index], found, chars)
-        return found
+        earlier = Earlier(self.view, self._provider, self.keys, memo)
+        return earlier.before(before, self.made_plan.decisions, edited)
 
     def finish(self, winners: Mapping[LedgerKey, Decision] | None = None) -> bytes:
         """The body to forward.
@@ -294,11 +233,33 @@ class Rewrite:
         Raises:
             CompressionError: a recorded edit does not fit this body.
         """
-        self.decisions = plan.with_winners(self.chain, self.decisions, winners or {})
+        if winners:
+            mine = self.decisions
+            self.decisions = plan.with_winners(self.chain, mine, winners)
+            assert self._outcome is not None, "settle() comes first"
+            self._outcome = pipeline.corrected(self._outcome, mine, self.decisions)
         edits = pipeline.make_edits(self.view, self._provider, self.decisions)
         if self.made_plan.tools == "added":
             edits += self._provider.retrieval_edits(self.view)
         return splice(self.view.body, edits)
+
+    def is_contradicted(self, winners: Mapping[LedgerKey, Decision]) -> bool:
+        """Whether who recorded these messages first decided about tools otherwise.
+
+        Then the whole request has to be planned again with their records: what may be
+        left out depends on the tools.
+        """
+        tools = self.made_plan.tools
+        return any(winner.tools != tools for winner in self._chain_winners(winners))
+
+    def _chain_winners(
+        self, winners: Mapping[LedgerKey, Decision]
+    ) -> Iterator[Decision]:
+        lineage = self.chain.lineage
+        for key in self.keys:
+            winner = winners.get(LedgerKey(key, lineage))
+            if winner is not None:
+                yield winner
 
     @property
     def adds_tool(self) -> bool:

@@ -59,6 +59,13 @@ MIN_RUN_CHARS = 104
 MIN_SOURCE_CHARS = 2 * MIN_RUN_CHARS
 """Shorter results are neither referred to nor made into references."""
 
+MAX_CANDIDATES = 8
+"""Places tried for a run to begin; a line that stands in more begins none better."""
+
+STEPS_PER_LINE = 24
+MIN_STEPS = 4_000
+"""Lines compared before the search gives up: counted, so that it is the same always."""
+
 MAX_REFERENCES = 16
 MIN_SAVING = 0.3
 
@@ -160,14 +167,25 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
 
 
 def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
-    """Maximal runs from front to back, each the longest at its start."""
+    """Maximal runs from front to back, each the longest at its start.
+
+    The comparisons are counted, and end the search when there have been too many:
+    degenerate texts (thousands of equal lines) would take time without bound.
+    """
+    places = _places(lines, sources)
     runs: list[_Run] = []
     position = 0
     total = len(lines.raw)
-    while position < total:
+    steps = STEPS_PER_LINE * total + MIN_STEPS
+    while position < total and steps > 0:
         best: _Run | None = None
         if lines.bare[position].strip():
-            best = _longest_at(position, lines, sources)
+            for source, at in _candidates(position, lines, places):
+                run = _extend(position, at, lines, source)
+                steps -= run.length + 1
+                if best is None or run.length > best.length:
+                    best = run
+        best = _long_enough(best, lines)
         if best is None:
             position += 1
             continue
@@ -176,20 +194,29 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
     return runs
 
 
-def _longest_at(position: int, lines: Lines, sources: Sequence[Source]) -> _Run | None:
-    best: _Run | None = None
-    bare, raw = lines.bare[position], lines.raw[position]
+def _places(
+    lines: Lines, sources: Sequence[Source]
+) -> dict[str, list[tuple[Source, int]]]:
+    """Where the text's lines stand in the sources, the newest first, a few each."""
+    wanted = set(lines.bare)
+    if any(lines.signs):
+        wanted.update(lines.raw)
+    found: dict[str, list[tuple[Source, int]]] = {}
     for source in reversed(sources):
-        places = source.places.get(bare, ())
-        if lines.signs[position]:
-            places = [*source.places.get(raw, ()), *places]
-        for at in places:
-            run = _extend(position, at, lines, source)
-            if best is None or run.length > best.length:
-                best = run
-                if run.length > len(lines.raw) // 2:
-                    return _long_enough(best, lines)
-    return _long_enough(best, lines)
+        for line in source.places.keys() & wanted:
+            places = found.setdefault(line, [])
+            if len(places) < MAX_CANDIDATES:
+                places += [(source, at) for at in source.places[line]]
+    return found
+
+
+def _candidates(
+    position: int, lines: Lines, places: dict[str, list[tuple[Source, int]]]
+) -> list[tuple[Source, int]]:
+    found = places.get(lines.bare[position], [])
+    if lines.signs[position]:
+        found = places.get(lines.raw[position], []) + found
+    return found[:MAX_CANDIDATES]
 
 
 def _long_enough(run: _Run | None, lines: Lines) -> _Run | None:

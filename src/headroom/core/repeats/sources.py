@@ -29,6 +29,7 @@ class Source(Struct, frozen=True):
         lines: its lines.
         places: line as it stands, and without gutter or sign → indices, at most
             ``MAX_POSITIONS`` each.
+        chars: length of the text.
     """
 
     name: str
@@ -36,32 +37,50 @@ class Source(Struct, frozen=True):
     label: str
     lines: Lines
     places: dict[str, list[int]]
+    chars: int
 
 
 class MessageSources(Struct, frozen=True):
-    """The tool results of one message.
+    """The tool results of one message that are long enough to refer to.
 
     Attributes:
-        ordinal_after: the number of tool results up to and including this message.
-        sources: slot address → source, of the results long enough to refer to.
+        sources: slot address → source; with a ``c``: a text of its call.
+        chars: characters of all of them.
     """
 
-    ordinal_after: int
     sources: dict[str, Source]
+    chars: int
+
+
+LINE_COST_CHARS = 60
+"""What the index of a line costs beside its characters, in characters' worth."""
+
+MAX_COUNTS = 100_000
 
 
 class SourceMemo:
-    """Sources by chain key: a key names all that the ordinals and lines depend on.
+    """Sources by chain key: a key names all that the numbers and lines depend on.
 
-    Bounded by the characters it holds (an index takes about ten times that in bytes);
-    safe to use from several threads.
+    Bounded by the characters and lines it holds (an index takes about ten times that
+    in bytes); safe to use from several threads.
     """
 
-    def __init__(self, max_chars: int = 4_000_000) -> None:
+    def __init__(self, max_chars: int = 6_000_000) -> None:
         self._max_chars = max_chars
         self._chars = 0
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, tuple[int, MessageSources]] = OrderedDict()
+        self._counts: dict[bytes, int] = {}
+
+    def count(self, key: bytes) -> int | None:
+        """How many results the message of a chain key has, if it was counted."""
+        return self._counts.get(key)
+
+    def put_count(self, key: bytes, count: int) -> None:
+        """Keep how many results a message has."""
+        if len(self._counts) >= MAX_COUNTS:
+            self._counts.clear()
+        self._counts[key] = count
 
     def get(self, key: bytes) -> MessageSources | None:
         """What was kept under a message's chain key."""
@@ -72,13 +91,15 @@ class SourceMemo:
             self._entries.move_to_end(key)
             return entry[1]
 
-    def put(self, key: bytes, found: MessageSources, chars: int) -> None:
+    def put(self, key: bytes, found: MessageSources) -> None:
         """Keep what was found; the longest unused makes room."""
+        lines = sum(len(source.lines.raw) for source in found.sources.values())
+        cost = found.chars + LINE_COST_CHARS * lines + LINE_COST_CHARS
         with self._lock:
             if key in self._entries:
                 return
-            self._entries[key] = (chars + 64, found)
-            self._chars += chars + 64
+            self._entries[key] = (cost, found)
+            self._chars += cost
             while self._chars > self._max_chars and self._entries:
                 _, (dropped, _) = self._entries.popitem(last=False)
                 self._chars -= dropped
@@ -129,7 +150,7 @@ def _index(name: str, digest: str, text: str, label: str) -> Source:
                 found = places.setdefault(line, [])
                 if len(found) < MAX_POSITIONS:
                     found.append(index)
-    return Source(name, digest, label, lines, places)
+    return Source(name, digest, label, lines, places, len(text))
 
 
 def _label(call: ToolCall | None) -> str:

@@ -91,7 +91,8 @@ class AnthropicMessages:
             found = _read_slots(view.body, message)
             if len(_SLOTS) >= _MAX_SHAPES:
                 _SLOTS.clear()
-            _SLOTS[message.raw] = found
+            if len(found) <= _MAX_KEPT_SLOTS:
+                _SLOTS[message.raw] = found
         start = message.span.start
         return tuple(
             replace(slot, literal=_moved(slot.literal, start))
@@ -198,7 +199,8 @@ class _Shape(Struct, frozen=True, gc=False):
 # Clients resend the whole conversation on every turn: what a message's bytes mean
 # is kept by their hash, so that the work grows with what is new. Values depend on
 # nothing but the bytes.
-_MAX_SHAPES = 50_000
+_MAX_SHAPES = 20_000
+_MAX_KEPT_SLOTS = 64
 _SHAPES: dict[bytes, _Shape] = {}
 _SLOTS: dict[bytes, tuple[Slot | HotBlock, ...]] = {}
 
@@ -309,8 +311,9 @@ def _block_slots(
 ) -> list[Slot | HotBlock]:
     block = json_spans.members(body, span)
     kind = _text(body, block.get("type"))
-    if is_user and kind == "text" and "text" in block:
-        return [Slot(str(number), number, kind, block["text"], is_tool=False)]
+    text = block.get("text")
+    if is_user and kind == "text" and text is not None and is_string(body, text):
+        return [Slot(str(number), number, kind, text, is_tool=False)]
     if not (is_user and kind == "tool_result" and "content" in block):
         return [HotBlock(number, kind)]
     content = block["content"]
@@ -322,12 +325,14 @@ def _block_slots(
     elif is_array(body, content):
         literals = []
         for part_number, part_span in enumerate(elements(body, content)):
+            if not is_object(body, part_span):
+                continue
             part = json_spans.members(body, part_span)
             if _text(body, part.get("type")) == "text" and "text" in part:
                 literals.append((f"{number}.{part_number}", part["text"]))
     else:
         return [HotBlock(number, kind)]
-    return [
+    found: list[Slot | HotBlock] = [
         Slot(
             address,
             number,
@@ -340,6 +345,7 @@ def _block_slots(
         for address, literal in literals
         if is_string(body, literal)
     ]
+    return found or [HotBlock(number, kind)]
 
 
 def _array(body: bytes, span: Span | None) -> Span | None:

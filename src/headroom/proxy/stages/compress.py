@@ -41,7 +41,7 @@ ON_LOOP_BYTES = 24_000
 REFER_ON_LOOP_BYTES = 4_000
 """Longer blocks are compared with earlier results in a thread."""
 
-WATCHED_MESSAGES = 200_000
+WATCHED_MESSAGES = 50_000
 """Messages whose forwarded form is remembered, to notice a change."""
 
 
@@ -67,6 +67,8 @@ class CompressStage:
         self._memo = SourceMemo()
         self._watch = PrefixWatch(WATCHED_MESSAGES)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-plan")
+        # Apart, so that a huge result never keeps other requests from being read.
+        self._referrers = ThreadPoolExecutor(1, thread_name_prefix="headroom-refer")
 
     async def on_request(self, exchange: Exchange) -> None:
         """Compress what is new in the request, repeat what was sent before."""
@@ -113,6 +115,7 @@ class CompressStage:
         """Stop the workers."""
         self._compute.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._referrers.shutdown(wait=False, cancel_futures=True)
 
     def health(self) -> dict[str, JsonValue]:
         """The ledger's health, and how often the compressing process failed."""
@@ -145,10 +148,18 @@ class CompressStage:
         for tasks in rewrite.groups():
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_ON_LOOP_BYTES else 0
-            rest = await self._run(heavy, rewrite.refer, tasks, self._memo, count)
+            rest = await self._run(
+                heavy, rewrite.refer, tasks, self._memo, count, threads=self._referrers
+            )
             outcomes = await self._compute.run([tasks[i] for i in rest], rewrite.policy)
             rewrite.add(dict(zip(rest, outcomes, strict=True)))
         winners, error = await self._save(rewrite.settle(), is_late=not is_complete)
+        if rewrite.is_contradicted(winners):
+            # Their records are known by now, so that this happens once.
+            await self._rewrite(
+                exchange, provider, view, policy, is_lossless=is_lossless
+            )
+            return
         forwarded = await self._run(size, rewrite.finish, winners)
         exchange.replace_body(forwarded, "compression")
         exchange.prefix_breaks = self._watch.breaks(rewrite)
@@ -177,7 +188,7 @@ class CompressStage:
     ) -> tuple[list[Record], bool]:
         """What the ledger knows; from memory alone wherever that is sound."""
         lineage = rewrite.chain.lineage
-        records, _ = self._ledger.peek(rewrite.keys, lineage)
+        records, _ = self._ledger.peek(rewrite.keys, lineage, namespace=self._namespace)
         is_complete = True
         if rewrite.needs_store(records):
             records, is_complete = await self._lookup(rewrite.keys, lineage)
@@ -209,17 +220,21 @@ class CompressStage:
             namespace=self._namespace,
             may_wait=is_late,
         )
-        saved = await asyncio.wrap_future(future)
+        saved = future.result() if future.done() else await asyncio.wrap_future(future)
         return saved.winners, saved.error
 
     async def _run(
-        self, size_bytes: int, work: Callable[..., _T], *arguments: object
+        self,
+        size_bytes: int,
+        work: Callable[..., _T],
+        *arguments: object,
+        threads: ThreadPoolExecutor | None = None,
     ) -> _T:
         """Do short work here, long work in a thread."""
         if size_bytes <= ON_LOOP_BYTES:
             return work(*arguments)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, work, *arguments)
+        return await loop.run_in_executor(threads or self._threads, work, *arguments)
 
 
 def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:

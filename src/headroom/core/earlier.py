@@ -1,0 +1,143 @@
+"""The earlier tool results of a request that a new one may refer to.
+
+Between the planner and ``repeats``: which results stand in full before a message, as
+they are forwarded, and what number each has among all results the model sees.
+
+What always holds: the choice depends on what stands before the message alone. Results
+are numbered by block, whatever they hold, and where a hidden exchange has put further
+results before them, they are not referred to: the model would count otherwise.
+"""
+
+from collections.abc import Collection, Mapping
+
+from headroom.core.digest import content_digest
+from headroom.core.plan import is_retrieval_tool
+from headroom.core.protocols import Provider
+from headroom.core.repeats import (
+    MIN_SOURCE_CHARS,
+    MessageSources,
+    Source,
+    SourceMemo,
+    given_source,
+    make_source,
+)
+from headroom.core.types import Decision, RequestView, Slot
+from headroom.core.wire import json_spans
+
+VERBATIM_STRATEGIES = frozenset({"read_gutter"})
+"""Edits that leave every line readable word for word, so that it may be referred to."""
+
+WINDOW_CHARS = 2_000_000
+"""Results further back than this many characters of results are not referred to: the
+model hardly finds them, and a conversation's index has to fit in memory."""
+
+RESULT_TYPES = frozenset({"tool_result"})
+
+
+class Earlier:
+    """Finds sources in one request; lives as long as its rewrite."""
+
+    def __init__(
+        self,
+        view: RequestView,
+        provider: Provider,
+        keys: tuple[bytes, ...],
+        memo: SourceMemo,
+    ) -> None:
+        self._view = view
+        self._provider = provider
+        self._keys = keys
+        self._memo = memo
+
+    def before(
+        self,
+        index: int,
+        decisions: Mapping[int, Decision],
+        edited: Collection[tuple[int, str]],
+    ) -> list[Source]:
+        """Sources for message ``index``, oldest first.
+
+        Args:
+            index: the message whose results may refer.
+            decisions: of the messages before it.
+            edited: ``(message, slot address)`` of results that leave otherwise than
+                word for word, beside those that ``decisions`` tell.
+        """
+        hidden_at = min((i for i, d in decisions.items() if d.hidden), default=index)
+        users = [i for i in range(index) if self._view.messages[i].role == "user"]
+        ordinals = self._ordinals(users)
+        found: list[list[Source]] = []
+        chars = 0
+        for i in reversed(users):
+            if i >= hidden_at:
+                continue
+            if chars > WINDOW_CHARS:
+                break
+            message = self._message(i, ordinals[i])
+            chars += message.chars
+            gone = {
+                e.address
+                for e in decisions[i].edits
+                if e.strategy not in VERBATIM_STRATEGIES
+            }
+            found.append(
+                [
+                    source
+                    for address, source in message.sources.items()
+                    if address not in gone and (i, address) not in edited
+                ]
+            )
+        return [source for sources in reversed(found) for source in sources]
+
+    def _ordinals(self, users: list[int]) -> dict[int, int]:
+        """How many results stand before each message."""
+        ordinals: dict[int, int] = {}
+        total = 0
+        for i in users:
+            ordinals[i] = total
+            count = self._memo.count(self._keys[i])
+            if count is None:
+                count = len(self._result_blocks(i))
+                self._memo.put_count(self._keys[i], count)
+            total += count
+        return ordinals
+
+    def _result_blocks(self, index: int) -> dict[int, list[Slot]]:
+        """Block index → text slots, of every result in a message, texts or not."""
+        blocks: dict[int, list[Slot]] = {}
+        for slot in self._provider.slots(self._view, index):
+            if slot.block_type in RESULT_TYPES:
+                slots = blocks.setdefault(slot.block_index or 0, [])
+                if isinstance(slot, Slot):
+                    slots.append(slot)
+        return blocks
+
+    def _message(self, index: int, ordinal: int) -> MessageSources:
+        """The sources of one message; from the memo where its chain key is known."""
+        found = self._memo.get(self._keys[index])
+        if found is not None:
+            return found
+        calls = (
+            self._provider.tool_calls(self._view, index - 1)
+            if index and self._view.messages[index - 1].role == "assistant"
+            else {}
+        )
+        sources: dict[str, Source] = {}
+        for slots in self._result_blocks(index).values():
+            ordinal += 1
+            # Of a result in several parts a line number would not say which part.
+            slot = slots[0] if len(slots) == 1 else None
+            call = calls.get(slots[0].call_id) if slots else None
+            if slot is None or (call is not None and is_retrieval_tool(call.name)):
+                continue
+            given = given_source(call, MIN_SOURCE_CHARS, f"{ordinal}c")
+            if given is not None:
+                sources[f"{slot.address}c"] = given
+            text = json_spans.string(self._view.body, slot.literal)
+            if len(text) >= MIN_SOURCE_CHARS:
+                digest = content_digest(text)
+                name = str(ordinal)
+                sources[slot.address] = make_source(name, digest, text, call)
+        found = MessageSources(sources, sum(s.chars for s in sources.values()))
+        self._memo.put(self._keys[index], found)
+        return found
