@@ -14,7 +14,7 @@ NOTE = "before <system-reminder>keep <b>this</b></system-reminder> after"
 
 PARTS = st.lists(
     st.sampled_from(
-        ["<x-a>", "</x-a>", "<note id='1'>", "</note>", "<one/>", "<b>", "</b>", "</", "<",
+        ["<x-a>", "</x-a>", "<note id='1'>", "</note>", "<one/>", "<b>", "</", "<",
          "<x", "word ", "{{HEADROOM_TAG_0}}", "{{HEADROOM_TAG_", "}}", "\n", "<!-- -->"]
     ),
     max_size=14,

@@ -33,7 +33,7 @@ _PLAIN_WORDS = re.compile(r"[A-Za-z]?[a-z]*")
 # Where ``](`` and ``![`` would begin a link or an image, with backslashes or without.
 _LINK_START = re.compile(r"(?<=\])\\*+(?=\()|(?<=!)\\*+(?=\[)")
 _IMITATION = re.compile(
-    r"\\|#{1,6} |- |\|[ -]|\d{1,9}\. |```|\[(?:html|base|left out)\b"
+    r"\\(?!\[left out: )|#{1,6} |- |\|[ -]|\d{1,9}\. |```|\[(?:html|base)\b"
 )
 _REGION = re.compile(
     r"(?<![a-z])(?:nav|navbar|navigation|menu|sidebar|breadcrumbs?|toc|cookies?|consent"
@@ -197,10 +197,11 @@ class Reader:
             self.flush()
 
     def open_heading(self, level: int) -> None:
-        """``<h1>`` to ``<h6>``."""
+        """``<h1>`` to ``<h6>``; one inside a cell makes the table layout."""
+        if self._is_in_cell():
+            self.unfold_table()
         self.flush()
-        if not self._is_in_cell():
-            self.kind, self.mark = "heading", "#" * level + " "
+        self.kind, self.mark = "heading", "#" * level + " "
 
     def close_heading(self) -> None:
         """End of a heading, empty or not."""

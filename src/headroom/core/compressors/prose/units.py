@@ -166,7 +166,7 @@ class _Lines:
         return (
             size >= MIN_WRAPPED_CHARS
             and size + 1 + len(body.partition(" ")[0]) > self.width
-            and _is_worded(line)
+            and _is_worded(_described(line))
             and _is_worded(body)
         )
 
@@ -217,6 +217,12 @@ def _columns(line: str, indent: int) -> tuple[int, ...]:
         return (item.end(),)
     gap = _GAP.search(line, indent)
     return (indent,) if gap is None else (indent, gap.end(1))
+
+
+def _described(line: str) -> str:
+    """The line without an option's name in a column of its own."""
+    body = line.lstrip(" ")
+    return body.partition("   ")[2].lstrip(" ") or body
 
 
 def _is_worded(text: str) -> bool:
