@@ -25,6 +25,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Watch a coding conversation go through Headroom.",
     ),
     "compress": ("headroom.cli.compress:command", "Print a text compressed."),
+    "retrieve": (
+        "headroom.cli.retrieve:command",
+        "Print the original behind a marker, or a part of it.",
+    ),
+    "mcp": (
+        "headroom.cli.mcp:command",
+        "Serve retrieval and compression to MCP clients.",
+    ),
     "cachelab": (
         "headroom.cli.cachelab:command",
         "A provider that bills like the real one, and replays against it.",
@@ -36,6 +44,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
 }
 """Name → where the command is, and its line in the help."""
+
+_EXTRAS = {"mcp": "mcp"}
+"""The extra that brings what a command imports; of the others it is ``proxy``."""
 
 
 class _Commands(click.Group):
@@ -53,8 +64,9 @@ class _Commands(click.Group):
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("headroom."):
                 raise
+            extra = _EXTRAS.get(cmd_name, "proxy")
             raise click.ClickException(
-                f"{cmd_name} needs {error.name}: pip install 'headroom[proxy]'"
+                f"{cmd_name} needs {error.name}: pip install 'headroom[{extra}]'"
             ) from error
         command: click.Command = getattr(module, attribute)
         return command

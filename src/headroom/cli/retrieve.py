@@ -6,9 +6,8 @@ import click
 
 from headroom import settings
 from headroom.ccr.retrieve import retrieve
-from headroom.ccr.stores import open_store
+from headroom.cli.store import opened_store
 
-_DAY_S = 86_400.0
 _UNLIMITED = sys.maxsize
 
 
@@ -37,17 +36,10 @@ def command(
     hash, the status is 1 and standard error says what to do.
     """
     loaded = settings.load().settings
-    store = open_store(
-        loaded.store_url,
-        retention_s=loaded.store.retention_days * _DAY_S,
-        max_bytes=loaded.store.max_bytes,
-    )
-    try:
+    with opened_store(loaded) as store:
         found = retrieve(
             hash, store.get, lines=lines, rows=rows, query=grep, max_bytes=max_bytes
         )
-    finally:
-        store.close()
     if found.error:
         raise click.ClickException(found.text.strip("[]"))
     text = found.text
