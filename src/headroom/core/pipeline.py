@@ -158,6 +158,12 @@ def ranked(
     able.sort(key=lambda compressor: compressor.kind != kind)
     rest: list[tuple[float, int, Compressor]] = []
     for position, compressor in enumerate(able):
+        if position + 1 == len(able):
+            # What cannot be surer than those found looks only if they gain nothing.
+            most = compressor.most + HINT_BONUS * (compressor.kind == hint.kind)
+            rest.sort(key=lambda entry: entry[:2])
+            while rest and -rest[0][0] >= most and compressor.kind != kind:
+                yield rest.pop(0)[2]
         confidence = compressor.detect(text)
         if compressor.kind == hint.kind and confidence >= MIN_CONFIDENCE:
             confidence += HINT_BONUS
