@@ -102,6 +102,7 @@ def protect(text: str) -> Protected | None:
     texts: list[str] = []
     partners: list[int] = []
     open_tags: dict[str, list[int]] = {}
+    stray_ends: dict[str, list[int]] = {}
     at = 0
     for match in _TAG.finditer(text):
         slash, name, rest = match.groups()
@@ -114,12 +115,18 @@ def protect(text: str) -> Protected | None:
             if opened:
                 partner = opened.pop()
                 partners[partner] = number
+            else:
+                stray_ends.setdefault(name, []).append(number)
         elif not rest.endswith("/"):
             open_tags.setdefault(name, []).append(number)
         texts.append(match[0])
         partners.append(partner)
         pieces += [text[at : match.start()], _placeholder(start + number)]
         at = match.end()
+    # An end before its beginning: to drop one alone would leave the other in excess.
+    for name, ends in stray_ends.items():
+        for end, begin in zip(ends, open_tags.get(name, ()), strict=False):
+            partners[end], partners[begin] = begin, end
     if texts and start + len(texts) > _MAX_NUMBER:
         return None
     pieces.append(text[at:])
