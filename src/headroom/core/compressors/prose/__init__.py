@@ -54,8 +54,8 @@ _CODE = re.compile(
 _COMMENT = re.compile(r"\n(?:[ \t]*(?:#+(?: |$)|//|;)| \*(?: |$|/))", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _LOG = re.compile(
-    r"\n(?:\W{0,2}(?:\d{4}-\d\d-\d\d[T ]\d\d:|\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:)|"
-    r".{0,30}\b(?:INFO|DEBUG|ERROR|WARN(?:ING)?)\b[ :\]])",
+    r"\n(?:\W{0,2}(?:\d{4}-\d\d-\d\d[T ]\d\d:|\d\d:\d\d:\d\d"
+    r"|[A-Z][a-z]{2} [ \d]\d \d\d:)|.{0,30}\b(?:INFO|DEBUG|ERROR|WARN(?:ING)?)\b[ :\]])",
     re.MULTILINE,
 )
 
