@@ -123,6 +123,18 @@ def test_names_of_passing_tests_stand_side_by_side_and_whole() -> None:
     )
 
 
+def test_failures_with_their_reasons_name_the_file_once() -> None:
+    summary = [
+        f"FAILED tests/test_db.py::test_{name} - AssertionError: assert {i} == 3"
+        for i, name in enumerate(["commit", "rollback[a b]", "close", "TestX::test_y"])
+    ]
+    text = "\n".join(["=== short test summary info ===", *summary, "4 failed in 1.20s"])
+    form = lossless(text + "\n" + LINT)
+    assert "\n»4 FAILED tests/test_db.py::\ntest_commit - Ass" in form
+    assert "\ntest_rollback[a b] - AssertionError: assert 1 == 3\n" in form
+    assert form.count("tests/test_db.py") == 1
+
+
 def test_the_lossy_form_counts_what_passed_and_keeps_what_failed() -> None:
     form = lossy(PYTEST)
     assert "tests/test_api.py: 20 PASSED" in form

@@ -414,10 +414,28 @@ def numbered(text, start=1):
     return "\n".join(f"{n:6}\t{line}" for n, line in enumerate(text.split("\n"), start))
 
 
+def test_a_view_of_a_project_file_loses_its_empty_lines_at_most():
+    text = source("python")
+    view = numbered(text, start=101)
+    assert outlined(view, reading("src/loader.py")) is None
+    assert outlined(view, ToolCall("1", "", b"")) is None
+    assert outlined(view, lossy=False) is None
+    found = outlined(view)
+    header, *shown = found.text.split("\n")
+    lines = text.split("\n")
+    empty = len(lines) - len(shown)
+    assert header == f"[numbered view without its {empty} empty lines]"
+    assert found.omitted.startswith(f"{empty} empty lines of {len(lines)}")
+    told = {int(row.partition("\t")[0]): row.partition("\t")[2] for row in shown}
+    assert [told.get(n, "") for n in range(101, 101 + len(lines))] == lines
+    assert outline.is_form(found.text)
+    assert outlined(found.text) is None
+    assert not outline.is_form(f"[numbered view without its 3 empty lines]\n{view}")
+
+
 def test_numbered_views_keep_their_numbers():
     view = numbered(source("python"), start=101)
     assert outline.detect(view) == 1.0
-    assert outlined(view) is None
     found = outlined(view, reading("/x/site-packages/loader.py")).text
     assert "\n106\t@cached\n107\tdef load_0(\n" in found
     assert "\n… " in found
@@ -431,8 +449,8 @@ def test_views_that_name_their_file_are_believed():
     for path, expected in (("node_modules/x/a.py", True), ("src/a.py", False)):
         view = f"[File: {path} (300 lines total)]\n{body}\n(2 more lines below)"
         found = outlined(view)
-        assert (found is not None) == expected
-        if found is not None:
+        assert found.text.startswith("[outline of ") == expected
+        if expected:
             assert f"\n[File: {path} (300 lines total)]\n" in found.text
             assert found.text.endswith("\n(2 more lines below)")
 

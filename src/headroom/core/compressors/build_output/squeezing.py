@@ -7,11 +7,16 @@
     » tests/test_api.py:: test_get test_put[json] PASSED
     »| tests/test_api.py:: test_put[a b] | test_put[c d] PASSED
     » ok (tests.test_api.TestGet.): test_one test_two
+    »3 FAILED tests/test_api.py::
+    test_get - AssertionError: assert 1 == 2
+    test_put[a b] - KeyError: 'c'
+    TestDelete::test_all - AssertionError: assert 0
     » 80 lines again from: libc6 (2.36-9)
     » no blank after https://registry.npmjs.org/
 
-The last says that the blank behind this address was not in the source. ``» =`` is
-before source lines that begin with ``»`` themselves.
+A number says for how many lines the beginning stands. The last says that the blank
+behind this address was not in the source. ``» =`` is before source lines that begin
+with ``»`` themselves.
 """
 
 import re
@@ -19,6 +24,10 @@ from collections import Counter
 
 MARK = "»"
 
+_OPEN = "\n"
+"""In place of a result: each test says why in its own words, on a line of its own."""
+
+_MIN_REASONS = 3
 _MIN_AGAIN = 5
 _MIN_AGAIN_CHARS = 150
 _MIN_ADDRESSES = 8
@@ -26,6 +35,7 @@ _MAX_SIDE_BY_SIDE = 40
 _RESULT = r"((?:PASSED|SKIPPED|XFAIL|XPASS)(?: \(.*\))?)"
 _PYTEST = re.compile(r"(\S+?\.\w+::(?:\w+::)*)(\w+(?:\[.*\])?) " + _RESULT)
 _SUMMARY = re.compile(r"(FAILED|ERROR) (\S+?\.\w+::)((?:\w+::)*\w+(?:\[\S*\])?)")
+_REASONED = re.compile(r"((?:FAILED|ERROR) \S+?\.\w+::)(\w.*)")
 _UNITTEST = re.compile(r"(\w+) \(([\w.]+)\) \.\.\. (ok)")
 _ADDRESS = re.compile(r"https?://[^\s/\"'<>]+/")
 _TELLING = re.compile(r"\w{3}")
@@ -34,6 +44,7 @@ _TELLING = re.compile(r"\w{3}")
 _AGAIN = re.compile(r"» (\d{1,7}) lines again from: (.*)")
 _SIDE_BY_SIDE = re.compile(rf"»(\|?) (\S+::) (.*?) {_RESULT}")
 _SUMMED = re.compile(r"» (FAILED|ERROR) (\S+::) (.*)")
+_REASONS = re.compile(r"»(\d{1,2}) ((?:FAILED|ERROR) \S+::)")
 _CASES = re.compile(r"» (ok) \(([\w.]+?)(\.?)\): (.*)")
 _GLUE = re.compile(r"» no blank after (https?://[^\s/\"'<>]+/)")
 
@@ -121,6 +132,9 @@ def _test(line: str) -> tuple[tuple[str, str] | None, str]:
         found = _SUMMARY.fullmatch(line)
         if found:
             return (f"{MARK} {found[1]} {found[2]}", ""), found[3]
+        found = _REASONED.fullmatch(line)
+        if found:
+            return (found[1], _OPEN), found[2]
         found = _PYTEST.fullmatch(line)
         if found:
             mark = MARK + "|" if " " in found[2] else MARK
@@ -141,6 +155,10 @@ def _together(
     if key is None or len(names) == 1:
         return held
     where, result = key
+    if result == _OPEN:
+        if len(names) < _MIN_REASONS:
+            return held
+        return [f"{MARK}{len(names)} {where}", *names]
     if result == "ok":
         return [f"{MARK} ok ({where}): {' '.join(names)}"]
     if not result:
@@ -160,9 +178,15 @@ def unsqueeze(lines: list[str], limit: int) -> list[str]:
         lines = [line.replace(glue[1] + " ", glue[1]) for line in lines[1:]]
     told: list[str] = []
     last: dict[str, int] = {}
+    beginning, left = "", 0
     for line in lines:
         start = len(told)
-        if not line.startswith(MARK):
+        if left:
+            told.append(beginning + line)
+            left -= 1
+        elif reasons := _REASONS.fullmatch(line):
+            left, beginning = int(reasons[1]), reasons[2]
+        elif not line.startswith(MARK):
             told.append(line)
         elif line.startswith(f"{MARK} ="):
             told.append(line[3:])
@@ -173,6 +197,8 @@ def unsqueeze(lines: list[str], limit: int) -> list[str]:
             limit -= len(told[index]) + 1
         if limit < 0:
             raise SqueezeError("stands for more text than is allowed")
+    if left:
+        raise SqueezeError("ends before the lines it announces")
     return told
 
 

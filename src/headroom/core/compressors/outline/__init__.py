@@ -6,6 +6,9 @@ Notation: ``[outline of 812 lines; "… a-b": left out]``, then the lines that a
 untouched, and ``… 120-159`` where lines are missing, by the numbers of the file (of the
 view, where it is numbered; its padding goes as for any numbered view). A line of the
 source that looks like a gap gets a backslash in front. Needs the extra ``code``.
+
+A numbered view of a file that may be edited is no candidate; compressed by itself,
+without a call, it loses its empty lines alone, whose numbers are then missing.
 """
 
 import re
@@ -24,8 +27,11 @@ from headroom.core.types import Candidate, Compressed, Context
 NAME = "outline"
 
 _HEADER = re.compile(r'\[outline of (\d+) lines; "… a-b": left out\]\n')
+_EMPTIED = re.compile(r"\[numbered view without its (\d+) empty lines\]\n")
 _GAP = re.compile(r"\\*… (\d+)-(\d+)$")
 _MIN_CHARS = 2400
+_MIN_VIEW_CHARS = 1000
+_MIN_EMPTY_LINES = 8
 _HEAD_CHARS = 3000
 _MAX_CHARS = 400_000
 # More than that unread means that the text is in another language, or none.
@@ -36,11 +42,13 @@ _MIN_GAIN = 0.25
 
 def detect(text: str) -> float:
     """Sure of numbered views and of lines that only source code has."""
-    if len(text) < _MIN_CHARS or text.startswith(("{", "[outline of ")):
+    if len(text) < _MIN_VIEW_CHARS or text[:1] == "{" or _HEADER.match(text):
         return 0.0
     view = _View(text[:_HEAD_CHARS])
     if view.is_numbered:
-        return 1.0 if language_of_text(view.source()) else 0.0
+        return 1.0
+    if len(text) < _MIN_CHARS:
+        return 0.0
     if len(text) > 3 * _HEAD_CHARS:
         text = "".join(_lines_at(text, len(text) * part // 3) for part in range(3))
     return 0.8 if language_of_text(text) else 0.0
@@ -53,14 +61,13 @@ def _lines_at(text: str, start: int) -> str:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """The outline, ``None`` unless something lossy is wanted and nobody edits this."""
-    if (
-        not ctx.wants_lossy
-        or not _MIN_CHARS <= len(text) <= _MAX_CHARS
-        or is_form(text)
-    ):
+    if not ctx.wants_lossy or len(text) > _MAX_CHARS or is_form(text):
         return None
     view = _View(text)
     if not may_be_outlined(text, ctx.call, is_view=view.is_numbered):
+        is_alone = ctx.call is None and view.is_numbered
+        return _without_empty_lines(view) if is_alone else None
+    if len(text) < _MIN_CHARS:
         return None
     source = view.source()
     language = _language(text, source, ctx)
@@ -76,7 +83,22 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if dropped < _MIN_GAIN * len(text):
         return None
     omitted = f"{left_out} of {len(lines)} lines of code left out, ranges in place"
-    return Compressed(lossy=Candidate(view.write(keep), NAME, omitted))
+    header = f'[outline of {len(lines)} lines; "… a-b": left out]'
+    return Compressed(lossy=Candidate(view.write(keep, header), NAME, omitted))
+
+
+def _without_empty_lines(view: "_View") -> Compressed | None:
+    lines = view.source().split("\n")
+    keep = bytearray(1 if line.strip() else 0 for line in lines)
+    # From the first to the last number it can be told which are missing.
+    keep[0] = keep[-1] = 1
+    empty = len(keep) - sum(keep)
+    if empty < _MIN_EMPTY_LINES:
+        return None
+    header = f"[numbered view without its {empty} empty lines]"
+    omitted = f"{empty} empty lines of {len(lines)}, their numbers missing in place"
+    form = view.write(keep, header, has_gaps=False)
+    return Compressed(lossy=Candidate(form, NAME, omitted))
 
 
 def _language(text: str, source: str, ctx: Context) -> str:
@@ -132,10 +154,10 @@ class _View:
             line[match.end() :] for line, match in zip(shown, self.matches, strict=True)
         )
 
-    def write(self, keep: bytearray) -> str:
+    def write(self, keep: bytearray, header: str, *, has_gaps: bool = True) -> str:
         """The form: kept lines and the ranges of the others."""
         count = len(keep)
-        out = [f'[outline of {count} lines; "… a-b": left out]']
+        out = [header]
         out += self.lines[: self.first]
         base = int(self.matches[0][2]) if self.is_numbered else 1
         start = -1
@@ -143,23 +165,28 @@ class _View:
             if not keep[index]:
                 start = index if start < 0 else start
                 continue
-            if start >= 0:
+            if start >= 0 and has_gaps:
                 out.append(f"… {start + base}-{index + base - 1}")
-                start = -1
+            start = -1
             line = self.lines[self.first + index]
             if self.is_numbered:
                 line = line[self.matches[index].end(1) :]
             elif _GAP.match(line):
                 line = f"\\{line}"
             out.append(line)
-        if start >= 0:
+        if start >= 0 and has_gaps:
             out.append(f"… {start + base}-{count + base - 1}")
         out += self.lines[self.first + count :]
         return "\n".join(out)
 
 
 def is_form(text: str) -> bool:
-    """The text is an outline: its header's count is what its lines and gaps come to."""
+    """The text is one of this module's forms: its lines are as many as it says."""
+    emptied = _EMPTIED.match(text)
+    if emptied is not None:
+        shown = [int(m[2]) for m in map(GUTTER.match, text.split("\n")) if m]
+        missing = shown[-1] - shown[0] + 1 - len(shown) if shown else -1
+        return missing == int(emptied[1])
     match = _HEADER.match(text)
     if match is None:
         return False
