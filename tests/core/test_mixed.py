@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.core.content.sections import split
-from headroom.core.mixed import Section, compress_sections, decode_sections
+from headroom.core.mixed import (
+    Section,
+    announced,
+    compress_sections,
+    decode_sections,
+)
 
 ROWS = json.dumps([{"id": i, "state": "running"} for i in range(30)])
 PROSE = "Some words about what was done and why it was done that way.\n" * 4
@@ -91,3 +96,10 @@ def test_every_form_decodes_to_its_text(parts):
         assert [x for x in back(found.text).split("\n") if x] == [
             x for x in text.split("\n") if x
         ]
+
+
+def test_the_forms_of_sections_can_be_looked_at():
+    form = compress_sections(f"{PROSE}{ROWS}\nend\n", upper).text
+    assert announced(form) == [ROWS.swapcase()]
+    assert announced(PROSE) == []
+    assert announced("[sections]\nnothing announced") == []

@@ -63,6 +63,20 @@ def compress_sections(
     return Candidate("".join(pieces), STRATEGY, omitted="; ".join(omitted))
 
 
+def announced(text: str) -> list[str]:
+    """The forms inside a text that begins like a form of sections; else none."""
+    if not text.startswith(f"{_HEADER}\n"):
+        return []
+    found: list[str] = []
+
+    def take(_kind: str, form: str) -> str:
+        found.append(form)
+        return form
+
+    decode_sections(text, take)
+    return found
+
+
 def decode_sections(form: str, decode: Callable[[str, str], str]) -> Sequence[str]:
     """The sections of a form, in order.
 

@@ -10,6 +10,7 @@ for; a failing block stays as it was and its siblings go on; an edit never pulls
 forwarded prefix below the shortest length the provider caches.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -19,7 +20,7 @@ from headroom.core import digest, markers
 from headroom.core.compressors import COMPRESSORS
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.hidden import decode_placement
-from headroom.core.mixed import Section, compress_sections
+from headroom.core.mixed import Section, announced, compress_sections
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
 from headroom.core.repeats import Source, refer
@@ -52,7 +53,11 @@ SURE = 0.9
 """A compressor at least this sure is asked at once; see ``ranked``."""
 
 OWN_FORM = 1.0
-"""A compressor this sure that gains nothing knows its own output: it stays as it is."""
+"""A compressor is this sure only of its own output, which it has decoded."""
+
+_OWN_HEADER = re.compile(
+    r"#(?:table|ls|paths|tree|json)|\[[A-Za-z]|(?:log|trace|build) (?:t|o|p|l)"
+)
 
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
 """Machine output that people paste; the rest of what people wrote stays."""
@@ -100,6 +105,12 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         wants_lossy=task.wants_lossy,
         is_tool=task.slot.is_tool,
     )
+    if is_own_form(task.text):
+        return BlockOutcome(
+            "no_compression_applied",
+            reason="a form already",
+            original_bytes=size_bytes,
+        )
     work = _Block(task, size_bytes, context, policy)
     whole = work.whole()
     cut = None if work.hint.is_file else work.sections()
@@ -132,6 +143,19 @@ def _call_of(task: BlockTask) -> ToolCall | None:
     return task.call
 
 
+def is_own_form(text: str) -> bool:
+    """Whether a compressor wrote the text: by its header, and by decoding it.
+
+    A header alone proves nothing: whoever imitates one switches nothing off.
+    """
+    if _OWN_HEADER.match(text) is None:
+        return False
+    parts = announced(text)
+    if parts:
+        return all(is_own_form(part) for part in parts)
+    return any(compressor.detect(text) >= OWN_FORM for compressor in COMPRESSORS)
+
+
 def ranked(
     text: str, *, kind: str = "", is_tool: bool = True, hint: Hint = NO_HINT
 ) -> Iterator[Compressor]:
@@ -158,12 +182,14 @@ def ranked(
     able.sort(key=lambda compressor: compressor.kind != kind)
     rest: list[tuple[float, int, Compressor]] = []
     for position, compressor in enumerate(able):
-        if position + 1 == len(able):
-            # What cannot be surer than those found looks only if they gain nothing.
-            most = compressor.most + HINT_BONUS * (compressor.kind == hint.kind)
-            rest.sort(key=lambda entry: entry[:2])
-            while rest and -rest[0][0] >= most and compressor.kind != kind:
-                yield rest.pop(0)[2]
+        # Those that cannot be surer than the ones found look if these gain nothing.
+        rest.sort(key=lambda entry: entry[:2])
+        while rest and all(
+            c.kind != kind
+            and c.most + HINT_BONUS * (c.kind == hint.kind) <= -rest[0][0]
+            for c in able[position:]
+        ):
+            yield rest.pop(0)[2]
         confidence = compressor.detect(text)
         if compressor.kind == hint.kind and confidence >= MIN_CONFIDENCE:
             confidence += HINT_BONUS
@@ -199,8 +225,6 @@ class _Block:
             if outcome is not None and outcome.action == "compressed":
                 return outcome
             rejected = rejected or outcome
-            if outcome is None and compressor.detect(task.text) >= OWN_FORM:
-                break
         return rejected or BlockOutcome(
             "no_compression_applied", original_bytes=self.size_bytes
         )

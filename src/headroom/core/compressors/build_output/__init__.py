@@ -77,7 +77,7 @@ def _outline(lines: list[str], longest: int) -> Candidate | None:
 def detect(text: str) -> float:
     """Confidence that a test runner, compiler or installer wrote the text."""
     if text.startswith(_OWN):
-        return 0.9
+        return 1.0 if _is_own(text) else 0.0
     return recognise(text)
 
 
