@@ -127,6 +127,8 @@ def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
 def _merge(groups: _Groups) -> None:
     """Join, in place, groups that differ in one word with many values."""
     for _ in range(2):
+        if len(groups) < MIN_WORDS:
+            return
         # Counted first, collected afterwards: nearly all stand alone.
         counts: dict[int, int] = {}
         for _, _, joined in _one_word_off(groups):
@@ -146,10 +148,13 @@ def _merge(groups: _Groups) -> None:
 def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, _Key]]:
     """Keys, the place of one of their words, and the key with a hole there."""
     budget = _MERGE_BUDGET
+    sizes = Counter((len(key), key[0]) for key in groups)
     for key in groups:
         budget -= len(key)
         if budget < 0:
             return
+        if sizes[len(key), key[0]] < MIN_WORDS:
+            continue
         for place in range(1, len(key)):
             if len(key[place]) > 1 and key[place] != HOLE:
                 yield key, place, (*key[:place], HOLE, *key[place + 1 :])

@@ -39,11 +39,15 @@ PLACED = re.compile(
 )
 """A line that begins with a place in a file, and what it says of it."""
 
-_TROUBLE = re.compile(
-    r"(?:^|[\s\"'(\[:!])(?i:err(?:or)?s?\b|warn|fail|assert|exception|panic|fatal|cannot|can't"
-    r"|could not|unable|not found|denied|missing|unknown|undefined|deprecat|conflict"
-    r"|invalid|unexpected|vulnerab|timed out)|[a-z](?:Error|Exception|Warning)\b"
+_TROUBLED = (
+    r"(?i:err(?:or)?s?\b|warn|fail|assert|exception|panic|fatal|cannot|can't|could not"
+    r"|unable|not found|denied|missing|unknown|undefined|deprecat|conflict|invalid"
+    r"|unexpected|vulnerab|timed out)"
 )
+# Apart, so that each is looked for at the few places where it may begin.
+_TROUBLE_FIRST = re.compile(_TROUBLED)
+_TROUBLE = re.compile(rf"[\s\"'(\[:!]{_TROUBLED}")
+_RAISED = re.compile(r"[a-z](?:Error|Exception|Warning)\b")
 _CODE_LINE = re.compile(r"(?:[>E] |\s*\d* *[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
 _MAY_LEAD = re.compile(r"\[?(?:\d|[A-Z][a-z]{2} )")
 _OWN_GROWTH = 16
@@ -107,12 +111,20 @@ def to_source(lines: list[str]) -> Source:
     return Source(lines, notation, stamps, texts)
 
 
+def tells_of_trouble(line: str) -> bool:
+    """Whether something in the line's words went wrong."""
+    if _TROUBLE_FIRST.match(line) or _TROUBLE.search(line):
+        return True
+    may_raise = "Error" in line or "Exception" in line or "Warning" in line
+    return may_raise and _RAISED.search(line) is not None
+
+
 def is_plain(line: str) -> bool:
     """Whether a line tells of no trouble and is no part of a failure."""
     return not (
         line.startswith(MARK)
         or _CODE_LINE.match(line)
-        or _TROUBLE.search(line)
+        or tells_of_trouble(line)
         or is_fixed(line)
         or PLACED.match(line)
     )
