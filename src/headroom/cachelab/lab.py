@@ -21,6 +21,7 @@ from headroom.cachelab.cache import Bill, PromptCache, Usage, cost
 from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, Unit, lay_out, parse
 from headroom.cachelab.script import Script, stop_reason
 from headroom.cachelab.thinking import ThinkingLedger
+from headroom.cachelab.threads import MessageThreads, ThreadError
 from headroom.inference.vocabulary import load_encoding
 from headroom.providers.models import model_named
 
@@ -139,6 +140,7 @@ class Lab:
         self._keeps_requests = keeps_requests
         self._cache = PromptCache()
         self._thinking = ThinkingLedger(is_strict=is_strict_thinking)
+        self._threads = MessageThreads()
         # Records of a long conversation share the units of their common prefix.
         self._units: dict[bytes, Unit] = {}
         self._numbers = itertools.count(1)
@@ -185,6 +187,14 @@ class Lab:
             return Record(name, "", error=request), reply
         conversation = _conversation(request, key)
         record = Record(conversation, str(request.get("model", "")))
+        is_threaded = request.get("thread") is not None
+        whole = self._threads.whole(
+            request, headers.get("anthropic-beta", ""), self.clock.now()
+        )
+        if isinstance(whole, ThreadError):
+            reply = refusal(whole.status, whole.text, request_id, code=whole.code)
+            return msgspec.structs.replace(record, error=whole.text), reply
+        request = whole
         missing = _header_error(headers)
         problem = missing[1] if missing else next(shape.refusals(request), "")
         if not problem:
@@ -197,6 +207,8 @@ class Lab:
         blocks = self._sign(record, self.script.answer(conversation, request))
         self.last_answers[conversation] = blocks
         message = _message(request_id, record, blocks, self.counter)
+        if is_threaded:
+            self._threads.keep(request, message, self.clock.now())
         return record, Reply(200, request_id, message, request.get("stream") is True)
 
     def _bill(
@@ -246,8 +258,8 @@ class Lab:
         return f"req_011Cachelab{next(self._numbers):012d}"
 
 
-def refusal(status: int, text: str, request_id: str) -> Reply:
-    """An error in the provider's shape."""
+def refusal(status: int, text: str, request_id: str, *, code: str = "") -> Reply:
+    """An error in the provider's shape; ``code`` tells it from others of its type."""
     kinds = {
         400: "invalid_request_error",
         401: "authentication_error",
@@ -255,7 +267,9 @@ def refusal(status: int, text: str, request_id: str) -> Reply:
         405: "invalid_request_error",
         413: "request_too_large",
     }
-    error = {"type": kinds[status], "message": text}
+    error: Json = {"type": kinds[status], "message": text}
+    if code:
+        error["details"] = {"error_code": code}
     body = {"type": "error", "error": error, "request_id": request_id}
     return Reply(status, request_id, body)
 
