@@ -54,7 +54,10 @@ def normalise(text: str) -> str:
 
 def detect(text: str) -> float:
     """How surely the text's beginning is a diff, a stat block or a git log."""
-    lines = normalise(text[:SAMPLE_CHARS]).split("\n")
+    sample = normalise(text[:SAMPLE_CHARS])
+    lines = sample.split("\n")
+    if not _may_be_diff(sample, len(lines)):
+        return 0.0
     if _OWN_HEADER.match(lines[0]) and unshorten("\n".join(lines[:60])) is not None:
         return 1.0
     files = hunks = stats = commits = 0
@@ -77,6 +80,15 @@ def detect(text: str) -> float:
     if stats >= 2 and 2 * stats >= len(lines) - 1:
         return 0.9
     return 0.9 if lines[0].startswith("diff --git ") else 0.0
+
+
+def _may_be_diff(sample: str, lines: int) -> bool:
+    """Whether something in the text may be what ``detect`` looks for."""
+    return (
+        "@@" in sample
+        or sample.startswith(("[diff", "commit ", "diff --git "))
+        or 2 * (sample.count("|") + sample.count(" changed")) >= lines - 1
+    )
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:

@@ -13,6 +13,7 @@ escaped as in JSON but quotes are not.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from json import decoder as json_decoder
 from typing import Final
 
@@ -192,6 +193,7 @@ def of_word(word: str) -> Cell:
     return ABSENT if word == "-" else word
 
 
+@lru_cache(maxsize=4096)
 def name(key: str) -> str:
     """A key, bare if it is a plain word."""
     return key if _NAME.match(key) else quote(key)

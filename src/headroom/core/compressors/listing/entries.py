@@ -13,6 +13,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 _MODE = re.compile(r"[-dlbcpsD][-r][-w][-xsS][-r][-w][-xsS][-r][-w][-xtT][.+@]?\Z")
+_MAY_HAVE_MODE = re.compile(r"[-dlbcpsD][-r][-w][-xsS][-r][-w][-xsS][-r][-w]")
 _TIME = re.compile(
     r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\Z|(?:19|20)\d\d\Z|\d\d-\d\d-\d{4}\Z"
 )
@@ -99,7 +100,14 @@ def _split_words(line: str, n: int) -> Entry | None:
 
 def parse_modes(lines: list[str]) -> Listing | None:
     """``ls -l``, ``ls -lR``, ``tar tvf``, ``find -ls``: lines with a mode."""
-    first = next((i for i, s in enumerate(lines[:40]) if _words_before_name(s)), -1)
+    first = next(
+        (
+            i
+            for i, s in enumerate(lines[:40])
+            if _MAY_HAVE_MODE.search(s) and _words_before_name(s)
+        ),
+        -1,
+    )
     if first < 0:
         return None
     shape = _words_before_name(lines[first])
@@ -290,9 +298,12 @@ def _choose_parser(body: list[str]) -> Callable[[str], Entry | None] | None:
         return _parse_plain if pathy * 10 >= len(sample) * 6 else None
     for n in range(1, 7):
         parse = _word_parser(n)
-        found = [e for s in sample if (e := parse(s)) is not None]
-        if len(found) < len(sample):
-            return None
+        found: list[Entry] = []
+        for line in sample:
+            entry = parse(line)
+            if entry is None:
+                return None
+            found.append(entry)
         if _names_are_paths(found) and _words_hold(found):
             return parse
     return None

@@ -46,10 +46,20 @@ def parse_tree(lines: list[str]) -> Tree | None:
     """The tree that makes up the text, or ``None``."""
     sample = lines[:60]
     for pattern, style in ((_BRANCH, "branches"), (_BULLET, "bullets")):
-        hits = sum(1 for s in sample if pattern.match(s))
-        if hits >= 3 and hits * 10 >= len(sample) * 6:
+        if len(sample) >= 3 and _is_frequent(pattern, sample):
             return _read(lines, pattern, style)
     return None
+
+
+def _is_frequent(pattern: re.Pattern[str], sample: list[str]) -> bool:
+    """Whether six of ten lines have a branch, three at least."""
+    others_left = min(len(sample) * 4 // 10, len(sample) - 3)
+    for line in sample:
+        if not pattern.match(line):
+            others_left -= 1
+            if others_left < 0:
+                return False
+    return True
 
 
 def _read(lines: list[str], pattern: re.Pattern[str], style: str) -> Tree | None:

@@ -96,7 +96,7 @@ class _Planner:
         self._split_object_columns()
         width = len(self.layout.columns)
         self.distinct = [set(c) for c in self.layout.columns]
-        self.costs = [self._cost(c) for c in self.layout.columns]
+        self.costs: dict[int, float] = {}
         self.changes: list[int] = [
             sum(map(ne, c, c[1:])) + 1 for c in self.layout.columns
         ]
@@ -135,6 +135,7 @@ class _Planner:
                 self.layout.counted[i] = step
         said = {*self.layout.same, *self.layout.counted}
         self.rest = [i for i in self.rest if i not in said]
+        self.costs = {i: self._cost(self.layout.columns[i]) for i in self.rest}
 
     def map(self) -> None:
         """Columns that another column determines are listed once per its value."""
