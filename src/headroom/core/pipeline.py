@@ -56,7 +56,8 @@ OWN_FORM = 1.0
 """A compressor is this sure only of its own output, which it has decoded."""
 
 _OWN_HEADER = re.compile(
-    r"#(?:table|ls|paths|tree|json)|\[[A-Za-z]|(?:log|trace|build) (?:t|o|p|l)"
+    r"#(?:table|ls|paths|tree|json)|(?:log|trace|build|config|xml) (?:t|o|p|l)"
+    r"|\[(?:diff|grep|rg --json|paths|Found, |File, |html|prose|outline of |numbered view )"
 )
 
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
@@ -152,7 +153,7 @@ def is_own_form(text: str) -> bool:
         return False
     parts = announced(text)
     if parts:
-        return all(is_own_form(part) for part in parts)
+        return any(is_own_form(part) for part in parts)
     return any(compressor.detect(text) >= OWN_FORM for compressor in COMPRESSORS)
 
 
@@ -237,7 +238,8 @@ class _Block:
             size_bytes = len(section.encode("utf-8"))
             policy = msgspec.structs.replace(self.policy, marker="")
             found = _Block(task, size_bytes, self.context, policy).whole()
-            if found.replacement is None:
+            # What was merely cleaned is not worth an announcement.
+            if found.replacement is None or found.kind == "mixed":
                 return None
             return Section(found.kind, found.replacement, found.omitted)
 

@@ -34,8 +34,8 @@ class Compressor(Struct, frozen=True):
         compress: lossless and lossy forms, or ``None`` if there is nothing to gain. It
             verifies by parsing before it believes; a lossless form is accepted only if
             its decoder gives the facts back. Pure, linear in the text's length.
-        most: the highest confidence that ``detect`` ever has; one that cannot be surer
-            than another already is need not look first.
+        most: the highest confidence that ``detect`` has of any text but its own form;
+            one that cannot be surer than another already is need not look first.
     """
 
     name: str

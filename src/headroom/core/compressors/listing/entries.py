@@ -26,6 +26,7 @@ _STATUS = re.compile(r"(?:[ MADRCUT?!]{2}) (?=\S)")
 _SHORT_WORD = re.compile(r"[\w.,:+%-]*\w[\w.,:+%-]*\Z")
 _PATH = re.compile(r"(?:\.{0,2}/|[\w.@~+-]+/)\S*\Z|[\w@~+.-]*\.[A-Za-z0-9_]{1,10}\Z")
 _LINE_REF = re.compile(r":\d+(?::|\Z)|[=;{}()]\s*\Z|://")
+_NO_WORD = frozenset('"#@')
 _NAME = re.compile(r"[^\s\"'`=<>(){};,|]+\Z")
 
 
@@ -91,11 +92,13 @@ def _words_before_name(line: str) -> tuple[int, int] | None:
 def _split_words(line: str, n: int) -> Entry | None:
     """The first ``n`` words and the rest of the line."""
     parts = line.split(None, n)
-    if len(parts) <= n or any(
-        w[-1] == ":" or w[0] in {'"', "#", "@"} for w in parts[:n]
-    ):
+    if len(parts) <= n:
         return None
-    return Entry(tuple(parts[:n]), parts[n])
+    name = parts.pop()
+    for word in parts:
+        if word[-1] == ":" or word[0] in _NO_WORD:
+            return None
+    return Entry(tuple(parts), name)
 
 
 def parse_modes(lines: list[str]) -> Listing | None:

@@ -53,7 +53,10 @@ class LineClass(Struct):
 
     def fits(self, words: tuple[str, ...]) -> bool:
         """The hoisted words are those of the entry."""
-        return all(c in {None, w} for w, c in zip(words, self.words, strict=True))
+        for word, said in zip(words, self.words, strict=True):
+            if said is not None and said != word:
+                return False
+        return True
 
     def full(self, shown: list[str]) -> tuple[str, ...]:
         """All words of an entry from those written."""
@@ -115,8 +118,7 @@ def _written(name: str, marks: str) -> str:
         and name[0] not in '"#'
         and name[-1] != ":"
         and (name[-1] not in marks)
-        and len(name.split()) == 1
-        and name.strip() == name
+        and name.split() == [name]
     )
     return name if plain else json.dumps(name, ensure_ascii=False)
 
@@ -361,7 +363,7 @@ class _Reader:
         at = 0
         limit = 1
         if self.dirs is not None:
-            limit += sum(c is None for c in self.by_mark[self.dirs].words)
+            limit += self.by_mark[self.dirs].words.count(None)
         while at < min(limit, len(tokens)) and not tokens[at].endswith(":"):
             at += 1
         if at < min(limit, len(tokens)):
@@ -395,7 +397,7 @@ class _Reader:
             self.groups.append(Group(None if self.is_blocks else self.root, "", []))
             self.seen.add(self.root)
         kind = self._class_of(tokens[-1])
-        n = sum(c is None for c in kind.words)
+        n = kind.words.count(None)
         words = [self.codes.get(t, t) for t in tokens[:n]]
         for token in tokens[n:]:
             here = kind if n else self._class_of(token)
