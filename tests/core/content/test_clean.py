@@ -75,5 +75,8 @@ def test_the_compressor_serves_what_has_something_to_take_away():
     assert compressor.compress(text, context).lossless.text == "ok\n" * 9
     assert compressor.detect("ok\n" * 9) == 0
     assert compressor.compress("ok\n" * 9, context) is None
-    assert compressor.compress("   \n  ".strip("\n"), context) is not None
     assert compressor.compress(" ", context) is None
+    assert compressor.compress("a \n" + "b\n" * 9, context) is None
+    padded = "".join(f"{word:<20}\n" for word in ("one", "two", "three"))
+    assert compressor.compress(padded, context).lossless.text == "one\ntwo\nthree\n"
+    assert compressor.compress(f"[sections]\n{text}", context) is None

@@ -15,7 +15,7 @@ and digest in place.
 import re
 
 from headroom.core.compressors.config_text.blobs import shorten
-from headroom.core.compressors.config_text.recognising import confidence, is_xml
+from headroom.core.compressors.config_text.recognising import LOCK, confidence, is_xml
 from headroom.core.folding import (
     FormError,
     Source,
@@ -45,7 +45,9 @@ _OPENED = re.compile(r"(\s*)<([A-Za-z_][\w.:-]*)> (\S.*)")
 
 def detect(text: str) -> float:
     """Confidence that the text is configuration, or that much of it is a blob."""
-    if len(text) < _MIN_CHARS or _is_own(text):
+    if _is_own(text):
+        return 1.0
+    if len(text) < _MIN_CHARS:
         return 0.0
     sure = confidence(text)
     if sure or text[:1] in "{[<":
@@ -120,4 +122,6 @@ def _is_own(text: str) -> bool:
         return False
 
 
-COMPRESSOR = Compressor(name=STRATEGY, kind="json", detect=detect, compress=compress)
+COMPRESSOR = Compressor(
+    name=STRATEGY, kind="json", detect=detect, compress=compress, most=LOCK
+)

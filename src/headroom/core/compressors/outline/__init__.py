@@ -30,6 +30,9 @@ _HEADER = re.compile(r'\[outline of (\d+) lines; "… a-b": left out\]\n')
 _EMPTIED = re.compile(r"\[numbered view without its (\d+) empty lines\]\n")
 _GAP = re.compile(r"\\*… (\d+)-(\d+)$")
 _MIN_CHARS = 2400
+_SURE = 0.995
+"""Before the gutter's compressor, which serves what is left to it."""
+
 _MIN_VIEW_CHARS = 1000
 _MIN_EMPTY_LINES = 8
 _HEAD_CHARS = 3000
@@ -42,11 +45,13 @@ _MIN_GAIN = 0.25
 
 def detect(text: str) -> float:
     """Sure of numbered views and of lines that only source code has."""
-    if len(text) < _MIN_VIEW_CHARS or text[:1] == "{" or _HEADER.match(text):
+    if is_form(text):
+        return 1.0
+    if len(text) < _MIN_VIEW_CHARS or text[:1] == "{":
         return 0.0
     view = _View(text[:_HEAD_CHARS])
     if view.is_numbered:
-        return 1.0
+        return _SURE
     if len(text) < _MIN_CHARS:
         return 0.0
     if len(text) > 3 * _HEAD_CHARS:
@@ -197,4 +202,6 @@ def is_form(text: str) -> bool:
     return bool(gaps) and 0 <= found - int(match[1]) <= 8
 
 
-COMPRESSOR = Compressor(name=NAME, kind="code", detect=detect, compress=compress)
+COMPRESSOR = Compressor(
+    name=NAME, kind="code", detect=detect, compress=compress, most=_SURE
+)
