@@ -62,6 +62,22 @@ def test_what_cannot_be_shortened_comes_back_as_it_is(text):
     assert result.tokens_before == result.tokens_after
 
 
+def test_a_lone_surrogate_comes_back_as_it_is():
+    text = "\ud800" + TEXT
+    assert headroom.compress_text(text).text == text
+
+
+@pytest.mark.parametrize("text", [b"x", None, 3])
+def test_what_is_no_text_is_a_type_error(text):
+    with pytest.raises(TypeError, match="expected str"):
+        headroom.compress_text(text)
+
+
+def test_what_is_no_message_is_a_type_error():
+    with pytest.raises(TypeError, match=r"messages\[0\]"):
+        headroom.compress([1])
+
+
 def log(count):
     return "".join(
         f"2026-01-01 10:{i // 60:02}:{i % 60:02} INFO worker-{i % 7} handled request"

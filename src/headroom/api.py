@@ -114,9 +114,12 @@ def compress_text(
             marker then ends the text.
 
     Raises:
+        TypeError: ``text`` is no ``str``.
         ConfigError: ``kind`` is none of the twelve.
         StoreUnavailableError: the original could not be stored.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text: expected str, found {type(text).__name__}")
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}")
     task = _task(text, model=model or "", lossy=lossy, question=query or "")
@@ -144,6 +147,7 @@ def compress(
         store: where originals go; without one the result carries them.
 
     Raises:
+        TypeError: a message is no ``dict``.
         StoreUnavailableError: the originals could not be stored.
     """
     count = counter_for(model)
@@ -154,6 +158,10 @@ def compress(
     calls: dict[str, ToolCall] = {}
     before = after = 0
     for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise TypeError(
+                f"messages[{index}]: expected dict, found {type(message).__name__}"
+            )
         calls.update(_calls(message))
         replacements: dict[str, str] = {}
         for slot, text in _texts(message):

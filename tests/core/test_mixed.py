@@ -39,6 +39,11 @@ def test_json_in_the_middle_ends_where_the_document_ends():
     assert split(text) == ["before\n", ROWS, "\nafter\n"]
 
 
+def test_documents_on_lines_of_their_own_are_one_section():
+    lines = "\n".join([ROWS, ROWS, '{"done": true}'])
+    assert split(f"before\n{lines}\nafter\n") == ["before\n", lines, "\nafter\n"]
+
+
 def test_a_fenced_block_is_cut_out_of_its_fences():
     code = "def f():\n    return 1\n" * 12
     text = f"{PROSE}```python\n{code}```\n{PROSE}"

@@ -57,7 +57,8 @@ OWN_FORM = 1.0
 
 _OWN_HEADER = re.compile(
     r"#(?:table|ls|paths|tree|json)|(?:log|trace|build|config|xml) (?:t|o|p|l)"
-    r"|\[(?:diff|grep|rg --json|paths|Found, |File, |html|prose|outline of |numbered view )"
+    r"|\[(?:diff|grep|rg --json|paths|Found, |File, |html|prose)"
+    r"|\[(?:outline of |numbered view |sections)"
 )
 
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
@@ -92,7 +93,10 @@ class Outcome(Struct, frozen=True):
 
 def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> BlockOutcome:
     """Try to shorten one block; never raises for what the block holds."""
-    size_bytes = len(task.text.encode("utf-8"))
+    try:
+        size_bytes = len(task.text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return BlockOutcome("no_compression_applied", reason="a lone surrogate")
     if size_bytes > policy.max_block_bytes:
         return BlockOutcome(
             "no_compression_applied",

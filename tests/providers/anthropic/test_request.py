@@ -134,6 +134,30 @@ def test_hot_and_unknown_block_types_are_never_slots(kind):
     assert PROVIDER.slots(view, 0) == (HotBlock(0, kind),)
 
 
+def test_odd_content_is_hot():
+    view = parse(
+        messages=[
+            user("x", 3, {"type": "text", "text": 3}, tool_result([1, text("p")]))
+        ]
+    )
+    kinds = [type(slot) for slot in PROVIDER.slots(view, 0)]
+    assert kinds == [HotBlock, HotBlock, HotBlock, Slot]
+
+
+def tool_result(content):
+    return {"type": "tool_result", "tool_use_id": "t", "content": content}
+
+
+def test_more_pieces_than_any_conversation_has_are_refused():
+    with pytest.raises(MalformedBodyError, match="pieces"):
+        PROVIDER.parse(b'{"messages":[' + b",".join([b"{}"] * 100_001) + b"]}")
+
+
+def test_padding_by_the_megabyte_is_no_matter():
+    raw = b" " * 5_000_000 + b'{"messages" :' + b"\n" * 5_000_000 + b"[ ]} "
+    assert PROVIDER.parse(raw).messages == ()
+
+
 def test_tool_calls_carry_their_arguments_as_written():
     raw = (
         b'{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t1",'

@@ -65,9 +65,18 @@ def split(text: str) -> list[str]:
 
 
 def _json_end(text: str, start: int) -> int:
-    """Where a JSON document that begins at ``start`` ends, ``-1`` if there is none."""
-    try:
-        value, end = _SCAN(text, start)
-    except (ValueError, RecursionError):
-        return -1
-    return end if isinstance(value, (dict, list)) else -1
+    """Where JSON that begins at ``start`` ends, ``-1`` if there is none.
+
+    Documents on lines of their own, one right after the other, are one piece.
+    """
+    end = -1
+    while text[start : start + 1] in {"[", "{"}:
+        try:
+            _, found = _SCAN(text, start)
+        except (ValueError, RecursionError):
+            break
+        end = found
+        if text[end : end + 1] != "\n":
+            break
+        start = end + 1
+    return end

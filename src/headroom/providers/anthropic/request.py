@@ -309,6 +309,8 @@ def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...
 def _block_slots(
     body: bytes, span: Span, number: int, is_user: bool
 ) -> list[Slot | HotBlock]:
+    if not is_object(body, span):
+        return [HotBlock(number, "")]
     block = json_spans.members(body, span)
     kind = _text(body, block.get("type"))
     text = block.get("text")
