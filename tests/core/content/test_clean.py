@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headroom.core.compressors import clean as compressor
@@ -43,8 +43,9 @@ def test_blanks_stay_where_they_count():
     assert clean(view) == view
 
 
-@settings(max_examples=300)
+@settings(max_examples=600)
 @given(PIECES)
+@example("@@ -1\r\x1b[ ")
 def test_cleaning_twice_changes_nothing(text):
     once = clean(text)
     assert clean(once) == once

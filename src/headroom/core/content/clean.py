@@ -40,18 +40,18 @@ def clean(text: str) -> str:
     """The text as a terminal shows it in the end."""
     if is_clean(text):
         return text
-    keeps_blanks = bool(_DIFF.search(text)) or is_numbered(text[:4096].split("\n"))
     cleaned = text
     for _ in range(_PASSES):
         before = cleaned
-        cleaned = _once(before, keeps_blanks=keeps_blanks)
+        cleaned = _once(before)
         if cleaned == before:
             return cleaned
     # Sequences that come out of sequences are nothing a terminal was meant to show.
     return text
 
 
-def _once(text: str, *, keeps_blanks: bool) -> str:
+def _once(text: str) -> str:
+    keeps_blanks = bool(_DIFF.search(text)) or is_numbered(text[:4096].split("\n"))
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
     if "\x08" in text:
