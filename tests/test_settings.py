@@ -251,3 +251,19 @@ def test_the_reference_page_is_up_to_date():
     script = root / "scripts" / "make_reference.py"
     done = subprocess.run([sys.executable, script, "--check"], check=False)
     assert done.returncode == 0, "run scripts/make_reference.py"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HEADROOM_ANTHROPIC_URL", "http://a b"),
+        ("HEADROOM_UPSTREAM_CONNECT_TIMEOUT_S", "inf"),
+        ("HEADROOM_UPSTREAM_KEEP_ALIVE_S", "1e400"),
+        ("HEADROOM_STORE_RETENTION_DAYS", "1e308"),
+        ("HEADROOM_STORE", "memory://x?y"),
+        ("HEADROOM_STORE", "sqlite:///tmp/a%00b"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(variable, value):
+    with pytest.raises(ConfigError, match=variable):
+        settings.load({}, {variable: value})

@@ -24,7 +24,13 @@ def command() -> None:
 
 @command.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8788, show_default=True, help="0: a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8788,
+    show_default=True,
+    help="0: a free one.",
+)
 @click.option(
     "--strict-thinking",
     is_flag=True,

@@ -48,7 +48,10 @@ def is_own_host(request: Headers, settings: Settings) -> bool:
     origin = headers.find(request, b"origin")
     if origin is None:
         return True
-    return urlsplit(origin.decode("latin-1")).netloc.lower() == host.lower()
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def checked_base_url(given: bytes, allowlist: Sequence[str]) -> str:

@@ -184,6 +184,10 @@ class Exchange:
         self.decision = "passthrough"
         self.reason = reason
 
+    def forget(self) -> None:
+        """Let go of what points back here: bodies are large, and cycles live long."""
+        self.send_again = _nowhere
+
     @property
     def is_mutated(self) -> bool:
         """Whether a stage declared a change."""

@@ -100,6 +100,7 @@ class Relay:
                 raise
         finally:
             run.close()
+            exchange.forget()
             record.write(exchange, run.figures(), self._mode)
             self._metrics.ended(
                 exchange.route.label, exchange.response_status, exchange.decision
@@ -110,9 +111,13 @@ class Relay:
         if self._token and not access.has_token(exchange.headers, self._token):
             await run.answer(401, "x-headroom-token is missing or wrong", "bad_token")
             return
-        if headers.find(exchange.headers, b"upgrade") == b"websocket":
-            # Clients that prefer WebSockets fall back to plain HTTP on this status.
-            await run.answer(426, "WebSockets are not served here", "no_websocket")
+        if headers.find(exchange.headers, b"upgrade") is not None:
+            # Clients that prefer WebSockets fall back to plain HTTP on this status. The
+            # server's parser ends at such a head: what follows could be taken for
+            # another request, so the connection ends with the answer.
+            await run.answer(
+                426, "upgrades are not served here", "no_upgrade", closes=True
+            )
             return
         if not exchange.path.startswith(b"/"):
             raise RequestError("the request target is no path")
@@ -485,7 +490,9 @@ class _Run:
             return
         await self.answer(status, str(error), error.code)
 
-    async def answer(self, status: int, message: str, code: str) -> None:
+    async def answer(
+        self, status: int, message: str, code: str, *, closes: bool = False
+    ) -> None:
         """Answer in the provider's error shape."""
         exchange = self.exchange
         exchange.response_status = status
@@ -497,6 +504,8 @@ class _Run:
             *record.response_headers(exchange),
             (b"x-headroom-error", code.encode()),
         ]
+        if closes:
+            extra.append((b"connection", b"close"))
         await replies.send_bytes(self._send, status, body, extra)
 
 

@@ -228,6 +228,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+MAX_NUMBER = 1e9
+"""Beyond any time or size that means something; keeps infinity out."""
+
+
 def _from_text(setting: Setting, text: str) -> Any:
     kind = setting.type
     if setting.choices:
@@ -249,6 +253,12 @@ def _from_text(setting: Setting, text: str) -> Any:
 
 def _check(setting: Setting, value: Any) -> None:
     """Raise ``ValueError`` for what the type cannot say."""
+    if setting.type is float and not value <= MAX_NUMBER:
+        raise ValueError(value)
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(value)
+    if setting.is_url and (" " in value or "%00" in value):
+        raise ValueError(value)
     if setting.is_url:
         parts = urlsplit(value)
         is_plain = not (parts.username or parts.password or parts.query)
@@ -259,6 +269,8 @@ def _check(setting: Setting, value: Any) -> None:
         scheme, colon, rest = value.partition("://")
         needs_path = scheme == "sqlite"
         if scheme not in _STORE_SCHEMES or not colon or (needs_path and len(rest) < 2):
+            raise ValueError(value)
+        if "%00" in rest or (scheme == "memory" and rest):
             raise ValueError(value)
     if get_origin(setting.type) is dict and (
         set(value) - set(KINDS) or min(value.values(), default=0) < 0

@@ -323,7 +323,10 @@ def open_url(url: str, config: StoreConfig) -> RedisStore:
         client = connect(f"{scheme.removesuffix('+cluster')}://{rest}", **options)
     except ValueError as error:
         raise ConfigError(f"store: {name}: {error}") from error
-    except redis.exceptions.RedisError as error:
+    except (
+        redis.exceptions.RedisError,
+        redis.exceptions.RedisClusterException,
+    ) as error:
         raise StoreUnavailableError(f"{name}: {error}") from error
     store = RedisStore(client, name, config)
     store.check()
