@@ -46,10 +46,10 @@ def level(text: str) -> str:
     found = _LETTER.match(head)
     if found is not None:
         return found.lastgroup or ""
-    for word in _WORD.findall(head):
-        if word in _STATED:
-            return _STATED[word]
-    return ""
+    words = _WORD.findall(head)
+    if _STATED.keys().isdisjoint(words):
+        return ""
+    return next(_STATED[word] for word in words if word in _STATED)
 
 
 def has_trouble(text: str) -> bool:

@@ -103,9 +103,8 @@ def _frequent_pairs(
     chosen: set[tuple[int, int]] = set()
     used: set[int] = {VERBATIM}
     counts = Counter(pairwise(row))
-    for (first, second), count in sorted(counts.items(), key=lambda p: (-p[1], p[0])):
-        if count < _MIN_BLOCKS:
-            break
+    often = [pair for pair in counts.items() if pair[1] >= _MIN_BLOCKS]
+    for (first, second), count in sorted(often, key=lambda p: (-p[1], p[0])):
         if first in used or second in used or first == second:
             continue
         if 4 * count < min(totals[first], totals[second]):

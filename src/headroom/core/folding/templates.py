@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import compress
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 HOLE = "~"
@@ -46,7 +47,8 @@ class Template(NamedTuple):
 
     def literal_cost(self) -> int:
         """About how many tokens of each line the template stands for."""
-        return sum(word_cost(w) for w in self.words if w != HOLE)
+        # As ``word_cost``, which a call for each word would make the dearer part.
+        return sum([1 + len(w) // 3 for w in self.words if w != HOLE])
 
     def holes(self) -> int:
         """How many words of each line are its own."""
@@ -245,9 +247,12 @@ def _best_split(
     for at, column in enumerate(columns):
         gain = 0
         words: list[str] = []
-        for word, count in Counter(column).most_common(_MAX_VALUES):
-            if count < _MIN_ROWS:
-                break
+        counts = Counter(column)
+        if len(counts) == len(column):
+            continue
+        often = [one for one in counts.items() if one[1] >= _MIN_ROWS]
+        often.sort(key=itemgetter(1), reverse=True)
+        for word, count in often[:_MAX_VALUES]:
             saved = (count - 1) * word_cost(word) - cost
             if saved > 0 and HOLE not in word:
                 gain += saved

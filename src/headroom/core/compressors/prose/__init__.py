@@ -75,16 +75,18 @@ def detect(text: str) -> float:
     words = _ASCII_WORDS if sample.isascii() else _WORDS
     runs = words.findall(" ".join(sample.split()) + " ")
     worded = sum(len(run) for run in runs if run.count(" ") >= _MIN_WORDS)
+    is_record = 5 * len(_FIELD.findall(f"\n{sample}")) > 3 * len(lines)
+    if worded * 6 < size and not is_record:
+        return 0.0
     unfenced = _FENCED.sub("", sample) if "```" in sample or "~~~" in sample else sample
     if _is_other(f"\n{unfenced}", len(lines)):
         return 0.0
-    sample = f"\n{sample}"
-    if len(_FIELD.findall(sample)) * 5 > len(lines) * 3:
+    if is_record:
         return 0.5
-    headings = len(_HEADING.findall(sample))
+    headings = len(_HEADING.findall(f"\n{sample}"))
     if worded * 5 >= size * 2:
         return 0.6 if headings else 0.55
-    return 0.5 if headings and worded * 6 >= size else 0.0
+    return 0.5 if headings else 0.0
 
 
 def _is_other(sample: str, lines: int) -> bool:

@@ -27,6 +27,12 @@ _DIRECTORY = re.compile(
     r"(?<![\w@.-])(?:/[\w.@+-]+)*/(?:site-packages|dist-packages|node_modules|gems|registry"
     r"|rustc|mod|go/src|lib/python\d[\d.]*|lib/ruby)(?=/)(?:/[\w.@+-]+)*(?=/)"
 )
+_HOMES = (
+    "/site-packages/", "/dist-packages/", "/node_modules/", "/gems/", "/registry/",
+    "/rustc/", "/mod/", "/go/src/", "/lib/python", "/lib/ruby/",
+)  # fmt: skip
+"""One of these is in every directory of a library."""
+
 _PACKAGE = re.compile(
     r"(?<=\bat )(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|scala|akka|reactor"
     r"|org\.springframework|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun"
@@ -46,8 +52,11 @@ def shorten(text: str) -> tuple[str, str] | None:
     if _CODE.search(text):
         return None
     counts: Counter[str] = Counter()
+    sample = text[:_SAMPLE]
     for pattern in (_DIRECTORY, _PACKAGE):
-        for place in pattern.findall(text[:_SAMPLE]):
+        if pattern is _DIRECTORY and not any(map(sample.__contains__, _HOMES)):
+            continue
+        for place in pattern.findall(sample):
             sign = "/" if place.startswith("/") else "."
             # Ancestors too: several packages may share one prefix.
             parts = place.split(sign)
