@@ -6,11 +6,14 @@ One that is sure of a text is asked before those behind it have looked at it.
 
 from headroom.core.compressors import (
     build_output,
+    clean,
+    config_text,
     diff,
     html,
     json_table,
     listing,
     log,
+    outline,
     prose,
     read_gutter,
     search_results,
@@ -20,6 +23,7 @@ from headroom.core.compressors import (
 from headroom.core.protocols import Compressor
 
 COMPRESSORS: tuple[Compressor, ...] = (
+    outline.COMPRESSOR,
     read_gutter.COMPRESSOR,
     diff.COMPRESSOR,
     search_results.COMPRESSOR,
@@ -27,8 +31,10 @@ COMPRESSORS: tuple[Compressor, ...] = (
     listing.COMPRESSOR,
     build_output.COMPRESSOR,
     trace.COMPRESSOR,
+    config_text.COMPRESSOR,
     html.COMPRESSOR,
     log.COMPRESSOR,
     table_text.COMPRESSOR,
     prose.COMPRESSOR,
+    clean.COMPRESSOR,
 )
