@@ -64,7 +64,17 @@ CLEANED = [
 
 
 class Workplace:
-    """The project in a temporary directory, and the agent's tools that work in it."""
+    """The project in a temporary directory, and the agent's tools that work in it.
+
+    Attributes:
+        home: what stands for the directory's name.
+        searched: the directories that are searched.
+        cleaned: patterns, and what stands for what they match.
+    """
+
+    home = HOME
+    searched = "src tests tools"
+    cleaned = CLEANED
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -123,22 +133,25 @@ class Workplace:
 
     def clean(self, text: str) -> str:
         """Replace what differs from machine to machine and from run to run."""
-        text = text.replace(str(self.root), HOME)
+        text = text.replace(str(self.root), self.home)
         text = text.replace(f"{Path(sys.executable).parent}/", "/usr/bin/")
-        for pattern, replacement in CLEANED:
+        for pattern, replacement in self.cleaned:
             text = re.sub(pattern, replacement, text)
         return text.rstrip("\n")
 
     def call(self, name: str, given: dict[str, Any]) -> str:
         """Run one of the agent's tools."""
-        path = Path(given.get("file_path", "").replace(HOME, str(self.root)))
+        path = Path(given.get("file_path", "").replace(self.home, str(self.root)))
         match name:
             case "Bash":
                 long_form = "ls -la --time-style=long-iso"
                 return self.shell(given["command"].replace("ls -la", long_form))
             case "Read":
-                lines = path.read_text().splitlines()
-                return "\n".join(f"{n:6}\t{line}" for n, line in enumerate(lines, 1))
+                first = given.get("offset", 1)
+                end = first - 1 + given.get("limit", 2000)
+                lines = path.read_text().splitlines()[first - 1 : end]
+                numbered = enumerate(lines, first)
+                return "\n".join(f"{n:6}\t{line}" for n, line in numbered)
             case "Edit":
                 text, old = path.read_text(), given["old_string"]
                 assert text.count(old) == 1, old
@@ -146,7 +159,7 @@ class Workplace:
                 os.utime(path, (STAMP + 600, STAMP + 600))
                 return f"The file {given['file_path']} has been updated."
             case "Grep":
-                files = f"$(find src tests tools -name '{given['glob']}' | sort)"
+                files = f"$(find {self.searched} -name '{given['glob']}' | sort)"
                 context = f"-C {given['context']}" if "context" in given else ""
                 return self.shell(f"grep -nE {context} '{given['pattern']}' {files}")
             case "Glob":
@@ -155,17 +168,19 @@ class Workplace:
         raise ValueError(name)
 
 
-def messages(place: Workplace) -> Iterator[dict[str, Any]]:
+def messages(
+    place: Workplace, story: dict[str, Any], ids: str
+) -> Iterator[dict[str, Any]]:
     """The conversation, message by message, while the agent works."""
-    yield {"role": "user", "content": STORY["question"]}
+    yield {"role": "user", "content": story["question"]}
     number = 0
-    for turn in STORY["turns"]:
+    for turn in story["turns"]:
         text = turn["text"]
         blocks: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
         results: list[dict[str, Any]] = []
         for call in turn["calls"]:
             number += 1
-            call_id = f"toolu_01Parcels{number:013d}"
+            call_id = f"toolu_01{ids}{number:013d}"
             blocks.append({"type": "tool_use", "id": call_id, **call})
             output = place.call(call["name"], call["input"])
             result = {
@@ -206,7 +221,7 @@ def main() -> None:
         )
         try:
             wait_for_server()
-            found = list(messages(place))
+            found = list(messages(place, STORY, "Parcels"))
         finally:
             server.kill()
             server.wait()

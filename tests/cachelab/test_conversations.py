@@ -1,14 +1,19 @@
 import itertools
 import json
+import lzma
+import re
+from pathlib import Path
 
 import pytest
 
 from headroom.cachelab.conversations import (
+    NAMED,
     SHIPPED,
     Sending,
     load,
     request_body,
 )
+from headroom.cachelab.prefix import as_blocks
 from headroom.cachelab.shape import refusals
 from headroom.errors import ConfigError
 
@@ -143,3 +148,47 @@ def test_the_shipped_conversation_is_accepted_by_the_provider():
     assert len(sent) == 20
     assert all(not list(refusals(body)) for body in sent)
     assert "/home/dev/" in SHIPPED.read_text()
+
+
+def test_the_long_conversation_is_what_it_says():
+    (long,) = load([Path("long")])
+    calls = [
+        block["name"]
+        for message in long.messages
+        for block in as_blocks(message["content"])
+        if block["type"] == "tool_use"
+    ]
+    assert long.name == "long-webshop"
+    assert len(calls) == 50
+    assert {"Bash", "Read", "Grep", "Glob", "Edit"} == set(calls)
+    text = json.dumps(long.messages)
+    assert 500_000 < len(text) < 1_000_000
+    assert NAMED["long"].stat().st_size <= 400_000
+    # Nothing of the machine it was made on.
+    assert not re.findall(r"/(?:tmp|root|work|Users)/", text)
+    header = json.loads(lzma.decompress(NAMED["long"].read_bytes()))
+    assert "Werkzeug" in header["source"]
+    assert "Redistribution and use" in header["notice"]
+
+
+def test_compressed_files_are_read_and_what_is_no_archive_is_told(tmp_path):
+    whole = {"messages": [{"role": "user", "content": "Hi"}, ANSWER]}
+    path = tmp_path / "mine.json.xz"
+    path.write_bytes(lzma.compress(json.dumps(whole).encode()))
+    (found,) = load([path])
+    assert found.name == "mine"
+    assert load([tmp_path]) == [found]
+    path.write_bytes(b"no archive")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load([path])
+
+
+def test_a_file_of_that_name_wins_over_what_ships(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = {"messages": [{"role": "user", "content": "Hi"}, ANSWER]}
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "own.json").write_text(json.dumps(whole))
+    assert [c.name for c in load([Path("demo")])] == ["own"]
+
+
+ANSWER = {"role": "assistant", "content": "Hello."}

@@ -2,9 +2,10 @@
 
 Three kinds of files are read, told apart by their shape: whole conversations
 (``{system, tools, messages}``, or the same under ``anthropic``), recordings of a client
-(one request per line, with its ``body``), and directories of either. A client sends the
-whole history on every turn: the request of turn k is everything up to, not including,
-the k-th answer of the assistant.
+(one request per line, with its ``body``), and directories of either; any file may be
+compressed (``.xz``). Two conversations ship with the package, under names of their own.
+A client sends the whole history on every turn: the request of turn k is everything up
+to, not including, the k-th answer of the assistant.
 
 Markers are set as the client sets them. ``newest``: the last system block, the last
 block of the newest message and of the user message before it, as Claude Code does; they
@@ -13,6 +14,7 @@ marked. ``system``: only the first of these. ``as-recorded``: what the file says
 recording's bodies are then sent byte for byte.
 """
 
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -26,7 +28,11 @@ from headroom.errors import ConfigError
 
 Markers: TypeAlias = Literal["newest", "system", "none", "as-recorded"]
 MARKERS: tuple[Markers, ...] = get_args(Markers)
-SHIPPED = Path(__file__).parent / "data" / "demo_conversation.json"
+_DATA = Path(__file__).parent / "data"
+SHIPPED = _DATA / "demo_conversation.json"
+NAMED = {"demo": SHIPPED, "long": _DATA / "long_conversation.json.xz"}
+"""Conversations that ship with the package, out of real commands (see ``scripts/``)."""
+
 DEFAULT_MODEL = "claude-sonnet-4-5"
 
 _BREAKPOINT: Json = {"type": "ephemeral"}
@@ -106,14 +112,18 @@ class Sending(Struct, frozen=True):
 def load(paths: list[Path]) -> list[Conversation]:
     """The conversations in files and directories, in the order of their names.
 
+    Args:
+        paths: files, directories, and names out of ``NAMED`` that are no files here.
+
     Raises:
         ConfigError: a path does not exist or holds no conversation that can be sent to
             the Messages API.
     """
     found: list[Conversation] = []
-    for path in paths:
+    for given in paths:
+        path = given if given.exists() else NAMED.get(str(given), given)
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES)
+            files = sorted(p for p in path.rglob("*") if _plain(p).suffix in _SUFFIXES)
             inside = [c for file in files for c in _load_file(file)]
             if not inside:
                 raise ConfigError(f"no conversations in {path}")
@@ -240,11 +250,18 @@ class _Line(Struct):
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
+def _plain(path: Path) -> Path:
+    """The name of the file as it is when it is not compressed."""
+    return path.with_suffix("") if path.suffix == ".xz" else path
+
+
 def _load_file(path: Path) -> Iterator[Conversation]:
     try:
         data = path.read_bytes()
-    except OSError as error:
+        data = lzma.decompress(data) if path.suffix == ".xz" else data
+    except (OSError, lzma.LZMAError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+    path = _plain(path)
     try:
         if path.suffix == ".jsonl":
             yield from _recording(path.stem, data)

@@ -110,7 +110,8 @@ def serve(host: str, port: int, *, strict_thinking: bool, retrieve: int) -> None
 def run(conversations: tuple[Path, ...], **options: Any) -> None:
     """Replay CONVERSATIONS directly and through a proxy, and compare the bills.
 
-    Files or directories; without any, the conversation that ships with the package.
+    Files, directories, or the names of what ships with the package: `demo` (which is
+    also what is run without any) and `long`, fifty calls of a coding agent's tools.
     The exit status is 1 if a prefix was broken or anything failed.
     """
     import asyncio
