@@ -259,6 +259,22 @@ def test_an_url_that_names_no_store_is_an_error_at_start_up(url):
         open_store(url)
 
 
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_record_that_wins_again_is_used_again(kind, tmp_path):
+    backend = make_backend(kind, tmp_path, None)
+    store = backend.open(retention_s=10 * DAY_S)
+    name, decision = key("m", "one"), Decision((edit("t", "t", lossy=False),))
+    store.save([(name, decision)], {})
+    backend.clock.advance(12 * DAY_S)
+    for _ in range(2):
+        winners = store.save([(name, decision)], {})
+    while store.purge():
+        pass
+    assert winners[name] == decision
+    assert [r.decision for r in store.load([name.key])] == [decision]
+    backend.close()
+
+
 LINEAGES = st.sampled_from(["one", "two", "three"])
 NAMES = st.sampled_from([f"m{i}" for i in range(6)])
 TEXTS = st.one_of(st.sampled_from(["alpha", "beta"]), st.text(max_size=30))

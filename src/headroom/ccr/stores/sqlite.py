@@ -159,7 +159,7 @@ class SqliteStore:
         values = {name: encode_decision(d) for name, d in fresh.items()}
         bodies = {self._key(d): encode_original(t) for d, t in originals.items()}
         now = self._now()
-        for key, lineage, _, value, row in _rows(db, [name.key for name in fresh]):
+        for key, lineage, used, value, row in _rows(db, [n.key for n in fresh]):
             name = LedgerKey(key, lineage)
             if name not in values:
                 continue
@@ -169,6 +169,9 @@ class SqliteStore:
             else:
                 winners[name] = winner
                 del values[name]
+                if self._is_stale(used):
+                    # Used again: a purge that follows at once must not take it.
+                    db.execute("UPDATE entries SET used = ? WHERE id = ?", (now, row))
         db.executemany(
             _INSERT, [(n.key, n.lineage, now, len(v), v) for n, v in values.items()]
         )
