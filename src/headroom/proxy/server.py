@@ -9,7 +9,6 @@ SIGTERM and Ctrl-C end it gracefully: no connection is accepted any more, runnin
 streams finish, then the process ends with status 0.
 """
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -29,6 +28,7 @@ import headroom
 from headroom.errors import ConfigError, HeadroomError
 from headroom.proxy import access, selfcheck
 from headroom.proxy.app import App, create_app
+from headroom.proxy.compute import spare_collector
 from headroom.proxy.endpoints import Core
 from headroom.proxy.exchange import log
 from headroom.proxy.logs import Logs
@@ -97,9 +97,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What was made so far stays; the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        spare_collector()
         self._on_ready()
 
 
