@@ -1,1 +1,1 @@
-"""inference."""
+"""Tokenizers and vocabularies that implement the core's protocols."""
