@@ -3,8 +3,8 @@
     python scripts/make_long_conversation.py
 
 Lays out the sources of Werkzeug (copyright 2007 Pallets, BSD-3-Clause; the source
-distributions on https://pypi.org/project/Werkzeug/) as a repository: version 3.0.6, the
-upgrade to 3.1.3, a last commit that plants two defects, and beside it
+distributions, https://palletsprojects.com/projects/werkzeug/) as a repository: version
+3.0.6, the upgrade to 3.1.3, a last commit that plants two defects, and beside it
 ``long/project``, a small shop written for this purpose. A scripted agent
 (``long/story.json``) finds and mends the defects in fifty calls of its tools: git,
 pytest, ruff and the shop's own commands, file reads, searches and edits. What they
@@ -145,7 +145,7 @@ def main() -> None:
         "id": "long-webshop",
         "source": "scripts/make_long_conversation.py; quotes Werkzeug 3.0.6 and 3.1.3,"
         " copyright 2007 Pallets, BSD-3-Clause,"
-        " https://pypi.org/project/Werkzeug/3.1.3/#files",
+        " https://palletsprojects.com/projects/werkzeug/",
         "license": "Apache-2.0 AND BSD-3-Clause",
         "notice": notice,
         "model": "claude-sonnet-4-5",

@@ -534,15 +534,6 @@ async def test_a_header_that_is_not_utf_8_is_refused_not_lost():
     assert not up.requests
 
 
-async def test_a_websocket_upgrade_is_told_to_use_http():
-    async with provider() as up, proxy(up.url) as px, client(px) as c:
-        upgrade = [b"connection: Upgrade", b"upgrade: websocket"]
-        await c.send(get(b"/v1/responses", headers=upgrade))
-        status, _ = await c.head()
-    assert status == 426
-    assert not up.requests
-
-
 async def test_a_stage_that_fails_costs_nothing_but_its_saving():
     async def fail(exchange):
         exchange.replace_body(b"half done", "test")

@@ -38,3 +38,12 @@ async def test_a_malformed_origin_is_refused():
         await c.send(get(b"/health", headers=[b"origin: http://[bad"]))
         status, _, _ = await c.response()
     assert status == 403
+
+
+async def test_a_websocket_upgrade_is_told_to_use_http():
+    async with provider() as up, proxy(up.url) as px, client(px) as c:
+        upgrade = [b"connection: Upgrade", b"upgrade: websocket"]
+        await c.send(get(b"/v1/responses", headers=upgrade))
+        status, _ = await c.head()
+    assert status == 426
+    assert not up.requests

@@ -23,7 +23,7 @@ def call(**arguments):
         ("node_modules/a/b.js", True),
         ("/srv/app/dist/app.js", True),
         ("build/lib/a.py", True),
-        ("/root/go/pkg/mod/x@v1/a.go", True),
+        ("/home/dev/go/pkg/mod/x@v1/a.go", True),
         ("/usr/include/zlib.h", True),
         ("static/jquery.min.js", True),
         ("api/v1/thing.pb.go", True),

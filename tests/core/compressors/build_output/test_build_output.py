@@ -48,7 +48,7 @@ LINT = "\n".join(
 )
 NPM = "\n".join(
     [
-        f"npm http fetch GET 200 https://registry.npmjs.org/{name} {n}ms (cache miss)"
+        f"npm http fetch GET 200 https://registry.example.org/{name} {n}ms (cache miss)"
         for n, name in enumerate(
             ["ansi", "braces", "chalk", "debug", "escape", "fresh", "glob", "hoek"] * 9
         )

@@ -3,9 +3,9 @@
 ::
 
     build templates
-    $a=npm http fetch GET 200 https://registry.npmjs.org/ ~ ~ (cache miss)
+    $a=npm http fetch GET 200 https://registry.example.org/ ~ ~ (cache miss)
 
-    » no blank after https://registry.npmjs.org/
+    » no blank after https://registry.example.org/
     $a express 242ms accepts 29ms
 
 Squeezed lines (``squeezing``), folded into templates (``core.folding``), rows of one

@@ -12,7 +12,7 @@
     test_put[a b] - KeyError: 'c'
     TestDelete::test_all - AssertionError: assert 0
     » 80 lines again from: libc6 (2.36-9)
-    » no blank after https://registry.npmjs.org/
+    » no blank after https://registry.example.org/
 
 A number says for how many lines the beginning stands. The last says that the blank
 behind this address was not in the source. ``» =`` is before source lines that begin
