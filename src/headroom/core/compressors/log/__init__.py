@@ -69,10 +69,6 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     source = read_lines(normalised)
     found = find_families(source)
-    form = fold(NAME, source, found, _landmarks(source, found))
-    lossless = None
-    if form is not None and is_shorter(form, text, ctx.count):
-        lossless = Candidate(text=form, strategy=NAME)
     lossy = None
     if ctx.wants_lossy and len(normalised) >= _MIN_LOSSY_CHARS:
         overview = make_overview(source, found)
@@ -80,6 +76,13 @@ def compress(text: str, ctx: Context) -> Compressed | None:
             lossy = Candidate(
                 text=overview.text, strategy=NAME, omitted=overview.omitted
             )
+    if lossy is not None and _LONG_CHARS < len(text) > _CLEAR_GAIN * len(lossy.text):
+        # No lossless form comes near it; folding the whole would take most of the time.
+        return Compressed(lossy=lossy)
+    form = fold(NAME, source, found, _landmarks(source, found))
+    lossless = None
+    if form is not None and is_shorter(form, text, ctx.count):
+        lossless = Candidate(text=form, strategy=NAME)
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless=lossless, lossy=lossy)
@@ -115,6 +118,11 @@ def _landmarks(source: Source, found: Sequence[Template]) -> set[int]:
             levels.add(stated)
             kept.add(first)
     return kept
+
+
+_LONG_CHARS = 50_000
+_CLEAR_GAIN = 10
+"""Of longer logs only the lossy form is made where it has a tenth of the characters."""
 
 
 def detect(text: str) -> float:
