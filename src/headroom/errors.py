@@ -31,7 +31,8 @@ class MalformedBodyError(RequestError):
 
     Attributes:
         start: byte offset at which reading stopped.
-        reason: ``not_json``, or ``no_messages`` where a provider's shape is missing.
+        reason: ``not_json``, ``no_messages`` where a provider's shape is missing, or
+            what about a well-formed body is not for us (``n_greater_than_one``).
     """
 
     code = "malformed_body"

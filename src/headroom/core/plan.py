@@ -129,7 +129,8 @@ def first_tools(policy: Policy, view: RequestView) -> str:
     if policy.retrieval in {"tool", "mcp"}:
         if any(is_retrieval_tool(name) for name in view.tool_names):
             return "client"
-        return "added" if policy.retrieval == "tool" else ""
+        is_adding = policy.retrieval == "tool" and view.may_add_tool
+        return "added" if is_adding else ""
     return ""
 
 

@@ -124,6 +124,8 @@ class RequestView(Struct, frozen=True, gc=False):
         tools: the tool list, if the request has one.
         is_threaded: the provider keeps the conversation; later requests may carry
             nothing but what is new, neither tools nor earlier messages.
+        may_add_tool: a tool that Headroom adds can be answered inside this API's
+            streams.
     """
 
     api: str
@@ -138,6 +140,7 @@ class RequestView(Struct, frozen=True, gc=False):
     may_drop_earlier: bool = False
     tools: Span | None = None
     is_threaded: bool = False
+    may_add_tool: bool = True
 
 
 class SlotEdit(Struct, frozen=True, gc=False, array_like=True):

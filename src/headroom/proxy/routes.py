@@ -1,9 +1,10 @@
 """Which provider a request is for, and whether its body is read.
 
-A table of paths, first match wins. Paths that more than one provider has are told apart
-by the credentials the request carries: a credential goes to the provider that issued
-it, whatever the path (https://docs.anthropic.com/en/api/openai-sdk serves OpenAI paths
-under Anthropic keys).
+A table of paths, first match wins; Chat Completions are known by the end of their path,
+since the base URLs of compatible providers have prefixes of all kinds. Paths that more
+than one provider has are told apart by the credentials the request carries: a
+credential goes to the provider that issued it, whatever the path
+(https://docs.anthropic.com/en/api/openai-sdk serves OpenAI paths under Anthropic keys).
 """
 
 from typing import Literal, TypeAlias
@@ -32,10 +33,11 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/messages": Route("anthropic", "/v1/messages", "anthropic"),
     b"/v1/messages/count_tokens": Route("anthropic", "/v1/messages/count_tokens"),
     b"/v1/complete": Route("anthropic", "/v1/complete"),
-    b"/v1/chat/completions": Route("openai", "/v1/chat/completions"),
+    b"/v1/chat/completions": Route("openai", "/v1/chat/completions", "openai_chat"),
     b"/v1/responses": Route("openai", "/v1/responses"),
     b"/v1/embeddings": Route("openai", "/v1/embeddings"),
 }
+_CHAT_END = b"/chat/completions"
 _PREFIXES: tuple[tuple[bytes, Route], ...] = (
     (b"/v1/messages/", Route("anthropic", "/v1/messages/*")),
     (b"/v1/responses/", Route("openai", "/v1/responses/*")),
@@ -66,9 +68,13 @@ def choose(path: bytes, headers: Headers) -> Route:
     if route is None:
         route = next((r for prefix, r in _PREFIXES if path.startswith(prefix)), None)
     owner = credential_owner(headers)
+    if path.endswith(_CHAT_END) and (route is None or not route.provider):
+        api = "openai" if route is None else route.api
+        route = Route(api, "*/chat/completions", "openai_chat")
     if route is not None:
-        is_compatible = owner == "anthropic" and route.api == "openai"
-        return Route("anthropic", route.label) if is_compatible else route
+        if owner == "anthropic" and route.api == "openai":
+            return Route("anthropic", route.label, route.provider)
+        return route
     if path.startswith(b"/v1/"):
         is_gemini = path.startswith(b"/v1/models/") and b":" in path
         return _SHARED["gemini" if is_gemini else owner or "openai"]

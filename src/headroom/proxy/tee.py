@@ -5,13 +5,15 @@ the client. What cannot be read (an unknown encoding, a damaged stream, too long
 answer) ends the reading, never the response.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+from msgspec import Struct
 
 from headroom.errors import HeadroomError
-from headroom.providers.anthropic.answer import Message
-from headroom.providers.anthropic.stream import StreamReader, read_message
+from headroom.providers.anthropic import stream as anthropic
+from headroom.providers.openai_chat import stream as openai_chat
 from headroom.proxy import encodings, headers
 from headroom.proxy.exchange import Exchange
 
@@ -20,23 +22,45 @@ _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _MAX_STREAM_BYTES = 1024 * 1024 * 1024
 
 
+class _Message(Protocol):
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def usage(self) -> Struct | None: ...
+
+
 class _Reader(Protocol):
     def feed(self, chunk: bytes) -> object: ...
 
-    def close(self) -> Message: ...
+    def close(self) -> _Message: ...
+
+
+class _Readers(Struct, frozen=True):
+    """What reads the two shapes of one API's answers."""
+
+    stream: Callable[[int], _Reader]
+    whole: Callable[[bytes], _Message]
+
+
+_READERS = {
+    "anthropic": _Readers(anthropic.StreamReader, anthropic.read_message),
+    "openai_chat": _Readers(openai_chat.StreamReader, openai_chat.read_message),
+}
 
 
 class _JsonReader:
     """Collects a JSON answer and reads it at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[bytes], _Message]) -> None:
+        self._read = read
         self._pieces: list[bytes] = []
 
     def feed(self, chunk: bytes) -> None:
         self._pieces.append(chunk)
 
-    def close(self) -> Message:
-        return read_message(b"".join(self._pieces))
+    def close(self) -> _Message:
+        return self._read(b"".join(self._pieces))
 
 
 class Tee:
@@ -75,15 +99,16 @@ class Tee:
 
 def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
     """A reader for the response whose head is in ``exchange``, if there is one."""
-    if exchange.route.provider != "anthropic":
+    readers = _READERS.get(exchange.route.provider)
+    if readers is None:
         return None
     kind = headers.find(exchange.response_headers, b"content-type") or b""
     kind = kind.partition(b";")[0].strip().lower()
     reader: _Reader
     if kind == b"text/event-stream":
-        reader, limit = StreamReader(max_event_bytes), _MAX_STREAM_BYTES
+        reader, limit = readers.stream(max_event_bytes), _MAX_STREAM_BYTES
     elif kind == b"application/json":
-        reader, limit = _JsonReader(), _MAX_ANSWER_BYTES
+        reader, limit = _JsonReader(readers.whole), _MAX_ANSWER_BYTES
     else:
         return None
     applied = headers.find(exchange.response_headers, b"content-encoding")

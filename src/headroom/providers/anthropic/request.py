@@ -8,16 +8,9 @@ the text of ``tool_result`` blocks. Every other block type is hot: never touched
 With ``thread`` the provider keeps the conversation (beta ``message-threads``): what
 continues it has no tools, and of the messages only those that are new.
 
-For the ledger, a message is its own bytes with ``cache_control`` members cut out
-(clients move them every turn), and string content is the one text block it means.
+Clients set and move ``cache_control`` markers in all of them.
 """
 
-from typing import Literal
-
-from msgspec import Struct
-from msgspec.structs import replace
-
-from headroom.core.digest import chain_key
 from headroom.core.hidden import Placement
 from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_ANTHROPIC
@@ -36,6 +29,7 @@ from headroom.errors import MalformedBodyError
 from headroom.providers.anthropic import replay
 from headroom.providers.anthropic.splice_json import JsonSplicer
 from headroom.providers.anthropic.splice_stream import StreamSplicer
+from headroom.providers.messages import MessageReader, text_of
 
 API = "anthropic"
 
@@ -57,7 +51,7 @@ class AnthropicMessages:
         messages = top.get("messages")
         if messages is None or not is_array(body, messages):
             raise MalformedBodyError("no messages", reason="no_messages")
-        views = tuple(_message(body, span) for span in elements(body, messages))
+        views = tuple(_MESSAGES.view(body, span) for span in elements(body, messages))
         before = tuple(top[name] for name in ("tools", "system") if name in top)
         model = top.get("model")
         stream = top.get("stream")
@@ -85,21 +79,7 @@ class AnthropicMessages:
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
         """The blocks of message ``index`` in order, hot ones included."""
-        message = view.messages[index]
-        found = _SLOTS.get(message.raw)
-        if found is None:
-            found = _read_slots(view.body, message)
-            if len(_SLOTS) >= _MAX_SHAPES:
-                _SLOTS.clear()
-            if len(found) <= _MAX_KEPT_SLOTS:
-                _SLOTS[message.raw] = found
-        start = message.span.start
-        return tuple(
-            replace(slot, literal=_moved(slot.literal, start))
-            if isinstance(slot, Slot)
-            else slot
-            for slot in found
-        )
+        return _MESSAGES.slots(view.body, view.messages[index])
 
     def tool_calls(self, view: RequestView, index: int) -> dict[str, ToolCall]:
         """The tool calls that message ``index`` makes, by call id."""
@@ -110,9 +90,9 @@ class AnthropicMessages:
             return calls
         for span in elements(body, content):
             block = json_spans.members(body, span)
-            if _text(body, block.get("type")) == "tool_use":
-                call_id = _text(body, block.get("id"))
-                name = _text(body, block.get("name"))
+            if text_of(body, block.get("type")) == "tool_use":
+                call_id = text_of(body, block.get("id"))
+                name = text_of(body, block.get("name"))
                 arguments = block.get("input")
                 raw = b"{}" if arguments is None else arguments.of(body)
                 calls[call_id] = ToolCall(call_id, name, raw)
@@ -173,121 +153,8 @@ def ttl_order_violations(view: RequestView) -> int:
     return violations
 
 
-def _message(body: bytes, span: Span) -> MessageView:
-    """One message; what its bytes mean is read once and remembered by their hash."""
-    raw = chain_key(body[span.start : span.end])
-    shape = _SHAPES.get(raw)
-    if shape is None:
-        shape = _read_shape(body, span)
-        if len(_SHAPES) >= _MAX_SHAPES:
-            _SHAPES.clear()
-        _SHAPES[raw] = shape
-    markers = shape.markers
-    if markers:
-        markers = tuple(_moved(marker, span.start) for marker in markers)
-    return MessageView(shape.role, span, raw, shape.canonical, markers)
-
-
-class _Shape(Struct, frozen=True, gc=False):
-    """What a message's bytes mean; spans count from the message's start."""
-
-    role: Literal["user", "assistant", "other"]
-    canonical: bytes
-    markers: tuple[Span, ...]
-
-
-# Clients resend the whole conversation on every turn: what a message's bytes mean
-# is kept by their hash, so that the work grows with what is new. Values depend on
-# nothing but the bytes.
-_MAX_SHAPES = 20_000
-_MAX_KEPT_SLOTS = 64
-_SHAPES: dict[bytes, _Shape] = {}
-_SLOTS: dict[bytes, tuple[Slot | HotBlock, ...]] = {}
-
-
-def _read_shape(body: bytes, span: Span) -> _Shape:
-    found = json_spans.members(body, span)
-    role = _text(body, found.get("role"))
-    content = found.get("content")
-    if content is None:
-        raise MalformedBodyError("message without content", span.start)
-    pieces = [role.encode()]
-    markers: list[Span] = []
-    for name, value in found.items():
-        if name == "content":
-            pieces.append(_canonical_content(body, content, markers))
-        elif name != "role":
-            pieces += (name.encode(), value.of(body))
-    return _Shape(
-        role="user" if role == "user" else _other_role(role),
-        canonical=chain_key(*pieces),
-        markers=tuple(_moved(marker, -span.start) for marker in markers),
-    )
-
-
-def _moved(span: Span, by: int) -> Span:
-    return Span(span.start + by, span.end + by)
-
-
-def _other_role(role: str) -> Literal["assistant", "other"]:
-    return "assistant" if role == "assistant" else "other"
-
-
-def _canonical_content(body: bytes, content: Span, markers: list[Span]) -> bytes:
-    """The content's bytes without markers; a lone text block is the string it means."""
-    if is_string(body, content):
-        return b"s" + content.of(body)
-    blocks = elements(body, content)
-    if len(blocks) == 1:
-        block = json_spans.members(body, blocks[0])
-        plain = {name for name in block if name != "cache_control"}
-        if plain == {"type", "text"} and _text(body, block["type"]) == "text":
-            if "cache_control" in block:
-                markers.append(block["cache_control"])
-            return b"s" + block["text"].of(body)
-    if _MARKER_KEY not in content.of(body):
-        return content.of(body)
-    return b"".join(_without_markers(body, content, blocks, markers))
-
-
-def _without_markers(
-    body: bytes, content: Span, blocks: list[Span], markers: list[Span]
-) -> list[bytes]:
-    """The pieces of a block list that remain when its markers are cut out.
-
-    Only markers of blocks and of a ``tool_result``'s parts are markers; the same word
-    inside a tool's input is content.
-    """
-    holes: list[Span] = []
-    for span in blocks:
-        if _MARKER_KEY not in span.of(body):
-            continue
-        holes += _marker_holes(body, span, markers)
-        inner = json_spans.members(body, span).get("content")
-        if inner is not None and is_array(body, inner):
-            for part in elements(body, inner):
-                if is_object(body, part) and _MARKER_KEY in part.of(body):
-                    holes += _marker_holes(body, part, markers)
-    pieces: list[bytes] = []
-    cursor = content.start
-    for hole in sorted(holes):
-        pieces.append(body[cursor : hole.start])
-        cursor = hole.end
-    pieces.append(body[cursor : content.end])
-    return pieces
-
-
-def _marker_holes(body: bytes, span: Span, markers: list[Span]) -> list[Span]:
-    marker = json_spans.members(body, span).get("cache_control")
-    if marker is None:
-        return []
-    markers.append(marker)
-    before, after = json_spans.without_member(body, span, marker)
-    return [Span(before.end, after.start)]
-
-
 def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...]:
-    """The blocks of a message; literals count from the message's start."""
+    """The blocks of a message."""
     content = json_spans.members(body, message.span).get("content")
     if content is None:
         return ()
@@ -297,13 +164,15 @@ def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...
     else:
         for number, span in enumerate(elements(body, content)):
             found += _block_slots(body, span, number, message.role == "user")
-    start = message.span.start
-    return tuple(
-        replace(slot, literal=_moved(slot.literal, -start))
-        if isinstance(slot, Slot)
-        else slot
-        for slot in found
-    )
+    return tuple(found)
+
+
+_MESSAGES = MessageReader(
+    {"user": "user", "assistant": "assistant"},
+    ("cache_control",),
+    _read_slots,
+    needs_content=True,
+)
 
 
 def _block_slots(
@@ -312,14 +181,14 @@ def _block_slots(
     if not is_object(body, span):
         return [HotBlock(number, "")]
     block = json_spans.members(body, span)
-    kind = _text(body, block.get("type"))
+    kind = text_of(body, block.get("type"))
     text = block.get("text")
     if is_user and kind == "text" and text is not None and is_string(body, text):
         return [Slot(str(number), number, kind, text, is_tool=False)]
     if not (is_user and kind == "tool_result" and "content" in block):
         return [HotBlock(number, kind)]
     content = block["content"]
-    call_id = _text(body, block.get("tool_use_id"))
+    call_id = text_of(body, block.get("tool_use_id"))
     flag = block.get("is_error")
     is_error = flag is not None and flag.of(body) == b"true"
     if is_string(body, content):
@@ -330,7 +199,7 @@ def _block_slots(
             if not is_object(body, part_span):
                 continue
             part = json_spans.members(body, part_span)
-            if _text(body, part.get("type")) == "text" and "text" in part:
+            if text_of(body, part.get("type")) == "text" and "text" in part:
                 literals.append((f"{number}.{part_number}", part["text"]))
     else:
         return [HotBlock(number, kind)]
@@ -360,12 +229,5 @@ def _tool_names(body: bytes, tools: Span | None) -> tuple[str, ...]:
     names = []
     for span in elements(body, tools):
         tool = json_spans.members(body, span)
-        names.append(_text(body, tool.get("name")))
+        names.append(text_of(body, tool.get("name")))
     return tuple(names)
-
-
-def _text(body: bytes, span: Span | None) -> str:
-    """The text of a string member; empty where it is absent or no string."""
-    if span is None or not is_string(body, span):
-        return ""
-    return json_spans.string(body, span)

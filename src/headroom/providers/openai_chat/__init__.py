@@ -1,0 +1,1 @@
+"""OpenAI Chat Completions: where its spans are, how its stream reads."""

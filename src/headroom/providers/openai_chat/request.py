@@ -1,0 +1,199 @@
+"""Chat Completions requests: where messages, parts and tool calls stand in the bytes.
+
+Shape: https://platform.openai.com/docs/api-reference/chat/create, which most providers
+and local servers speak. A message's ``content`` is a string, a list of parts or null.
+Live text stands in ``tool`` and ``user`` messages only: string content and the text of
+``text`` parts. System, developer and assistant messages, pictures, sound, files and
+parts of unknown types are hot: never touched.
+
+Every result is a ``tool`` message of its own, so parallel results are several messages
+in a row. The prefix cache is automatic (from 1,024 tokens on); the members by which
+clients steer it (``prompt_cache_breakpoint``, and ``cache_control`` where a router
+passes it on) move from turn to turn and are no part of a message.
+"""
+
+from headroom.core.hidden import Placement
+from headroom.core.protocols import Splicer
+from headroom.core.retrieval_tool import TOOL_OPENAI_CHAT
+from headroom.core.types import (
+    Edit,
+    HotBlock,
+    MessageView,
+    RequestView,
+    Slot,
+    Span,
+    ToolCall,
+)
+from headroom.core.wire import json_spans
+from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
+from headroom.errors import CompressionError, MalformedBodyError
+from headroom.providers.messages import MessageReader, text_of
+
+API = "openai_chat"
+
+
+class OpenAIChat:
+    """The ``Provider`` for ``/v1/chat/completions``; holds no state."""
+
+    api = API
+
+    def parse(self, body: bytes) -> RequestView:
+        """Read a request body.
+
+        Raises:
+            MalformedBodyError: in any doubt, or several answers are asked for; the body
+                is then forwarded as it came.
+        """
+        top = json_spans.members(body, json_spans.whole(body))
+        messages = top.get("messages")
+        if messages is None or not is_array(body, messages):
+            raise MalformedBodyError("no messages", reason="no_messages")
+        answers = top.get("n")
+        if answers is not None and answers.of(body) not in {b"1", b"null"}:
+            raise MalformedBodyError(
+                "several answers", answers.start, reason="n_greater_than_one"
+            )
+        model, stream, tools = top.get("model"), top.get("stream"), top.get("tools")
+        if tools is not None and not is_array(body, tools):
+            tools = None
+        return RequestView(
+            api=API,
+            body=body,
+            model=text_of(body, model),
+            messages=tuple(
+                _MESSAGES.view(body, span) for span in elements(body, messages)
+            ),
+            tool_names=_tool_names(body, tools),
+            is_stream=stream is not None and stream.of(body) == b"true",
+            frozen_count=0,
+            is_caching=True,
+            text_before=() if tools is None else (tools,),
+            # OpenRouter cuts long conversations in the middle when asked to.
+            may_drop_earlier="transforms" in top,
+            tools=tools,
+            may_add_tool=False,
+        )
+
+    def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
+        """The parts of message ``index`` in order, hot ones included."""
+        return _MESSAGES.slots(view.body, view.messages[index])
+
+    def tool_calls(self, view: RequestView, index: int) -> dict[str, ToolCall]:
+        """The tool calls that message ``index`` makes, by call id."""
+        body = view.body
+        found = json_spans.members(body, view.messages[index].span).get("tool_calls")
+        calls: dict[str, ToolCall] = {}
+        if found is None or not is_array(body, found):
+            return calls
+        for span in elements(body, found):
+            if not is_object(body, span):
+                continue
+            call = json_spans.members(body, span)
+            call_id = text_of(body, call.get("id"))
+            if (what := _inner(body, call)) is not None:
+                name = text_of(body, what.get("name"))
+                calls[call_id] = ToolCall(call_id, name, _arguments(body, what))
+        return calls
+
+    def retrieval_edits(self, view: RequestView) -> list[Edit]:
+        """The retrieval tool at the end of the tool list."""
+        if view.tools is None or not view.tool_names:
+            return []
+        end = view.tools.end - 1
+        return [Edit(Span(end, end), b"," + TOOL_OPENAI_CHAT)]
+
+    def anchors(
+        self,
+        view: RequestView,  # noqa: ARG002 - the shape of a provider
+        index: int,  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """Nothing is hidden here, so nothing has to be told apart."""
+        return ()
+
+    def hidden_edits(
+        self,
+        view: RequestView,  # noqa: ARG002 - the shape of a provider
+        index: int,
+        placement: Placement,  # noqa: ARG002
+    ) -> list[Edit]:
+        """Nothing is hidden here.
+
+        Raises:
+            CompressionError: always.
+        """
+        raise CompressionError(f"message {index} hides nothing")
+
+    def splicer(self, *, is_stream: bool) -> Splicer:
+        """Never asked for: Headroom's tool is not added to these requests.
+
+        Raises:
+            CompressionError: always.
+        """
+        raise CompressionError(f"no rounds to join, streamed: {is_stream}")
+
+
+def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...]:
+    """The parts of a message; a tool message is one block, whatever its parts."""
+    found = json_spans.members(body, message.span)
+    content = found.get("content")
+    role = text_of(body, found.get("role"))
+    is_tool = role == "tool"
+    if message.role != "user":
+        return (HotBlock(0, role),)
+    call_id = text_of(body, found.get("tool_call_id")) if is_tool else ""
+    if content is not None and is_string(body, content):
+        kind = "tool_content" if is_tool else "user_string"
+        return (Slot("0", None, kind, content, is_tool=is_tool, call_id=call_id),)
+    slots: list[Slot | HotBlock] = []
+    if content is not None and is_array(body, content):
+        for number, span in enumerate(elements(body, content)):
+            index = 0 if is_tool else number
+            part = json_spans.members(body, span) if is_object(body, span) else {}
+            kind = text_of(body, part.get("type"))
+            text = part.get("text")
+            if kind == "text" and text is not None and is_string(body, text):
+                kind = "tool_content" if is_tool else "user_text"
+                address = str(number)
+                slots.append(
+                    Slot(address, index, kind, text, is_tool=is_tool, call_id=call_id)
+                )
+            else:
+                slots.append(HotBlock(index, kind))
+    if is_tool and not any(isinstance(slot, Slot) for slot in slots):
+        return (HotBlock(0, "tool_content"),)
+    return tuple(slots)
+
+
+_MESSAGES = MessageReader(
+    {"user": "user", "tool": "user", "assistant": "assistant"},
+    ("cache_control", "prompt_cache_breakpoint"),
+    _read_slots,
+    needs_content=False,
+)
+
+
+def _inner(body: bytes, entry: dict[str, Span]) -> dict[str, Span] | None:
+    """What a tool or a call is about: its ``function`` or ``custom`` member."""
+    for name in ("function", "custom"):
+        found = entry.get(name)
+        if found is not None and is_object(body, found):
+            return json_spans.members(body, found)
+    return None
+
+
+def _arguments(body: bytes, call: dict[str, Span]) -> bytes:
+    """JSON inside a function's string; a custom tool's input is text itself."""
+    if "arguments" in call:
+        return text_of(body, call["arguments"]).encode()
+    return call["input"].of(body) if "input" in call else b"{}"
+
+
+def _tool_names(body: bytes, tools: Span | None) -> tuple[str, ...]:
+    if tools is None:
+        return ()
+    names = []
+    for span in elements(body, tools):
+        tool = json_spans.members(body, span) if is_object(body, span) else {}
+        what = _inner(body, tool) or tool
+        names.append(text_of(body, what.get("name")))
+    return tuple(names)
