@@ -52,12 +52,15 @@ class Bill(Struct, frozen=True, gc=False):
         long_end: units from ``read_end`` to it were written for one hour.
         cached_end: units from there to it were written for five minutes; the rest is
             not cached. Everything before it is in the cache when the request is done.
+        read_part: the share of unit ``read_end`` that was read too, where a cache ends
+            inside a unit.
     """
 
     usage: Usage
     read_end: int
     long_end: int
     cached_end: int
+    read_part: float = 0.0
 
     def rate(self, number: int, rules: CacheRules) -> float:
         """The price of a token of unit ``number``, in base input tokens."""
@@ -65,7 +68,10 @@ class Bill(Struct, frozen=True, gc=False):
             return rules.read
         if number < self.long_end:
             return rules.write_1h
-        return rules.write if number < self.cached_end else 1.0
+        rate = rules.write if number < self.cached_end else 1.0
+        if number == self.read_end:
+            rate += self.read_part * (rules.read - rate)
+        return rate
 
 
 class _Entry(Struct, gc=False):

@@ -1,20 +1,24 @@
 """The client of a replay: sends one request and reads the answer as an agent does.
 
-Reads both shapes of an answer, by its own reader and not by the proxy's, and reports
-anything a client would trip over: an error, a stream that ends early, an answer without
-usage.
+Speaks Messages and Chat Completions. Reads both shapes of an answer, by its own reader
+and not by the proxy's, and reports anything a client would trip over: an error, a
+stream that ends early, an answer without usage.
 """
 
 import asyncio
 import io
 import time
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
+from headroom.cachelab import chat_answer
 from headroom.cachelab.prefix import Json
+
+Api: TypeAlias = Literal["messages", "chat"]
+PATHS: dict[Api, str] = {"messages": "/v1/messages", "chat": "/v1/chat/completions"}
 
 _LARGE_BYTES = 2**20
 _API_VERSION = "2023-06-01"
@@ -58,15 +62,15 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, body: bytes, key: str) -> Answer:
+    async def send(self, body: bytes, key: str, api: Api = "messages") -> Answer:
         """Post ``body`` with an API key and read the answer to its end."""
         assert self._session is not None
-        headers = {
-            "content-type": "application/json",
-            "x-api-key": key,
-            "anthropic-version": _API_VERSION,
-        }
-        url = f"{self.base_url}/v1/messages"
+        headers = {"content-type": "application/json"}
+        if api == "chat":
+            headers["authorization"] = f"Bearer {key}"
+        else:
+            headers |= {"x-api-key": key, "anthropic-version": _API_VERSION}
+        url = f"{self.base_url}{PATHS[api]}"
         started = time.perf_counter()
         try:
             # aiohttp sends large bodies piece by piece only from a file.
@@ -81,10 +85,12 @@ class Client:
         elapsed_ms = (time.perf_counter() - started) * 1000
         if response.status != 200:
             return Answer([], _error_text(response.status, data), elapsed_ms)
-        if response.content_type == "text/event-stream":
-            blocks, problem = read_stream(data)
+        is_stream = response.content_type == "text/event-stream"
+        if api == "chat":
+            read = chat_answer.read_stream if is_stream else chat_answer.read_whole
         else:
-            blocks, problem = _read_whole(data)
+            read = read_stream if is_stream else _read_whole
+        blocks, problem = read(data)
         return Answer(blocks, problem, elapsed_ms)
 
     async def is_ready(self, timeout_s: float, path: str = "/readyz") -> bool:

@@ -12,6 +12,9 @@ block of the newest message and of the user message before it, as Claude Code do
 move on every turn, and content that is a plain string becomes a block list while it is
 marked. ``system``: only the first of these. ``as-recorded``: what the file says; a
 recording's bodies are then sent byte for byte.
+
+For Chat Completions, which has no markers, a file's own Chat conversation (under
+``openai``) is taken, else its Messages conversation is put into that shape.
 """
 
 import lzma
@@ -22,9 +25,12 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import Struct
 
-from headroom.cachelab.lab import user_id
+from headroom.cachelab import chat
+from headroom.cachelab.client import PATHS, Api
+from headroom.cachelab.lab import CACHE_KEY_PREFIX, user_id
 from headroom.cachelab.prefix import MARKER, Json, as_blocks
 from headroom.errors import ConfigError
+from headroom.providers.models import family_of
 
 Markers: TypeAlias = Literal["newest", "system", "none", "as-recorded"]
 MARKERS: tuple[Markers, ...] = get_args(Markers)
@@ -34,10 +40,10 @@ NAMED = {"demo": SHIPPED, "long": _DATA / "long_conversation.json.xz"}
 """Conversations that ship with the package, out of real commands (see ``scripts/``)."""
 
 DEFAULT_MODEL = "claude-sonnet-4-5"
+DEFAULT_CHAT_MODEL = "gpt-5"
 
 _BREAKPOINT: Json = {"type": "ephemeral"}
 _MAX_TOKENS = 32_000
-_PATH = "/v1/messages"
 
 
 class Turn(Struct, frozen=True):
@@ -57,6 +63,7 @@ class Conversation(Struct, frozen=True):
     """One conversation of a client with the model.
 
     Attributes:
+        messages: in the shape of ``api``.
         turns: its requests in order.
         is_recording: the turns hold the bodies as they were sent.
     """
@@ -68,12 +75,16 @@ class Conversation(Struct, frozen=True):
     messages: list[Json]
     turns: tuple[Turn, ...]
     is_recording: bool = False
+    api: Api = "messages"
 
     def answers(self) -> list[list[Json]]:
         """What the assistant says, turn by turn, without thinking blocks.
 
         Recorded thinking is signed by another provider, and stays in the history.
         """
+        if self.api == "chat":
+            said = (m for m in self.messages if m["role"] == "assistant")
+            return [chat.blocks_of(message) for message in said]
         return [
             [b for b in as_blocks(m["content"]) if "thinking" not in b["type"]]
             for m in self.messages
@@ -109,7 +120,7 @@ class Sending(Struct, frozen=True):
     thinks: bool = False
 
 
-def load(paths: list[Path]) -> list[Conversation]:
+def load(paths: list[Path], api: Api = "messages") -> list[Conversation]:
     """The conversations in files and directories, in the order of their names.
 
     Args:
@@ -117,21 +128,21 @@ def load(paths: list[Path]) -> list[Conversation]:
 
     Raises:
         ConfigError: a path does not exist or holds no conversation that can be sent to
-            the Messages API.
+            the API.
     """
     found: list[Conversation] = []
     for given in paths:
         path = given if given.exists() else NAMED.get(str(given), given)
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if _plain(p).suffix in _SUFFIXES)
-            inside = [c for file in files for c in _load_file(file)]
+            inside = [c for file in files for c in _load_file(file, api)]
             if not inside:
                 raise ConfigError(f"no conversations in {path}")
             found += inside
         else:
-            one = list(_load_file(path))
+            one = list(_load_file(path, api))
             if not one:
-                raise ConfigError(f"no Messages API conversation in {path}")
+                raise ConfigError(f"no {_NAMES[api]} API conversation in {path}")
             found += one
     return found
 
@@ -153,8 +164,10 @@ def request_body(
         history: the messages to send instead of the recorded ones.
     """
     if turn.recorded:
-        return _recorded_body(turn, sending)
+        return _recorded_body(conversation, turn, sending)
     messages = list((history or conversation.messages)[: turn.end])
+    if conversation.api == "chat":
+        return _chat_body(conversation, turn, sending, copy, messages)
     if turn.follow_up:
         messages.append(_follow_up(messages, turn.follow_up))
     body: Json = {"model": sending.model or conversation.model, "messages": messages}
@@ -172,13 +185,36 @@ def request_body(
     return msgspec.json.encode(body)
 
 
-def _recorded_body(turn: Turn, sending: Sending) -> bytes:
-    if sending.markers == "as-recorded" and not sending.model:
+def _chat_body(
+    conversation: Conversation,
+    turn: Turn,
+    sending: Sending,
+    copy: str,
+    messages: list[Json],
+) -> bytes:
+    if turn.follow_up:
+        messages += [
+            {"role": "tool", "tool_call_id": call["id"], "content": "Interrupted."}
+            for call in messages[-1].get("tool_calls") or ()
+        ]
+        messages.append({"role": "user", "content": turn.follow_up})
+    body: Json = {"model": sending.model or conversation.model, "messages": messages}
+    if conversation.tools:
+        body["tools"] = conversation.tools
+    body["prompt_cache_key"] = f"{CACHE_KEY_PREFIX}{copy}"
+    if sending.is_stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return msgspec.json.encode(body)
+
+
+def _recorded_body(conversation: Conversation, turn: Turn, sending: Sending) -> bytes:
+    is_marking = sending.markers != "as-recorded" and conversation.api == "messages"
+    if not is_marking and not sending.model:
         return turn.recorded
     body: Json = msgspec.json.decode(turn.recorded)
     if sending.model:
         body["model"] = sending.model
-    if sending.markers != "as-recorded":
+    if is_marking:
         _mark(body, sending.markers)
     return msgspec.json.encode(body)
 
@@ -240,6 +276,7 @@ def _bare_block(block: Json) -> Json:
 
 
 _SUFFIXES = {".json", ".jsonl"}
+_NAMES: dict[Api, str] = {"messages": "Messages", "chat": "Chat Completions"}
 
 
 class _Line(Struct):
@@ -255,7 +292,7 @@ def _plain(path: Path) -> Path:
     return path.with_suffix("") if path.suffix == ".xz" else path
 
 
-def _load_file(path: Path) -> Iterator[Conversation]:
+def _load_file(path: Path, api: Api) -> Iterator[Conversation]:
     try:
         data = path.read_bytes()
         data = lzma.decompress(data) if path.suffix == ".xz" else data
@@ -264,52 +301,62 @@ def _load_file(path: Path) -> Iterator[Conversation]:
     path = _plain(path)
     try:
         if path.suffix == ".jsonl":
-            yield from _recording(path.stem, data)
+            yield from _recording(path.stem, data, api)
             return
         whole = msgspec.json.decode(data)
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(whole, dict):
         return
-    inner = whole.get("anthropic", whole)
+    inner, name = whole.get("anthropic", whole), "anthropic"
+    if api == "chat":
+        inner, name = whole.get("openai") or _as_chat(inner), "openai"
     messages = inner.get("messages")
     if isinstance(messages, list) and messages:
-        ends = whole.get("slice", {}).get("anthropic") or [
-            n for n, m in enumerate(messages) if m["role"] == "assistant"
-        ]
+        ends = whole.get("slice", {}).get(name) or chat.turn_ends(messages)
         turns = tuple(Turn(end) for end in ends if end)
         named = whole.get("id", path.stem)
-        yield _conversation(str(named), inner, messages, turns)
+        yield _conversation(str(named), inner, turns, api)
 
 
-def _recording(name: str, data: bytes) -> Iterator[Conversation]:
+def _as_chat(inner: Json) -> Json:
+    if not isinstance(inner.get("messages"), list):
+        return {}
+    return {**chat.from_messages(inner), "model": inner.get("model")}
+
+
+def _recording(name: str, data: bytes, api: Api) -> Iterator[Conversation]:
     turns: list[Turn] = []
     longest: Json = {"messages": []}
     for text in data.splitlines():
         if not text.strip():
             continue
         line = msgspec.json.decode(text, type=_Line)
-        if line.method != "POST" or line.path.partition("?")[0] != _PATH:
+        if line.method != "POST" or line.path.partition("?")[0] != PATHS[api]:
             continue
         body: Json = msgspec.json.decode(line.body)
         turns.append(Turn(len(body["messages"]), recorded=bytes(line.body)))
         if len(body["messages"]) > len(longest["messages"]):
             longest = body
     if turns:
-        found = _conversation(name, longest, longest["messages"], tuple(turns))
+        found = _conversation(name, longest, tuple(turns), api)
         yield msgspec.structs.replace(found, is_recording=True)
 
 
 def _conversation(
-    name: str, inner: Json, messages: list[Json], turns: tuple[Turn, ...]
+    name: str, inner: Json, turns: tuple[Turn, ...], api: Api
 ) -> Conversation:
     model = inner.get("model")
-    is_real = isinstance(model, str) and model.startswith("claude-")
+    family, default = ("claude", DEFAULT_MODEL)
+    if api == "chat":
+        family, default = ("openai", DEFAULT_CHAT_MODEL)
+    is_real = isinstance(model, str) and family_of(model) == family
     return Conversation(
         name=name,
-        model=str(model) if is_real else DEFAULT_MODEL,
+        model=str(model) if is_real else default,
         system=inner.get("system", ""),
         tools=inner.get("tools") or [],
-        messages=messages,
+        messages=inner["messages"],
         turns=turns,
+        api=api,
     )

@@ -1,31 +1,38 @@
 """One provider: its clock, caches, signatures and script, and a record per request.
 
-``Lab.messages`` takes a request's headers and bytes and returns what to send back; the
-server only moves bytes. Organisations, hence caches, are told apart by the API key.
-Requests that a replay sends also name their conversation, in ``metadata.user_id`` as
-Claude Code writes it (``user_…_session_cachelab-<id>``) or, where the body must stay
-as recorded, in the key (``sk-ant-cachelab-<id>``): both reach the provider through any
-proxy, and each conversation then has caches of its own, which makes bills repeatable.
+``Lab.messages`` and ``Lab.completions`` take a request's headers and bytes and return
+what to send back; the server only moves bytes. Organisations, hence caches, are told
+apart by the API key. Requests that a replay sends also name their conversation: in
+``metadata.user_id`` as Claude Code writes it (``user_…_session_cachelab-<id>``), in
+``prompt_cache_key`` (``cachelab-<id>``) or, where the body must stay as recorded, in
+the key (``sk-ant-cachelab-<id>``, ``sk-cachelab-<id>``). All of these reach the
+provider through any proxy, and each conversation then has caches of its own, which
+makes bills repeatable.
 """
 
+import functools
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from headroom.cachelab import shape
+from headroom.cachelab import chat, chat_answer, shape
+from headroom.cachelab.automatic import AutomaticCache
 from headroom.cachelab.cache import Bill, PromptCache, Usage, cost
 from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, Unit, lay_out, parse
 from headroom.cachelab.script import Script, stop_reason
+from headroom.cachelab.stream import chunks
 from headroom.cachelab.thinking import ThinkingLedger
 from headroom.cachelab.threads import MessageThreads, ThreadError
 from headroom.inference.vocabulary import load_encoding
-from headroom.providers.models import model_named
+from headroom.providers.models import Model, model_named
 
 KEY_PREFIX = "sk-ant-cachelab-"
+CHAT_KEY_PREFIX = "sk-cachelab-"
+CACHE_KEY_PREFIX = "cachelab-"
 _SESSION_MARK = "_session_"
 _REPLAY_MARK = "_session_cachelab-"
 _BINDING_BETA = "thinking-binding-controls-2026-08-01"
@@ -102,12 +109,19 @@ class Record(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """An answer: an error, or a message to be sent whole or as a stream."""
+    """An answer: an error, or a message to be sent whole or as a stream.
+
+    Attributes:
+        id_header: the name of the header that tells ``request_id``.
+        pieces: a message's stream.
+    """
 
     status: int
     request_id: str
     message: Json
     is_stream: bool = False
+    id_header: bytes = b"request-id"
+    pieces: Callable[[Json], Iterator[bytes]] = chunks
 
 
 class Lab:
@@ -139,6 +153,7 @@ class Lab:
         self.last_answers: dict[str, list[Json]] = {}
         self._keeps_requests = keeps_requests
         self._cache = PromptCache()
+        self._automatic = AutomaticCache()
         self._thinking = ThinkingLedger(is_strict=is_strict_thinking)
         self._threads = MessageThreads()
         # Records of a long conversation share the units of their common prefix.
@@ -148,6 +163,7 @@ class Lab:
     def reset(self) -> None:
         """Forget caches and records; the clock, script and signatures stay."""
         self._cache = PromptCache()
+        self._automatic = AutomaticCache()
         self.records.clear()
         self.last_requests.clear()
         self.last_answers.clear()
@@ -155,10 +171,22 @@ class Lab:
 
     def messages(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer ``POST /v1/messages``."""
+        return self._recorded(self._exchange, headers, body)
+
+    def completions(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer ``POST /v1/chat/completions``."""
+        return self._recorded(self._chat_exchange, headers, body)
+
+    def _recorded(
+        self,
+        exchange: "Callable[..., tuple[Record, Reply]]",
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Reply:
         started = time.perf_counter()
         request_id = self._request_id()
         key = _credential(headers)
-        record, reply = self._exchange(headers, key, body, request_id)
+        record, reply = exchange(headers, key, body, request_id)
         server_ms = (time.perf_counter() - started) * 1000
         self.records.append(msgspec.structs.replace(record, server_ms=server_ms))
         return reply
@@ -225,6 +253,54 @@ class Lab:
         owner = record.conversation if _is_replayed(request) else ""
         scope = f"{key}\n{owner}\n{record.model}"
         bill = self._cache.bill(scope, units, model.cache, self.clock.now())
+        record = self._charged(record, units, bill, model)
+        return msgspec.structs.replace(record, thinking_dropped=len(dropped)), ""
+
+    def _chat_exchange(
+        self, headers: Mapping[str, str], key: str, body: bytes, request_id: str
+    ) -> tuple[Record, Reply]:
+        request = parse(body)
+        if isinstance(request, str):
+            name = key.removeprefix(CHAT_KEY_PREFIX)
+            reply = _chat_refusal(400, request, request_id)
+            return Record(name, "", error=request), reply
+        cache_key = str(request.get("prompt_cache_key") or "")
+        name = (cache_key or key).removeprefix(CHAT_KEY_PREFIX)
+        record = Record(
+            name.removeprefix(CACHE_KEY_PREFIX), str(request.get("model", ""))
+        )
+        status, problem = 400, next(chat.refusals(request), "")
+        if not headers.get("authorization"):
+            status, problem = 401, "You didn't provide an API key."
+        if problem:
+            reply = _chat_refusal(status, problem, request_id)
+            return msgspec.structs.replace(record, error=problem), reply
+        if self._keeps_requests:
+            self.last_requests[record.conversation] = request
+        asked = chat.as_messages(request)
+        units = lay_out(asked, self.counter)
+        model = model_named(record.model)
+        scope = f"{key}\n{cache_key}\n{record.model}"
+        bill = self._automatic.bill(scope, units, model.cache, self.clock.now())
+        record = self._charged(record, units, bill, model)
+        blocks = self.script.answer(record.conversation, asked)
+        output = _output_tokens(blocks, self.counter)
+        usage = chat_answer.usage_of(record.usage, output, model.cache)
+        answer = chat_answer.completion(request, blocks, usage, request_id=request_id)
+        said = chat.blocks_of(answer["choices"][0]["message"])
+        self.last_answers[record.conversation] = said
+        options = request.get("stream_options") or {}
+        pieces = functools.partial(
+            chat_answer.chunks, has_usage=options.get("include_usage") is True
+        )
+        is_stream = request.get("stream") is True
+        reply = Reply(200, request_id, answer, is_stream, b"x-request-id", pieces)
+        return record, reply
+
+    def _charged(
+        self, record: Record, units: list[Unit], bill: Bill, model: Model
+    ) -> Record:
+        """The record with what the request costs."""
         tool_cost = retrieval_cost = 0.0
         for number, unit in enumerate(units):
             price = unit.tokens * bill.rate(number, model.cache)
@@ -233,7 +309,7 @@ class Lab:
             elif unit.name == RETRIEVAL_TOOL:
                 retrieval_cost += price
         last = units[-1].message if units else -1
-        record = msgspec.structs.replace(
+        return msgspec.structs.replace(
             record,
             units=tuple(self._units.setdefault(u.key, u) for u in units),
             bill=bill,
@@ -241,9 +317,7 @@ class Lab:
             tool_cost=tool_cost,
             retrieval_cost=retrieval_cost,
             retrievals=sum(u.kind == "retrieved" and u.message == last for u in units),
-            thinking_dropped=len(dropped),
         )
-        return record, ""
 
     def _sign(self, record: Record, blocks: list[Json]) -> list[Json]:
         units = list(record.units)
@@ -272,6 +346,11 @@ def refusal(status: int, text: str, request_id: str, *, code: str = "") -> Reply
         error["details"] = {"error_code": code}
     body = {"type": "error", "error": error, "request_id": request_id}
     return Reply(status, request_id, body)
+
+
+def _chat_refusal(status: int, text: str, request_id: str) -> Reply:
+    body = chat_answer.error(status, text)
+    return Reply(status, request_id, body, id_header=b"x-request-id")
 
 
 def user_id(conversation: str) -> str:
@@ -326,11 +405,6 @@ def _message(
     request_id: str, record: Record, blocks: list[Json], counter: TokenCounter
 ) -> Json:
     usage = record.usage
-    output = 0
-    for block in blocks:
-        text = block.get("text") or block.get("thinking")
-        text = text or msgspec.json.encode(block.get("input")).decode()
-        output += counter(text.encode(), text)
     return {
         "id": request_id.replace("req_", "msg_"),
         "type": "message",
@@ -347,7 +421,16 @@ def _message(
                 "ephemeral_5m_input_tokens": usage.write_5m,
                 "ephemeral_1h_input_tokens": usage.write_1h,
             },
-            "output_tokens": output,
+            "output_tokens": _output_tokens(blocks, counter),
             "service_tier": "standard",
         },
     }
+
+
+def _output_tokens(blocks: list[Json], counter: TokenCounter) -> int:
+    output = 0
+    for block in blocks:
+        text = block.get("text") or block.get("thinking")
+        text = text or msgspec.json.encode(block.get("input")).decode()
+        output += counter(text.encode(), text)
+    return output

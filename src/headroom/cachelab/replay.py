@@ -22,7 +22,13 @@ from headroom.cachelab.conversations import (
     Turn,
     request_body,
 )
-from headroom.cachelab.lab import KEY_PREFIX, Lab, Record, TokenCounter
+from headroom.cachelab.lab import (
+    CHAT_KEY_PREFIX,
+    KEY_PREFIX,
+    Lab,
+    Record,
+    TokenCounter,
+)
 from headroom.cachelab.measure import Exchange, Result
 from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, as_blocks
 from headroom.cachelab.script import Script
@@ -117,10 +123,9 @@ class Bench:
                     await self._interrupt(sides)
                 await meeting.wait()
             for side, history, done in zip(sides, histories, exchanges, strict=True):
-                body = request_body(
-                    conversation, turn, self._options.sending, copy_name, history
+                done.append(
+                    await self._exchange(side, conversation, copy_name, turn, history)
                 )
-                done.append(await self._exchange(side, copy_name, turn, body, history))
             if progress is not None:
                 progress(copy_name, number + 1, len(turns))
         return measure.result(
@@ -135,17 +140,25 @@ class Bench:
                 await side.restart()
 
     async def _exchange(
-        self, side: Side, copy: str, turn: Turn, body: bytes, history: list[Json]
+        self,
+        side: Side,
+        conversation: Conversation,
+        copy: str,
+        turn: Turn,
+        history: list[Json],
     ) -> Exchange:
+        sending = self._options.sending
+        body = request_body(conversation, turn, sending, copy, history)
+        api = conversation.api
         start = len(side.lab.records)
-        is_named = not (turn.recorded)
-        key = f"{KEY_PREFIX}replay" if is_named else f"{KEY_PREFIX}{copy}"
-        answer = await side.client.send(body, key)
+        prefix = CHAT_KEY_PREFIX if api == "chat" else KEY_PREFIX
+        key = f"{prefix}{copy if turn.recorded else 'replay'}"
+        answer = await side.client.send(body, key, api)
         records = tuple(r for r in side.lab.records[start:] if r.conversation == copy)
         error = answer.error
         if not error and _shows_retrieval(answer, history):
             error = "a call of the retrieval tool reached the client"
-        if self._options.sending.thinks and answer.blocks and not turn.follow_up:
+        if sending.thinks and answer.blocks and not turn.follow_up:
             _echo(history, turn.end, answer.blocks)
         return Exchange(
             records=records,

@@ -1,8 +1,9 @@
 """cachelab on a socket: a raw ASGI application on uvicorn, on loopback only.
 
-Serves ``/v1/messages``, ``/v1/messages/count_tokens`` and ``/v1/models`` as the
-provider does, and ``/cachelab/`` for whoever runs the experiment: ``GET stats`` (usage
-and errors per conversation), ``POST clock`` with ``{"advance_s": …}``, ``POST reset``.
+Serves ``/v1/messages``, ``/v1/messages/count_tokens``, ``/v1/chat/completions`` and
+``/v1/models`` as the providers do, and ``/cachelab/`` for whoever runs the experiment:
+``GET stats`` (usage and errors per conversation), ``POST clock`` with
+``{"advance_s": …}``, ``POST reset``.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ import uvicorn
 from headroom.cachelab.cache import Usage
 from headroom.cachelab.lab import MAX_BODY_BYTES, Lab, Reply, refusal
 from headroom.cachelab.prefix import Json
-from headroom.cachelab.stream import chunks
 from headroom.errors import ConfigError
 
 Scope: TypeAlias = dict[str, Any]  # as ASGI defines it
@@ -77,6 +77,8 @@ def _route(
             return lab.messages(headers, body)
         case "POST", "/v1/messages/count_tokens":
             return lab.count_tokens(headers, body)
+        case "POST", "/v1/chat/completions":
+            return lab.completions(headers, body)
         case "GET", "/v1/models":
             return Reply(200, "req_models", _models())
         case _, path if path.startswith("/cachelab/"):
@@ -131,11 +133,11 @@ async def _read(receive: Receive) -> bytes | None:
 
 async def _send(reply: Reply, send: Send) -> None:
     kind = b"text/event-stream; charset=utf-8" if reply.is_stream else _JSON_TYPE
-    headers = [(b"content-type", kind), (b"request-id", reply.request_id.encode())]
+    headers = [(b"content-type", kind), (reply.id_header, reply.request_id.encode())]
     if reply.is_stream:
         headers.append((b"cache-control", b"no-cache"))
         await _start(send, reply.status, headers)
-        for piece in chunks(reply.message):
+        for piece in reply.pieces(reply.message):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headroom.cachelab.replay import Options, Progress, Restart
 
 _FILE_COLUMNS = 140
+_APIS = ("messages", "chat")
 _MARKERS = ("newest", "system", "none", "as-recorded")
 
 
@@ -87,6 +88,13 @@ def serve(host: str, port: int, *, strict_thinking: bool, retrieve: int) -> None
     show_default=True,
     help="Where the client sets its cache markers.",
 )
+@click.option(
+    "--api",
+    type=click.Choice(_APIS),
+    default="messages",
+    show_default=True,
+    help="The API that is spoken; conversations are put into its shape.",
+)
 @click.option("--model", default="", help="Instead of the recorded one.")
 @click.option("--stream/--no-stream", default=True, help="How answers are asked for.")
 @click.option("--thinking", is_flag=True, help="The model thinks before it answers.")
@@ -123,7 +131,7 @@ def run(conversations: tuple[Path, ...], **options: Any) -> None:
     from headroom.errors import ConfigError
 
     try:
-        loaded = load(list(conversations) or [SHIPPED])
+        loaded = load(list(conversations) or [SHIPPED], options["api"])
         results, strays = asyncio.run(_measure(loaded, options))
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
