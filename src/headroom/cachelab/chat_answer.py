@@ -15,6 +15,8 @@ from headroom.cachelab.chat import blocks_of, message_of
 from headroom.cachelab.prefix import Json
 from headroom.providers.models import CacheRules
 
+NO_USAGE = "the stream has no usage"
+
 _DELTA_CHARS = 24
 _CHUNKS_PER_PIECE = 6
 _CREATED = 1_780_000_000  # a fixed time: the same request has the same answer
@@ -135,7 +137,7 @@ def read_stream(data: bytes) -> tuple[list[Json], str]:
                 _apply(message, choice["delta"])
     if not is_done:
         return blocks_of(message), "the stream ended before [DONE]"
-    return blocks_of(message), "" if has_usage else "the stream has no usage"
+    return blocks_of(message), "" if has_usage else NO_USAGE
 
 
 def _apply(message: Json, delta: Json) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.cachelab import chat_answer
+from headroom.cachelab.chat_answer import NO_USAGE
 from headroom.cachelab.prefix import Json
 
 Api: TypeAlias = Literal["messages", "chat"]
@@ -91,6 +92,9 @@ class Client:
         else:
             read = read_stream if is_stream else _read_whole
         blocks, problem = read(data)
+        asks = api == "messages" or b'"include_usage"' in body
+        if problem == NO_USAGE and not asks:
+            problem = ""  # Chat streams tell figures only to who asks for them
         return Answer(blocks, problem, elapsed_ms)
 
     async def is_ready(self, timeout_s: float, path: str = "/readyz") -> bool:

@@ -28,7 +28,7 @@ from headroom.cachelab.stream import chunks
 from headroom.cachelab.thinking import ThinkingLedger
 from headroom.cachelab.threads import MessageThreads, ThreadError
 from headroom.inference.vocabulary import load_encoding
-from headroom.providers.models import Model, model_named
+from headroom.providers.models import CacheRules, cache_rules, model_named
 
 KEY_PREFIX = "sk-ant-cachelab-"
 CHAT_KEY_PREFIX = "sk-cachelab-"
@@ -253,7 +253,7 @@ class Lab:
         owner = record.conversation if _is_replayed(request) else ""
         scope = f"{key}\n{owner}\n{record.model}"
         bill = self._cache.bill(scope, units, model.cache, self.clock.now())
-        record = self._charged(record, units, bill, model)
+        record = self._charged(record, units, bill, model.cache)
         return msgspec.structs.replace(record, thinking_dropped=len(dropped)), ""
 
     def _chat_exchange(
@@ -279,13 +279,13 @@ class Lab:
             self.last_requests[record.conversation] = request
         asked = chat.as_messages(request)
         units = lay_out(asked, self.counter)
-        model = model_named(record.model)
+        rules = cache_rules(record.model, "openai_chat")
         scope = f"{key}\n{cache_key}\n{record.model}"
-        bill = self._automatic.bill(scope, units, model.cache, self.clock.now())
-        record = self._charged(record, units, bill, model)
+        bill = self._automatic.bill(scope, units, rules, self.clock.now())
+        record = self._charged(record, units, bill, rules)
         blocks = self.script.answer(record.conversation, asked)
         output = _output_tokens(blocks, self.counter)
-        usage = chat_answer.usage_of(record.usage, output, model.cache)
+        usage = chat_answer.usage_of(record.usage, output, rules)
         answer = chat_answer.completion(request, blocks, usage, request_id=request_id)
         said = chat.blocks_of(answer["choices"][0]["message"])
         self.last_answers[record.conversation] = said
@@ -298,12 +298,12 @@ class Lab:
         return record, reply
 
     def _charged(
-        self, record: Record, units: list[Unit], bill: Bill, model: Model
+        self, record: Record, units: list[Unit], bill: Bill, rules: CacheRules
     ) -> Record:
         """The record with what the request costs."""
         tool_cost = retrieval_cost = 0.0
         for number, unit in enumerate(units):
-            price = unit.tokens * bill.rate(number, model.cache)
+            price = unit.tokens * bill.rate(number, rules)
             if unit.is_tool_output:
                 tool_cost += price
             elif unit.name == RETRIEVAL_TOOL:
@@ -313,7 +313,7 @@ class Lab:
             record,
             units=tuple(self._units.setdefault(u.key, u) for u in units),
             bill=bill,
-            cost=cost(bill.usage, model.cache),
+            cost=cost(bill.usage, rules),
             tool_cost=tool_cost,
             retrieval_cost=retrieval_cost,
             retrievals=sum(u.kind == "retrieved" and u.message == last for u in units),

@@ -21,7 +21,7 @@ from headroom.core.repeats import (
     given_source,
     make_source,
 )
-from headroom.core.types import Decision, RequestView, Slot
+from headroom.core.types import Decision, RequestView, Slot, ToolCall
 from headroom.core.wire import json_spans
 
 VERBATIM_STRATEGIES = frozenset({"read_gutter"})
@@ -31,7 +31,7 @@ WINDOW_CHARS = 2_000_000
 """Results further back than this many characters of results are not referred to: the
 model hardly finds them, and a conversation's index has to fit in memory."""
 
-RESULT_TYPES = frozenset({"tool_result"})
+RESULT_TYPES = frozenset({"tool_result", "tool_content"})
 
 
 class Earlier:
@@ -112,16 +112,22 @@ class Earlier:
                     slots.append(slot)
         return blocks
 
+    def _calls(self, index: int) -> Mapping[str, ToolCall]:
+        """The calls that results in a message answer: made by the nearest assistant.
+
+        Parallel results may be several messages in a row.
+        """
+        for before in range(index - 1, -1, -1):
+            if self._view.messages[before].role == "assistant":
+                return self._provider.tool_calls(self._view, before)
+        return {}
+
     def _message(self, index: int, ordinal: int) -> MessageSources:
         """The sources of one message; from the memo where its chain key is known."""
         found = self._memo.get(self._keys[index])
         if found is not None:
             return found
-        calls = (
-            self._provider.tool_calls(self._view, index - 1)
-            if index and self._view.messages[index - 1].role == "assistant"
-            else {}
-        )
+        calls = self._calls(index)
         sources: dict[str, Source] = {}
         for slots in self._result_blocks(index).values():
             ordinal += 1

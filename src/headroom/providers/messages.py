@@ -95,7 +95,7 @@ class MessageReader:
         found = json_spans.members(body, span)
         role = text_of(body, found.get("role"))
         content = found.get("content")
-        if self._needs_content and (content is None or _is_null(body, content)):
+        if not _is_content(body, content, is_needed=self._needs_content):
             raise MalformedBodyError("message without content", span.start)
         pieces = [role.encode()]
         markers: list[Span] = []
@@ -118,8 +118,10 @@ def text_of(body: bytes, span: Span | None) -> str:
     return json_spans.string(body, span)
 
 
-def _is_null(body: bytes, span: Span) -> bool:
-    return span.of(body) == b"null"
+def _is_content(body: bytes, content: Span | None, *, is_needed: bool) -> bool:
+    if content is None or content.of(body) == b"null":
+        return not is_needed
+    return is_string(body, content) or is_array(body, content)
 
 
 def _moved(span: Span, by: int) -> Span:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Family: TypeAlias = Literal["claude", "openai", "gemini", "other"]
 Tokenizer: TypeAlias = Literal["o200k_base", "cl100k_base"]
@@ -74,6 +75,8 @@ _MINUTES_30 = 1800
 _HOUR = 3600
 
 CLAUDE_LARGEST_MINIMUM = 4096
+OPENAI_MINIMUM = 1024
+OPENAI_STEP = 128
 _CLAUDE_MINIMUMS: dict[tuple[str, tuple[int, int]], int] = {
     ("opus", (3, 0)): 1024,
     ("sonnet", (3, 5)): 1024,
@@ -174,9 +177,25 @@ def family_of(model: str | None) -> Family:
     return model_named(model).family if model else "other"
 
 
-def cache_minimum_tokens(model: str | None) -> int:
+def cache_rules(model: str | None, api: str = "") -> CacheRules:
+    """How prefixes of a model are cached behind an API.
+
+    Args:
+        model: its id.
+        api: the provider family, as views name it. Compatible providers of OpenAI's
+            APIs are taken to cache unknown models as OpenAI does.
+    """
+    found = model_named(model or "")
+    if found.family == "other" and api.startswith("openai"):
+        return replace(
+            found.cache, minimum_tokens=OPENAI_MINIMUM, step_tokens=OPENAI_STEP
+        )
+    return found.cache
+
+
+def cache_minimum_tokens(model: str | None, api: str = "") -> int:
     """The shortest prefix the provider caches; its largest one if not known."""
-    return model_named(model or "").cache.minimum_tokens
+    return cache_rules(model, api).minimum_tokens
 
 
 def _version(name: str, start: int) -> tuple[int, int]:
@@ -276,8 +295,8 @@ def _openai_model(tier: str, version: tuple[int, int], tokenizer: Tokenizer) -> 
         context_tokens=context,
         preserves_thinking=False,
         cache=CacheRules(
-            minimum_tokens=1024,
-            step_tokens=1 if is_billing_writes else 128,
+            minimum_tokens=OPENAI_MINIMUM,
+            step_tokens=1 if is_billing_writes else OPENAI_STEP,
             write=write,
             write_1h=write,
             read=read,

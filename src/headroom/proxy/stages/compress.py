@@ -86,7 +86,7 @@ class CompressStage:
             return
         policy = msgspec.structs.replace(
             self._policy,
-            cache_minimum_tokens=cache_minimum_tokens(view.model),
+            cache_minimum_tokens=cache_minimum_tokens(view.model, view.api),
             allow_lossy=self._policy.allow_lossy
             and POLICIES[exchange.auth_mode].allows_lossy,
         )
