@@ -1,0 +1,207 @@
+"""The law for Chat Completions: what was sent once is sent the same way again.
+
+Conversations as clients of this API make them: a message per tool result, parallel
+results in a row, results as strings or part lists, content that turns from one into the
+other, breakpoints that move, a system message that is glued to the end and moves
+(editors do this), rewinds, forks, retries, compaction, changed tools, other workers.
+"""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import HALVE, DictStore, forward
+from headroom.core import pipeline
+from headroom.core.repeats import SourceMemo
+from headroom.core.types import Policy
+from headroom.providers.openai_chat.request import OpenAIChat
+
+PROVIDER = OpenAIChat()
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {}}}
+    for name in ("bash", "read", "grep")
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_cheap_compressor():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(pipeline, "COMPRESSORS", (HALVE,))
+    yield
+    patch.undo()
+
+
+class Client:
+    """A client that resends its whole history, and now and then edits it."""
+
+    def __init__(self) -> None:
+        system = {"role": "system", "content": "You are careful."}
+        self.messages: list[dict] = [system, {"role": "user", "content": "please help"}]
+        self.tools = TOOLS
+        self.calls = 0
+
+    def say(self, words: str) -> None:
+        self.messages.append({"role": "user", "content": words})
+
+    def answer(self) -> None:
+        if self.messages[-1]["role"] != "assistant":
+            words = f"answer {len(self.messages)}"
+            self.messages.append({"role": "assistant", "content": words})
+
+    def run_tools(self, outputs: list[str], *, as_parts: bool) -> None:
+        calls, results = [], []
+        for output in outputs:
+            self.calls += 1
+            call_id = f"call_{self.calls}"
+            function = {"name": "bash", "arguments": '{"c": 1}'}
+            calls.append({"id": call_id, "type": "function", "function": function})
+            content = [{"type": "text", "text": output}] if as_parts else output
+            results.append(
+                {"role": "tool", "tool_call_id": call_id, "content": content}
+            )
+        self.messages.append(
+            {"role": "assistant", "content": None, "tool_calls": calls}
+        )
+        self.messages += results
+
+    def rewind(self, position: int) -> None:
+        users = [i for i, m in enumerate(self.messages) if m["role"] == "user"]
+        del self.messages[users[position % len(users)] + 1 :]
+
+    def compact(self) -> None:
+        """A summary, then the newest tool exchange as it was."""
+        calls = [i for i, m in enumerate(self.messages) if "tool_calls" in m]
+        if calls:
+            summary = f"Summary of {len(self.messages)} messages"
+            tail = self.messages[calls[-1] :]
+            self.messages = [
+                self.messages[0],
+                {"role": "user", "content": summary},
+                *tail,
+            ]
+
+    def body(self, dialect: str) -> dict:
+        messages = json.loads(json.dumps(self.messages))
+        if dialect == "breakpoint" and isinstance(messages[-1]["content"], str):
+            part = {"type": "text", "text": messages[-1]["content"]}
+            part["prompt_cache_breakpoint"] = {"mode": "explicit"}
+            messages[-1]["content"] = [part]
+        if dialect == "reminder":
+            messages.append({"role": "system", "content": "Mind the rules."})
+        return {"model": "gpt-x", "tools": self.tools, "messages": messages}
+
+
+class Provider:
+    """Remembers what it was sent for each prefix; complains when that changes."""
+
+    def __init__(self) -> None:
+        self.sent: dict[bytes, bytes] = {}
+
+    def receive(self, rewrite, forwarded: bytes) -> None:
+        view = PROVIDER.parse(forwarded)
+        assert len(view.messages) == len(rewrite.view.messages)
+        for key, message in zip(rewrite.chain.keys, view.messages, strict=True):
+            where = key + rewrite.chain.lineage
+            before = self.sent.setdefault(where, message.canonical)
+            assert before == message.canonical, "a prefix that was sent has changed"
+
+
+LINES = st.integers(2, 40).map(
+    lambda n: "".join(
+        f"2026-01-01 line {i} of {n} is ordinary output\n" for i in range(n)
+    )
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), st.text("ab ", max_size=9)),
+        st.tuples(
+            st.just("tools"), st.lists(LINES, min_size=1, max_size=3), st.booleans()
+        ),
+        st.tuples(st.just("rewind"), st.integers(0, 30)),
+        st.tuples(st.just("fork"), st.integers(0, 30)),
+        st.tuples(st.just("retry")),
+        st.tuples(st.just("compact")),
+        st.tuples(st.just("tool_change")),
+    ),
+    min_size=2,
+    max_size=14,
+)
+DIALECTS = st.sampled_from(["plain", "breakpoint", "reminder"])
+
+
+def take_step(client: Client, step: tuple) -> None:
+    match step:
+        case ("say", words):
+            client.answer()
+            client.say(words or "go on")
+        case ("tools", outputs, as_parts):
+            client.run_tools(outputs, as_parts=as_parts)
+        case ("rewind", position):
+            client.rewind(position)
+        case ("fork", position):
+            client.rewind(position)
+            client.answer()
+            client.say(f"instead, {position}")
+        case ("compact",):
+            client.compact()
+        case ("tool_change",):
+            client.tools = client.tools[:-1] if len(client.tools) > 1 else TOOLS
+
+
+@settings(max_examples=700)
+@given(STEPS, st.data())
+def test_no_generated_chat_conversation_ever_breaks_a_prefix(steps, data):
+    store, provider, client = DictStore(), Provider(), Client()
+    policy = Policy(cache_minimum_tokens=0)
+    memo = SourceMemo(max_chars=2_000)
+    for step in [("retry",), *steps]:
+        take_step(client, step)
+        body = client.body(data.draw(DIALECTS))
+        worker = data.draw(st.sampled_from([memo, None]))
+        forwarded, rewrite = forward(
+            body, store, policy=policy, api="openai_chat", memo=worker
+        )
+        provider.receive(rewrite, forwarded)
+        is_edited = b"~2026" in forwarded or b"[repeats #" in forwarded
+        assert is_edited or forwarded == json.dumps(body).encode()
+
+
+@settings(max_examples=200)
+@given(STEPS, st.data())
+def test_a_ledger_that_cannot_be_read_breaks_no_chat_it_began(steps, data):
+    store, provider, client = DictStore(), Provider(), Client()
+    for step in steps:
+        if step[0] in {"say", "tools", "retry"}:
+            take_step(client, step)
+        store.is_down = data.draw(st.booleans())
+        forwarded, rewrite = forward(client.body("plain"), store, api="openai_chat")
+        provider.receive(rewrite, forwarded)
+
+
+@settings(max_examples=100)
+@given(st.lists(LINES, min_size=2, max_size=4, unique=True), st.booleans())
+def test_workers_without_each_others_memory_decide_alike(outputs, is_warm):
+    """What a block becomes does not depend on what a worker happens to remember."""
+    client, stores, sent = Client(), (DictStore(), DictStore()), []
+    memo = SourceMemo()
+    client.run_tools(outputs, as_parts=False)
+    forward(client.body("plain"), stores[0], api="openai_chat", memo=memo)
+    forward(client.body("plain"), stores[1], api="openai_chat")
+    client.run_tools(outputs[::-1], as_parts=is_warm)
+    for store, remembered in zip(stores, (memo, None), strict=True):
+        forwarded, _ = forward(
+            client.body("plain"), store, api="openai_chat", memo=remembered
+        )
+        sent.append(forwarded)
+    assert sent[0] == sent[1]
+
+
+def test_the_check_itself_notices_a_changed_prefix():
+    store, provider, client = DictStore(), Provider(), Client()
+    client.run_tools(["".join(f"line {i}\n" for i in range(90))], as_parts=False)
+    forwarded, rewrite = forward(client.body("plain"), store, api="openai_chat")
+    provider.receive(rewrite, forwarded)
+    with pytest.raises(AssertionError, match="has changed"):
+        provider.receive(rewrite, json.dumps(client.body("plain")).encode())
