@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from headroom.cachelab import chat
 from headroom.cachelab.conversations import (
+    DEFAULT_CHAT_MODEL,
     NAMED,
     SHIPPED,
     Sending,
@@ -129,6 +131,61 @@ def test_conversations_inside_other_files_are_found(tmp_path, conversation_file)
     assert names == [("case", 3), ("s", 2)]
 
 
+def test_a_messages_conversation_is_sent_as_chat(conversation_file):
+    (made,) = load([conversation_file(turns=3)], "chat")
+    sent = bodies(made)
+    assert [len(body["messages"]) for body in sent] == [2, 4, 6, 8]
+    assert all(not list(chat.refusals(body)) for body in sent)
+    assert {body["prompt_cache_key"] for body in sent} == {"cachelab-copy"}
+    assert sent[0]["model"] == DEFAULT_CHAT_MODEL
+    assert sent[0]["stream_options"] == {"include_usage": True}
+    assert "stream" not in bodies(made, is_stream=False)[0]
+    assert marked(sent) == []
+    assert [b["type"] for b in made.answers()[0]] == ["text", "tool_use"]
+
+
+def test_a_files_own_chat_conversation_is_taken(conversation_file, tmp_path):
+    whole = json.loads(conversation_file(turns=2).read_text())
+    own = {
+        "model": "gpt-4o",
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": "hello"},
+        ],
+    }
+    path = tmp_path / "both.json"
+    ends = {"slice": {"openai": [1]}}
+    path.write_text(json.dumps({"id": "s", "anthropic": whole, "openai": own, **ends}))
+    (made,) = load([path], "chat")
+    assert [body["messages"] for body in bodies(made)] == [own["messages"][:1]]
+    assert made.model == "gpt-4o"
+
+
+def test_a_rewound_chat_answers_its_calls_before_it_goes_another_way(conversation_file):
+    (made,) = load([conversation_file(turns=4)], "chat")
+    sent = bodies(made.resent())
+    assert all(not list(chat.refusals(body)) for body in sent)
+    assert [m["role"] for m in sent[-1]["messages"][-3:]] == [
+        "assistant",
+        "tool",
+        "user",
+    ]
+
+
+def test_a_chat_recording_is_sent_byte_for_byte(tmp_path):
+    raw = '{"messages": [ {"role":"user","content":"hi"} ],"n":1}'
+    line = f'{{"method":"POST","path":"/v1/chat/completions?x=1","body":{raw}}}'
+    other = '{"method":"POST","path":"/v1/messages","body":{"messages":[]}}'
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"{line}\n\n{other}\n")
+    (made,) = load([path], "chat")
+    for how in (Sending(markers="as-recorded"), Sending(markers="newest")):
+        sent = request_body(made, made.turns[0], how, "copy")
+        assert sent == raw.encode()
+    renamed = request_body(made, made.turns[0], Sending(model="gpt-5"), "copy")
+    assert json.loads(renamed)["model"] == "gpt-5"
+
+
 def test_files_that_hold_no_conversation_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load([tmp_path / "absent.json"])
@@ -138,6 +195,8 @@ def test_files_that_hold_no_conversation_are_refused(tmp_path):
     (tmp_path / "bad.json").write_text('{"items": []}')
     with pytest.raises(ConfigError, match="no Messages API conversation"):
         load([tmp_path / "bad.json"])
+    with pytest.raises(ConfigError, match="no Chat Completions API conversation"):
+        load([tmp_path / "bad.json"], "chat")
     with pytest.raises(ConfigError, match="no conversations"):
         load([tmp_path])
 

@@ -18,7 +18,7 @@ RETRIEVE = {
 def replay(proxy):
     """Replay files through a proxy that changes bodies with ``change``."""
 
-    async def run(files, change=None, ask=None, **options):
+    async def run(files, change=None, ask=None, api="messages", **options):
         async with contextlib.AsyncExitStack() as stack:
 
             async def target(upstream):
@@ -30,7 +30,7 @@ def replay(proxy):
 
             settings = Options(**options)
             async with bench(settings, target=target) as running:
-                return await running.run(load(files)), running
+                return await running.run(load(files, api)), running
 
     return run
 
@@ -324,3 +324,53 @@ def test_percentiles():
     assert measure.percentile(values, 0.5) == 50.5
     assert measure.percentile(values, 0.99) == 100.0
     assert measure.percentile([], 0.5) == 0.0
+
+
+def cut_chat(body, is_hit):
+    """Cut the results whose number in a Chat request ``is_hit`` says to cut."""
+    request = json.loads(body)
+    results = [m for m in request["messages"] if m["role"] == "tool"]
+    for number, message in enumerate(results):
+        if is_hit(number, len(results)):
+            words = message["content"].split()
+            message["content"] = " ".join(words[: len(words) // 3])
+    return json.dumps(request).encode()
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize("model", ["gpt-5", "gpt-5.6", "glm-4.6"])
+async def test_chat_through_a_steady_proxy_saves_and_breaks_nothing(
+    replay, conversation_file, is_stream, model
+):
+    sending = Sending(is_stream=is_stream, model=model)
+    (found,), _ = await replay(
+        [conversation_file()],
+        lambda body: cut_chat(body, lambda _number, _count: True),
+        api="chat",
+        sending=sending,
+        resends=True,
+    )
+    assert report.problems([found]) == []
+    assert found.target.answers_changed == 0
+    assert found.ratio < 0.85
+    assert found.direct.usage.read > found.target.usage.read > 0
+
+
+async def test_chat_costs_the_same_without_a_proxy(replay, conversation_file):
+    (found,), _ = await replay([conversation_file()], api="chat")
+    assert found.direct == found.target
+    assert (found.breaks, found.rewrites, found.client_breaks) == ((), 0, 0)
+
+
+async def test_a_chat_proxy_that_cuts_the_newest_result_only_is_caught(
+    replay, conversation_file
+):
+    (found,), _ = await replay(
+        [conversation_file(turns=8)],
+        lambda body: cut_chat(body, lambda number, count: number == count - 1),
+        api="chat",
+    )
+    assert found.rewrites == 7
+    # The first cut is behind the last whole step that was cached.
+    assert len(found.breaks) == 6
+    assert found.breaks[0].where == "messages.3.content.0"

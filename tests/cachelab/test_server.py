@@ -81,6 +81,44 @@ async def test_caches_belong_to_the_key(api):
     assert same["usage"]["cache_read_input_tokens"] > 0
 
 
+async def test_chat_completions_are_cached_without_markers(api):
+    body = {
+        "model": "gpt-5",
+        "messages": [{"role": "user", "content": "word " * 1500}],
+    }
+    headers = {"authorization": "Bearer sk-test"}
+    path = "/v1/chat/completions"
+    _, first = await api.json(body, path, headers)
+    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    answer, data = await api.post(body, path, headers)
+    assert answer.headers["x-request-id"].startswith("req_")
+    usage = json.loads(data)["usage"]
+    cached = usage["prompt_tokens_details"]["cached_tokens"]
+    assert cached == usage["prompt_tokens"] // 128 * 128 >= 1408
+    other = {**body, "prompt_cache_key": "another"}
+    _, third = await api.json(other, path, headers)
+    assert third["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    answer, data = await api.post({**body, "stream": True}, path, headers)
+    assert answer.content_type == "text/event-stream"
+    assert data.endswith(b"data: [DONE]\n\n")
+    assert b"usage" not in data
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        ({"messages": []}, {"authorization": "Bearer k"}, 400),
+        (b"{", {"authorization": "Bearer k"}, 400),
+        ({"model": "m", "messages": [{"role": "user", "content": "x"}]}, {}, 401),
+    ],
+)
+async def test_chat_errors_have_that_apis_shape(api, body, headers, status):
+    found, answer = await api.json(body, "/v1/chat/completions", headers)
+    assert found == status
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+    assert api.lab.records[-1].error == answer["error"]["message"]
+
+
 async def test_errors_have_the_providers_shape(api):
     answer, data = await api.post({"model": "claude-sonnet-4-5", "messages": []})
     body = json.loads(data)

@@ -33,6 +33,22 @@ def test_the_direct_way_is_measured_and_printed_as_json(conversation_file):
     assert found["all"]["direct"] == row["direct"]
 
 
+def test_chat_completions_are_spoken_where_asked_for(conversation_file):
+    arguments = ["run", "--direct-only", "--json", "--api", "chat"]
+    result = CliRunner().invoke(command, [*arguments, conversation_file])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.output)["conversations"]
+    assert row["direct"]["read"] % 128 == 0
+    assert row["direct"]["read"] >= 1024
+
+
+def test_thoughts_are_of_the_messages_api_alone(conversation_file):
+    arguments = ["run", "--direct-only", "--api", "chat", "--thinking"]
+    result = CliRunner().invoke(command, [*arguments, conversation_file])
+    assert result.exit_code == 1
+    assert "--thinking" in result.output
+
+
 def test_the_table_names_every_class_of_tokens(conversation_file):
     result = CliRunner().invoke(command, ["run", "--direct-only", conversation_file])
     assert result.exit_code == 0

@@ -2,7 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.providers.models import cache_minimum_tokens, family_of, model_named
+from headroom.providers.models import (
+    cache_minimum_tokens,
+    cache_rules,
+    family_of,
+    model_named,
+)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +129,22 @@ def test_any_text_at_all_is_answered(name):
     found = model_named(name)
     assert 512 <= found.cache.minimum_tokens <= 4096
     assert found.context_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "minimum", "step"),
+    [
+        ("glm-4.6", 1024, 128),
+        ("qwen/qwen3-coder-plus", 1024, 128),
+        ("", 1024, 128),
+        ("gpt-5", 1024, 128),
+        ("gpt-5.6", 1024, 1),
+        ("anthropic/claude-opus-4.5", 4096, 1),
+    ],
+)
+def test_unknown_models_behind_openais_apis_are_cached_as_openais(model, minimum, step):
+    found = cache_rules(model, "openai_chat")
+    assert (found.minimum_tokens, found.step_tokens) == (minimum, step)
+    assert cache_minimum_tokens(model, "openai_chat") == minimum
+    if model_named(model).family == "other":
+        assert cache_minimum_tokens(model, "anthropic") == 4096

@@ -55,6 +55,37 @@ def test_only_the_messages_path_itself_is_read():
     assert read == [b"/v1/messages"]
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "api", "label"),
+    [
+        (b"/v1/chat/completions", [OPENAI_KEY], "openai", "/v1/chat/completions"),
+        (b"/v1/chat/completions", [ANTHROPIC_KEY], "anthropic", "/v1/chat/completions"),
+        (b"/api/v1/chat/completions", [], "openai", "*/chat/completions"),
+        (b"/chat/completions", [], "openai", "*/chat/completions"),
+        (b"/api/paas/v4/chat/completions", [], "openai", "*/chat/completions"),
+        (b"/compatible-mode/v1/chat/completions", [], "openai", "*/chat/completions"),
+        (b"/openai/deployments/d/chat/completions", [], "openai", "*/chat/completions"),
+        (b"/v1beta/openai/chat/completions", [], "gemini", "*/chat/completions"),
+        (b"/x/chat/completions", [ANTHROPIC_TOKEN], "anthropic", "*/chat/completions"),
+    ],
+)
+def test_chat_completions_are_read_under_any_base_url(path, headers, api, label):
+    assert routes.choose(path, headers) == routes.Route(api, label, "openai_chat")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1/chat/completions/chatcmpl-1",
+        b"/v1/chat/completions/",
+        b"/v1/completions",
+        b"/v1/chat",
+    ],
+)
+def test_what_is_no_chat_request_is_not_read(path):
+    assert routes.choose(path, [OPENAI_KEY]).provider == ""
+
+
 def test_labels_come_from_a_bounded_set():
     paths = [b"/v1/x%d" % n for n in range(50)] + [b"/%d" % n for n in range(50)]
     assert {routes.choose(path, []).label for path in paths} == {"/v1/*", "other"}

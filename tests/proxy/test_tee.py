@@ -43,6 +43,33 @@ def test_usage_is_read_from_both_shapes_packed_or_not(kind, body, is_packed):
     assert exchange.answer_status == "message_stop"
 
 
+CHAT = (
+    b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,'
+    b'"prompt_tokens_details":{"cached_tokens":5}}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"application/json", CHAT),
+        (b"text/event-stream", b"data: " + CHAT + b"\n\ndata: [DONE]\n\n"),
+    ],
+)
+def test_chat_figures_have_the_names_that_all_figures_have(kind, body):
+    exchange = exchanged(kind, provider="openai_chat")
+    tee = make_tee(exchange, 1000)
+    for at in range(0, len(body), 9):
+        tee.feed(body[at : at + 9])
+    tee.close(exchange)
+    assert exchange.usage == {
+        "input_tokens": 4,
+        "output_tokens": 2,
+        "cache_read_input_tokens": 5,
+    }
+    assert exchange.answer_status == "done"
+
+
 def test_a_stream_that_ends_early_is_told_so():
     exchange = exchanged(b"text/event-stream")
     tee = make_tee(exchange, 1000)

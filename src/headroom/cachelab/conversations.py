@@ -125,6 +125,7 @@ def load(paths: list[Path], api: Api = "messages") -> list[Conversation]:
 
     Args:
         paths: files, directories, and names out of ``NAMED`` that are no files here.
+        api: whose requests are to be made of them.
 
     Raises:
         ConfigError: a path does not exist or holds no conversation that can be sent to

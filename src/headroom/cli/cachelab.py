@@ -130,6 +130,8 @@ def run(conversations: tuple[Path, ...], **options: Any) -> None:
     from headroom.cachelab.conversations import SHIPPED, load
     from headroom.errors import ConfigError
 
+    if options["thinking"] and options["api"] != "messages":
+        raise click.ClickException("--thinking is for the Messages API alone")
     try:
         loaded = load(list(conversations) or [SHIPPED], options["api"])
         results, strays = asyncio.run(_measure(loaded, options))
