@@ -4,7 +4,7 @@ from html import escape
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headroom.core.compressors.html import COMPRESSOR, decode, is_complete
@@ -110,6 +110,7 @@ BODIES = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
+@example("<p>alpha</p>\\<code>simple</code>")
 @given(BODIES)
 def test_every_visible_word_and_link_is_read_back_in_order(body):
     oracle = Oracle(HEAD + body + TAIL)

@@ -263,7 +263,9 @@ class Reader:
             return
         buffer = self.buffer
         text = "".join(buffer[start:])
-        if text and "`" not in text and _PLAIN_WORDS.fullmatch(text):
+        # Behind a backslash the mark would read as a character of the page.
+        is_clear = not "".join(buffer[max(0, start - 1) : start]).endswith("\\")
+        if text and is_clear and "`" not in text and _PLAIN_WORDS.fullmatch(text):
             buffer[start:] = ["`", text, "`"]
 
     # Links, images, forms
