@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPUS ?= ../shared/corpus
 
 .DEFAULT_GOAL := dev
-.PHONY: dev demo test all format lint types arrow fast e2e bench bench-corpus golden clean
+.PHONY: dev demo test services all format lint types arrow fast e2e bench bench-corpus golden clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,8 +18,18 @@ dev: format lint types arrow fast  ## the development loop
 demo: $(VENV)/.installed  ## set up and run the main job
 	$(BIN)/headroom demo
 
-test: $(VENV)/.installed  ## set up and pass all tests
+test: $(VENV)/.installed services  ## set up and pass all tests
 	$(BIN)/pytest
+
+# The tests start a real Redis of their own, with TLS.
+services:
+	@command -v redis-server >/dev/null && command -v openssl >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server openssl >/dev/null; \
+	  else \
+	    echo "The tests need redis-server and openssl: please install them."; exit 1; \
+	  fi; }
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
@@ -35,7 +45,7 @@ types: $(VENV)/.installed
 arrow: $(VENV)/.installed
 	$(BIN)/lint-imports
 
-fast: $(VENV)/.installed
+fast: $(VENV)/.installed services
 	$(BIN)/pytest -m "not live and not e2e" -n 2
 
 e2e: $(VENV)/.installed

@@ -371,3 +371,16 @@ def test_compressors_learn_the_users_question():
     fresh["content"] += results(("a", LOG))["content"]
     _, rewrite = forward(body(fresh), DictStore(), policy=LOSSY)
     assert [t.question for t in rewrite.made_plan.tasks] == ["where is the leak?"]
+
+
+@pytest.mark.parametrize(("is_honoured", "is_left"), [(True, True), (False, False)])
+def test_without_reapply_markers_freeze_unless_told_otherwise(is_honoured, is_left):
+    policy = Policy(
+        cache_minimum_tokens=0, is_reapplying=False, honours_markers=is_honoured
+    )
+    forwarded, _ = forward(
+        body(ask(), use("a"), results(("a", LOG), mark=True)),
+        DictStore(),
+        policy=policy,
+    )
+    assert (texts(forwarded) == [LOG]) == is_left

@@ -283,9 +283,9 @@ class _Planner:
     def run(self, *, is_complete: bool) -> Plan:
         view = self.view
         frontier = self._frontier() if self.policy.is_reapplying else -1
-        is_known = frontier >= 0
         live_from = max(frontier, self.last_assistant) + 1
-        if not is_known and not self.policy.is_reapplying:
+        policy = self.policy
+        if not policy.is_reapplying and policy.honours_markers:
             live_from = max(live_from, view.frozen_count)
         self.lossless_from = len(view.messages) if is_complete else live_from
         self.tools = self._tools(frontier, is_complete=is_complete)

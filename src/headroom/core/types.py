@@ -139,6 +139,7 @@ class RequestView(Struct, frozen=True, gc=False):
     text_before: tuple[Span, ...]
     may_drop_earlier: bool = False
     tools: Span | None = None
+    warnings: tuple[str, ...] = ()
     is_threaded: bool = False
     may_add_tool: bool = True
 
@@ -193,6 +194,8 @@ class Policy(Struct, frozen=True, gc=False):
 
     Attributes:
         is_reapplying: repeat recorded edits (off: compare with the naive way only).
+        honours_markers: where nothing is reapplied, messages up to the client's last
+            cache marker are left alone (SPEC R23 to R27).
         min_lossless_bytes: below this a block is not looked at (UTF-8 bytes).
         min_lossy_bytes: the same for lossy results, by kind; absent: ``5120``.
         allow_lossy: the credential's policy permits lossy results of tool output.
@@ -208,6 +211,7 @@ class Policy(Struct, frozen=True, gc=False):
     """
 
     is_reapplying: bool = True
+    honours_markers: bool = True
     min_lossless_bytes: int = 256
     min_lossy_bytes: dict[str, int] = {}
     allow_lossy: bool = False

@@ -67,7 +67,8 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
         about("Repeat what was sent before; disabled only to compare with."),
     ] = "enabled"
     cache_control_auto_frozen: Annotated[
-        Switch, about("Honour cache markers in conversations that began elsewhere.")
+        Switch,
+        about("Leave marked messages alone; matters only where `reapply` is disabled."),
     ] = "enabled"
     strip_internal_headers: Annotated[
         Switch,
@@ -242,6 +243,7 @@ def policy_of(settings: Settings) -> Policy:
     compression = settings.compression
     return Policy(
         is_reapplying=settings.proxy.reapply == "enabled",
+        honours_markers=settings.proxy.cache_control_auto_frozen == "enabled",
         allow_lossy=settings.retrieval != "off",
         retrieval=settings.retrieval,
         min_lossless_bytes=compression.min_lossless_bytes,

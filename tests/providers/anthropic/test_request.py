@@ -199,7 +199,8 @@ def test_markers_in_system_and_tools_do_not_move_the_floor():
 def test_a_long_lifetime_behind_a_short_one_is_counted(ttls, violations):
     marks = [{"type": "ephemeral", **({"ttl": t} if t else {})} for t in ttls]
     view = parse(messages=[user(text("a"), text("b", cache_control=m)) for m in marks])
-    assert ttl_order_violations(view) == violations
+    assert ttl_order_violations(view.body, view.messages) == violations
+    assert view.warnings == (("cache_control_ttl_order",) if violations else ())
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ async def test_a_client_that_leaves_takes_the_continuation_along():
             await client.head()
             await asyncio.wait_for(started.wait(), 5)
             client.leave()
-        await asyncio.wait_for(provider.requests[1].closed.wait(), 5)
+        assert await asyncio.wait_for(provider.requests[1].closed.wait(), 5)
 
 
 async def test_nothing_is_held_but_the_events_of_the_call():

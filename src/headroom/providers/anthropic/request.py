@@ -66,6 +66,7 @@ class AnthropicMessages:
             tool_names=_tool_names(body, top.get("tools")),
             is_stream=stream is not None and stream.of(body) == b"true",
             frozen_count=compute_frozen_count(views),
+            warnings=(TTL_WARNING,) if ttl_order_violations(body, views) else (),
             is_caching=is_marked
             or "cache_control" in top
             or any(v.markers for v in views),
@@ -124,6 +125,10 @@ class AnthropicMessages:
         return StreamSplicer() if is_stream else JsonSplicer()
 
 
+TTL_WARNING = "cache_control_ttl_order"
+"""A long-lived cache marker stands behind a short-lived one (SPEC R26)."""
+
+
 def compute_frozen_count(messages: tuple[MessageView, ...]) -> int:
     """The smallest N such that no message at or above N carries a marker.
 
@@ -135,7 +140,7 @@ def compute_frozen_count(messages: tuple[MessageView, ...]) -> int:
     return 0
 
 
-def ttl_order_violations(view: RequestView) -> int:
+def ttl_order_violations(body: bytes, messages: tuple[MessageView, ...]) -> int:
     """How many ``1h`` markers of messages stand behind a ``5m`` one.
 
     The API wants longer lifetimes first; a marker without ``ttl`` lives 5 minutes
@@ -143,9 +148,9 @@ def ttl_order_violations(view: RequestView) -> int:
     """
     violations = 0
     has_short = False
-    for message in view.messages:
+    for message in messages:
         for marker in message.markers:
-            value = marker.of(view.body)
+            value = marker.of(body)
             if b'"1h"' not in value:
                 has_short = True
             elif has_short:

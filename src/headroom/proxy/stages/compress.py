@@ -10,6 +10,7 @@ and a failure to store or to read shows in the report, the metrics and ``health`
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ from headroom.proxy.auth import POLICIES
 from headroom.proxy.compute import Compute
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.hidden_notes import HiddenNotes
+
+log = logging.getLogger("headroom.proxy")
 
 _T = TypeVar("_T")
 
@@ -81,6 +84,8 @@ class CompressStage:
             exchange.pass_through(error.reason)
             return
         exchange.model = view.model
+        for warning in view.warnings:
+            log.warning(warning, extra={"request_id": exchange.request_id})
         if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
