@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from headroom.core.hidden import Answer, Placement
 from headroom.core.types import (
+    NO_PATH,
     Compressed,
     Context,
     Decision,
     Edit,
     HotBlock,
     Kind,
+    PathView,
     RequestView,
     Slot,
     ToolCall,
@@ -53,8 +55,14 @@ class Provider(Protocol):
         """The provider family's name, part of every chain key."""
         ...
 
-    def parse(self, body: bytes) -> RequestView:
+    def parse(self, body: bytes, path: PathView = NO_PATH) -> RequestView:
         """Read a request body.
+
+        Args:
+            body: as received, content encoding undone.
+            path: what the request's path says, as its route read it; what the body
+                says of the same wins. Whoever has no path (the library, a test) leaves
+                it out.
 
         Raises:
             MalformedBodyError: in any doubt; the body is then forwarded as it came.

@@ -144,6 +144,25 @@ class RequestView(Struct, frozen=True, gc=False):
     may_add_tool: bool = True
 
 
+class PathView(Struct, frozen=True, gc=False):
+    """What a request's path says beside its body; see ``Provider.parse``.
+
+    Some APIs name the model in the path and have one path for streams and one for
+    whole answers (Gemini, Azure deployments, Bedrock, Vertex).
+
+    Attributes:
+        model: the model's name, percent-encoding undone; empty: the body names it.
+        is_stream: the answer is streamed; ``None``: the body tells.
+    """
+
+    model: str = ""
+    is_stream: bool | None = None
+
+
+NO_PATH = PathView()
+"""The path of an API whose bodies say everything."""
+
+
 class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
     """A recorded replacement: what was sent in place of a slot's text.
 

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from headroom.core.types import NO_PATH, PathView
+
 Api: TypeAlias = Literal["anthropic", "openai", "gemini"]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -22,11 +24,13 @@ class Route(Struct, frozen=True, gc=False):
         api: whose error shape, credentials and base URL apply.
         label: the path as it appears in metrics: out of a bounded set.
         provider: the module that reads its bodies; empty if they are passed through.
+        path: what the path says of the request, for the provider's ``parse``.
     """
 
     api: Api
     label: str
     provider: str = ""
+    path: PathView = NO_PATH
 
 
 _EXACT: dict[bytes, Route] = {

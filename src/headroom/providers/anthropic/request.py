@@ -15,9 +15,11 @@ from headroom.core.hidden import Placement
 from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_ANTHROPIC
 from headroom.core.types import (
+    NO_PATH,
     Edit,
     HotBlock,
     MessageView,
+    PathView,
     RequestView,
     Slot,
     Span,
@@ -41,7 +43,7 @@ class AnthropicMessages:
 
     api = API
 
-    def parse(self, body: bytes) -> RequestView:
+    def parse(self, body: bytes, path: PathView = NO_PATH) -> RequestView:
         """Read a request body.
 
         Raises:
@@ -61,10 +63,12 @@ class AnthropicMessages:
         return RequestView(
             api=API,
             body=body,
-            model="" if model is None else json_spans.string(body, model),
+            model=path.model if model is None else json_spans.string(body, model),
             messages=views,
             tool_names=_tool_names(body, top.get("tools")),
-            is_stream=stream is not None and stream.of(body) == b"true",
+            is_stream=bool(path.is_stream)
+            if stream is None
+            else stream.of(body) == b"true",
             frozen_count=compute_frozen_count(views),
             warnings=(TTL_WARNING,) if ttl_order_violations(body, views) else (),
             is_caching=is_marked

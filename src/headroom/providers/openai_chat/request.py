@@ -16,9 +16,11 @@ from headroom.core.hidden import Placement
 from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_OPENAI_CHAT
 from headroom.core.types import (
+    NO_PATH,
     Edit,
     HotBlock,
     MessageView,
+    PathView,
     RequestView,
     Slot,
     Span,
@@ -37,7 +39,7 @@ class OpenAIChat:
 
     api = API
 
-    def parse(self, body: bytes) -> RequestView:
+    def parse(self, body: bytes, path: PathView = NO_PATH) -> RequestView:
         """Read a request body.
 
         Raises:
@@ -59,12 +61,14 @@ class OpenAIChat:
         return RequestView(
             api=API,
             body=body,
-            model=text_of(body, model),
+            model=text_of(body, model) or path.model,
             messages=tuple(
                 _MESSAGES.view(body, span) for span in elements(body, messages)
             ),
             tool_names=_tool_names(body, tools),
-            is_stream=stream is not None and stream.of(body) == b"true",
+            is_stream=bool(path.is_stream)
+            if stream is None
+            else stream.of(body) == b"true",
             frozen_count=0,
             is_caching=True,
             text_before=() if tools is None else (tools,),

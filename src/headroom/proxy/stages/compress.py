@@ -77,9 +77,9 @@ class CompressStage:
         """Compress what is new in the request, repeat what was sent before."""
         self._compute.warm()
         provider = PROVIDERS[exchange.route.provider]
-        body = exchange.received_body
+        body, path = exchange.received_body, exchange.route.path
         try:
-            view = await self._run(len(body), provider.parse, body)
+            view = await self._run(len(body), provider.parse, body, path)
         except MalformedBodyError as error:
             exchange.pass_through(error.reason)
             return
