@@ -11,6 +11,7 @@ from headroom.core.wire.sse import (
     SseEvent,
     SseFramer,
     parse_sse_events_from_byte_buffer,
+    with_data,
 )
 from headroom.errors import StreamError
 
@@ -263,3 +264,16 @@ def test_arbitrary_bytes_never_raise():
         stream = rng.randbytes(rng.randrange(200))
         events, framer = frame(stream)
         assert b"".join(e.raw for e in events) + framer.pending == stream
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b'id: 7\ndata: {"a":1}\n\n', b"id: 7\ndata: {}\n\n"),
+        (b'data:{"a":1}\r\n\r\n', b"data:{}\r\n\r\n"),
+        (b'event: x\ndata: {"a"\ndata: :1}\n\n', b"event: x\ndata: {}\n\n"),
+    ],
+)
+def test_an_event_takes_other_data(raw, found):
+    event = SseFramer().feed(raw)[0]
+    assert with_data(event.raw, event.data, b"{}", event.name or b"") == found

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headroom.cachelab.client import read_stream
-from headroom.providers.anthropic.rounds import MAX_ROUNDS
 from headroom.providers.anthropic.splice_stream import StreamSplicer
+from headroom.providers.rounds import MAX_ROUNDS
 from scripted import TOOL, Drive, call, events, message, retrieval, sse, text, thinking
 
 BODY = {

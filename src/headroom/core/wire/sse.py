@@ -171,6 +171,22 @@ class SseFramer:
         return event
 
 
+def with_data(raw: bytes, data: bytes, new: bytes, name: bytes = b"") -> bytes:
+    """An event's bytes with other data in them; all else stays where it can.
+
+    Args:
+        raw: the event as it came.
+        data: its data.
+        new: what stands in its place.
+        name: of the event, where it must be written anew: its data came in lines.
+    """
+    start = raw.rfind(data)
+    if start >= 0:
+        return raw[:start] + new + raw[start + len(data) :]
+    lines = b"".join(b"data: %b\n" % line for line in new.split(b"\n"))
+    return b"%b%b\n" % (b"event: %b\n" % name if name else b"", lines)
+
+
 def _find(buffer: bytearray, byte: bytes, start: int, end: int | None = None) -> int:
     """Where the byte stands first, else the end of the range looked at."""
     limit = len(buffer) if end is None else end

@@ -25,6 +25,7 @@ from headroom.core.types import Edit, RequestView, Span
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_string
 from headroom.errors import CompressionError, MalformedBodyError
+from headroom.providers.rounds import result_text
 
 _MARKER = b'"cache_control"'
 _MAX_MARKERS = 4
@@ -226,6 +227,5 @@ def result_block(call_id: bytes, text: str) -> bytes:
         call_id: the call's id as the JSON literal it came in.
         text: the answer; lone surrogates are replaced.
     """
-    clean = text.encode("utf-8", "replace").decode("utf-8")
-    literal = json_spans.encode_string(clean)
+    literal = json_spans.encode_string(result_text(text))
     return b'{"type":"tool_result","tool_use_id":%b,"content":%b}' % (call_id, literal)

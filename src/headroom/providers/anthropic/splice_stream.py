@@ -11,139 +11,61 @@ Unknown events and pings pass. Nothing is ever ended as complete that is not.
 """
 
 import re
-from collections.abc import Sequence
 
-from headroom.core.hidden import Answer
 from headroom.core.splice import splice
-from headroom.core.types import Edit, Span, ToolCall
+from headroom.core.types import Edit, Span
 from headroom.core.wire import json_parts, json_spans
+from headroom.core.wire.sse import with_data
 from headroom.errors import MalformedBodyError, StreamError
-from headroom.providers.anthropic.rounds import Rounds, is_hidden
+from headroom.providers.anthropic.answer import Message
+from headroom.providers.anthropic.rounds import (
+    continued,
+    is_hidden,
+    make_rounds,
+    said,
+)
 from headroom.providers.anthropic.stream import StreamEvent, StreamReader
-
-MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Far above the longest event: results of server tools come in one."""
+from headroom.providers.rounds import Said
+from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 
 _INDEX = re.compile(rb'"index"\s*:\s*(\d+)')
 _ENDS = frozenset({"message_delta", "message_stop"})
 
 
-class StreamSplicer:
+class StreamSplicer(StreamSplicing[StreamEvent]):
     """The ``Splicer`` of event streams."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._rounds = Rounds()
-        self._max_event_bytes = max_event_bytes
-        self._reader = StreamReader(max_event_bytes)
         self._numbers: dict[int, int] = {}
         self._hidden_indexes: set[int] = set()
         self._first_number = 0  # of the round's block 0, in the client's message
-        self._held: list[StreamEvent] = []
-        self._pending_bytes = 0
-        self._is_raw = False
-        self._is_silent = False
-        self._has_ended = False
-        self.is_broken = False
+        self._message = Message(status="open")
+        super().__init__(make_rounds(), max_event_bytes)
 
-    @property
-    def is_waiting(self) -> bool:
-        """The round has ended with calls that want answers."""
-        return self._rounds.is_waiting
+    def _open_reader(self) -> StreamReader:
+        self._answer = StreamReader(self._max_event_bytes)
+        return self._answer
 
-    @property
-    def is_continuing(self) -> bool:
-        """The model is to go on."""
-        return self._rounds.is_continuing
+    def _read(self) -> Said:
+        self._message = self._answer.close()
+        return said(self._message)
 
-    @property
-    def calls(self) -> tuple[ToolCall, ...]:
-        """The calls to look up."""
-        return self._rounds.calls
+    def _continued(self, body: bytes) -> bytes:
+        return continued(body, self._message, self._rounds.results)
 
-    @property
-    def hidden(self) -> Answer | None:
-        """What the client did not see."""
-        return None if self.is_broken else self._rounds.answer
-
-    @property
-    def usage(self) -> dict[str, int]:
-        """Tokens billed over all rounds so far, by class."""
-        return self._rounds.usage
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take bytes of the round; return those the client gets now."""
-        if self._is_raw:
-            return b"" if self._is_silent else chunk
-        events = self._reader.feed(chunk)
-        if events:
-            self._pending_bytes = len(self._reader.pending)
-        else:
-            self._pending_bytes += len(chunk)
-        out = b"".join(map(self._take, events))
-        if self._pending_bytes > self._max_event_bytes:
-            return out + self._give_up()
-        return out
-
-    def end(self) -> bytes:
-        """Take the end of the round's connection; return what the client gets now."""
-        if self._is_raw:
-            return b""
-        is_first = self._rounds.number == 0
-        rest = self._reader.pending
-        if self._held or not is_first:
-            # Only a lone CR may still end an event; what is none stays here.
-            rest = self.feed(b"\n") if rest.endswith(b"\r") else b""
-        message = self._reader.close()
-        if message.status == "message_stop":
-            self._rounds.close(message)
-            return rest
-        self.is_broken = True
-        self._rounds.add_usage(message.usage)
-        self._held.clear()
-        if is_first or self._has_ended:
-            return rest
-        return self.fail(_TRUNCATED)
-
-    def answer(self, texts: Sequence[str]) -> None:
-        """Take the answers to ``calls``, in their order."""
-        self._rounds.take(texts)
-
-    def next_body(self, body: bytes) -> bytes:
-        """The next round's request; the round begins.
-
-        Raises:
-            MalformedBodyError: ``body`` is not a request.
-            StreamError: what the model said cannot be sent back.
-        """
-        sent = self._rounds.next_body(body)
-        self._reader = StreamReader(self._max_event_bytes)
-        self._pending_bytes = 0
+    def _begin_round(self) -> None:
+        super()._begin_round()
         used = (number + 1 for number in self._numbers.values())
         self._first_number = max(used, default=self._first_number)
         self._numbers.clear()
         self._hidden_indexes.clear()
-        self._held.clear()
-        return sent
 
-    def fail(self, error: bytes) -> bytes:
-        """The error as an event; the stream ends with it."""
-        self.is_broken = True
-        self._held.clear()
-        data = b"".join(error.splitlines())
-        return b"event: error\ndata: %b\n\n" % data
+    def _error(self, words: str) -> bytes:
+        error = b'{"type":"error","error":{"type":"api_error","message":%b}}'
+        return error % json_parts.encode_string(words)
 
-    def finish(self) -> bytes:
-        """The events that end the message, with the sums in them."""
-        held, self._held = self._held, []
-        return b"".join(map(self._ending, held))
-
-    def _give_up(self) -> bytes:
-        """An event is too long to be held: what is left passes as it is, if it may."""
-        self._is_raw = True
-        if self._rounds.number == 0 and not self._hidden_indexes:
-            return self._reader.pending
-        self._is_silent = True
-        return b"" if self._has_ended else self.fail(_UNREADABLE)
+    def _error_event(self, error: bytes) -> bytes:
+        return b"event: error\ndata: %b\n\n" % error
 
     def _take(self, event: StreamEvent) -> bytes:
         if self._has_ended:
@@ -151,7 +73,7 @@ class StreamSplicer:
         if event.type == "message_start":
             return event.raw if self._rounds.number == 0 else b""
         if event.type in _ENDS:
-            if self._rounds.number == 0 and not self._hidden_indexes:
+            if self._is_plain:
                 return event.raw
             self._held.append(event)
             return b""
@@ -162,6 +84,7 @@ class StreamSplicer:
             return event.raw
         if event.type == "content_block_start" and _starts_hidden(event):
             self._hidden_indexes.add(event.index)
+            self._is_hiding = True
         if event.index in self._hidden_indexes:
             return b""
         number = self._numbers.get(event.index)
@@ -238,18 +161,4 @@ def _renumbered(event: StreamEvent, number: int) -> bytes:
 
 def _with_data(event: StreamEvent, data: bytes) -> bytes:
     """The event's bytes with other data."""
-    start = event.raw.rfind(event.data)
-    if start >= 0:
-        return event.raw[:start] + data + event.raw[start + len(event.data) :]
-    lines = b"".join(b"data: %b\n" % line for line in data.split(b"\n"))
-    return b"event: %b\n%b\n" % (event.type.encode(), lines)
-
-
-_TRUNCATED = (
-    b'{"type":"error","error":{"type":"api_error","message":'
-    b'"the provider broke its answer off"}}'
-)
-_UNREADABLE = (
-    b'{"type":"error","error":{"type":"api_error","message":'
-    b'"the provider\'s answer cannot be read"}}'
-)
+    return with_data(event.raw, event.data, data, event.type.encode())

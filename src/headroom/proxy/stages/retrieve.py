@@ -247,8 +247,8 @@ def _is_error(body: bytes) -> bool:
 
 
 class _ErrorBody(Struct):
-    type: str
     error: msgspec.Raw
+    type: str = "error"  # only some APIs say so
 
 
 def _decoded(chunks: AsyncIterator[bytes], response: Headers) -> AsyncIterator[bytes]:
