@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 HOLE = "~"
 FIXED = 2
@@ -28,7 +28,8 @@ _MAX_VALUES = 48
 _MERGE_BUDGET = 60_000
 """Words tried when joining templates; bounds time and memory on random text."""
 
-_VARIES = re.compile("[0-9~]")
+# A word that varies by its looks, at the start of a word; no word is looked at twice.
+_VARYING = re.compile("(?<![^ ])([^ 0-9~]*+[0-9~][^ ]*)")
 
 Row: TypeAlias = tuple[int, tuple[str, ...]]
 """A line's index and the words in its template's holes."""
@@ -63,19 +64,6 @@ def word_cost(word: str) -> int:
     return 1 + len(word) // 3
 
 
-class _Masked(dict[str, str]):
-    """Maps a word to itself, or to a hole if it varies by its looks.
-
-    Words that vary are not kept: there may be as many as words.
-    """
-
-    def __missing__(self, word: str) -> str:
-        if _VARIES.search(word):
-            return HOLE
-        self[word] = word
-        return word
-
-
 _Key: TypeAlias = tuple[str, ...]
 _Groups: TypeAlias = dict[_Key, list[Row]]
 
@@ -106,24 +94,31 @@ def mine(found_families: Sequence[Template]) -> list[Template]:
 
 
 def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
-    masked = _Masked()
-    lookup = masked.__getitem__
-    groups: _Groups = {}
-    chosen: dict[tuple[str, ...], list[bool]] = {}
-    for index, text in enumerate(texts):
-        if len(text) > _MAX_LINE:
+    split = _VARYING.split
+    found: dict[tuple[int | str, ...], list[Row]] = {}
+    # Lines that stood before: their rows and their values.
+    known: dict[tuple[int, str], tuple[list[Row], tuple[str, ...]]] = {}
+    for index, (text, kind) in enumerate(zip(texts, classes, strict=True)):
+        same = known.get((kind, text))
+        if same is not None:
+            same[0].append((index, same[1]))
             continue
-        words = text.split(" ")
-        if len(words) > _MAX_WORDS:
+        if len(text) > _MAX_LINE or text.count(" ") >= _MAX_WORDS:
             continue
-        kind = classes[index]
-        key = (str(kind), *(words if kind == FIXED else map(lookup, words)))
-        rows = groups.get(key)
-        if rows is None:
-            rows = groups[key] = []
-            chosen[key] = [word == HOLE and kind != FIXED for word in key[1:]]
-        rows.append((index, tuple(compress(words, chosen[key]))))
-    return groups
+        values: tuple[str, ...] = ()
+        if kind == FIXED:
+            rows = found[kind, text] = []
+        else:
+            parts = split(text)
+            key = (kind, *parts[::2])
+            values = tuple(parts[1::2])
+            rows = found.get(key) or found.setdefault(key, [])
+        rows.append((index, values))
+        known[kind, text] = rows, values
+    return {
+        (str(key[0]), *HOLE.join(cast(_Key, key[1:])).split(" ")): rows
+        for key, rows in found.items()
+    }
 
 
 def _merge(groups: _Groups) -> None:
@@ -133,33 +128,39 @@ def _merge(groups: _Groups) -> None:
             return
         # Counted first, collected afterwards: nearly all stand alone.
         counts: dict[int, int] = {}
-        for _, _, joined in _one_word_off(groups):
-            mark = hash(joined)
+        for _, _, mark in _one_word_off(groups):
             counts[mark] = counts.get(mark, 0) + 1
         if max(counts.values(), default=0) < MIN_WORDS:
             return
         like: defaultdict[int, list[tuple[_Key, int]]] = defaultdict(list)
-        for key, place, joined in _one_word_off(groups):
-            mark = hash(joined)
+        for key, place, mark in _one_word_off(groups):
             if counts[mark] >= MIN_WORDS:
                 like[mark].append((key, place))
         for family in sorted(like.values(), key=lambda f: (-len(f), f[0])):
             _join(groups, family)
 
 
-def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, _Key]]:
-    """Keys, the place of one of their words, and the key with a hole there."""
+def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
+    """Keys, the place of one of their words, and a mark of the key with a hole there.
+
+    Keys that are the same but for that word have one mark: the sum of what each word
+    adds by its place.
+    """
     budget = _MERGE_BUDGET
     sizes = Counter((len(key), key[0]) for key in groups)
+    holes = [hash((place, HOLE)) ** 2 for place in range(_MAX_WORDS + 1)]
     for key in groups:
         budget -= len(key)
         if budget < 0:
             return
         if sizes[len(key), key[0]] < MIN_WORDS:
             continue
-        for place in range(1, len(key)):
-            if len(key[place]) > 1 and key[place] != HOLE:
-                yield key, place, (*key[:place], HOLE, *key[place + 1 :])
+        # Squared, for sums of tuples' hashes are alike where two words change places.
+        shares = [mark * mark for mark in map(hash, enumerate(key))]
+        total = sum(shares)
+        for place, word in enumerate(key):
+            if len(word) > 1 and place:
+                yield key, place, total - shares[place] + holes[place]
 
 
 def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:
