@@ -89,7 +89,8 @@ def mine(found_families: Sequence[Template]) -> list[Template]:
     for family in found_families:
         if len(family.rows) >= _MIN_ROWS:
             _settle(family, found, 0)
-    found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
+    if len(found) > 1:
+        found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
     return found
 
 
@@ -116,7 +117,7 @@ def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
         rows.append((index, values))
         known[kind, text] = rows, values
     return {
-        (str(key[0]), *HOLE.join(cast(_Key, key[1:])).split(" ")): rows
+        (str(key[0]), *HOLE.join(cast("_Key", key[1:])).split(" ")): rows
         for key, rows in found.items()
     }
 
@@ -187,8 +188,8 @@ def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:
 
 def _settle(template: Template, found: list[Template], depth: int) -> None:
     """Fill holes that do not vary, then split off frequent words while that pays."""
-    template, columns = _fill(template)
-    split = _best_split(template, columns) if depth < _MAX_DEPTH else None
+    template, columns, kinds = _fill(template)
+    split = _best_split(template, columns, kinds) if depth < _MAX_DEPTH else None
     if split is None:
         found.append(_say_once(template, columns))
         return
@@ -209,11 +210,15 @@ def _settle(template: Template, found: list[Template], depth: int) -> None:
         _settle(Template(template.words, rest), found, depth + 1)
 
 
-def _fill(template: Template) -> tuple[Template, list[tuple[str, ...]]]:
-    columns = list(zip(*(values for _, values in template.rows), strict=True))
-    varies = [len(set(c)) > 1 or HOLE in c[0] for c in columns]
+def _fill(
+    template: Template,
+) -> tuple[Template, list[tuple[str, ...]], list[int]]:
+    """The template without holes that do not vary, its columns, their words' number."""
+    columns = list(zip(*[values for _, values in template.rows], strict=True))
+    kinds = [len(set(column)) for column in columns]
+    varies = [n > 1 or HOLE in c[0] for n, c in zip(kinds, columns, strict=True)]
     if all(varies):
-        return template, columns
+        return template, columns, kinds
     values = iter(zip(columns, varies, strict=True))
     words: list[str] = []
     for word in template.words:
@@ -223,7 +228,8 @@ def _fill(template: Template) -> tuple[Template, list[tuple[str, ...]]]:
         else:
             words.append(word)
     rows = [(i, tuple(compress(v, varies))) for i, v in template.rows]
-    return Template(tuple(words), rows), list(compress(columns, varies))
+    filled = Template(tuple(words), rows)
+    return filled, list(compress(columns, varies)), list(compress(kinds, varies))
 
 
 def _say_once(template: Template, columns: list[tuple[str, ...]]) -> Template:
@@ -238,20 +244,21 @@ def _say_once(template: Template, columns: list[tuple[str, ...]]) -> Template:
 
 
 def _best_split(
-    template: Template, columns: list[tuple[str, ...]]
+    template: Template, columns: list[tuple[str, ...]], kinds: list[int]
 ) -> tuple[int, list[str]] | None:
     """The hole whose frequent words save most as templates of their own, with them."""
     best: tuple[int, list[str]] | None = None
     best_gain = 0
     # A legend entry: the template's text, two tokens a hole, its name and line.
     cost = template.literal_cost() + 2 * template.holes() + 4
-    for at, column in enumerate(columns):
+    for at, (column, distinct) in enumerate(zip(columns, kinds, strict=True)):
+        # Even if all rows but one for each other word had the longest word.
+        most = len(column) - distinct
+        if most == 0 or most * word_cost(max(column, key=len)) <= cost:
+            continue
         gain = 0
         words: list[str] = []
-        counts = Counter(column)
-        if len(counts) == len(column):
-            continue
-        often = [one for one in counts.items() if one[1] >= _MIN_ROWS]
+        often = [one for one in Counter(column).items() if one[1] >= _MIN_ROWS]
         often.sort(key=itemgetter(1), reverse=True)
         for word, count in often[:_MAX_VALUES]:
             saved = (count - 1) * word_cost(word) - cost
