@@ -84,8 +84,8 @@ _PROOF = {
         r"\n(?:[^\S\n]*(?:fi|done|esac|\w+ ?\(\) ?\{)$|#!)", re.MULTILINE
     ),
 }
-# How the lines begin that hold a proof; to look them up costs nearly nothing. Others may
-# stand anywhere.
+# How the lines begin that hold a proof; to look them up costs nearly nothing. The other
+# proofs may stand anywhere.
 _PROOF_STARTS = {
     "go": frozenset({"package"}),
     "rust": frozenset({"pub", "fn", "impl", "use"}),

@@ -5,9 +5,10 @@ Every line becomes one ``Hit`` (path, mark, line number, text) or a raw line, so
 believes nothing it cannot print again.
 
 Styles: ``grep`` (``path:12:text``, ``path-13-text`` for context, ``git grep -p`` with
-``=``), ``lines`` (one file, ``12:text``, ``13-text`` for context), ``unnumbered`` (``path:text``), ``heading``
-(ripgrep, ack and ag: the path on a line of its own), ``json`` (``rg --json``),
-``paths`` (one path or ``path:count`` a line) and the agents' own tools ``found``
+``=``), ``lines`` (one file, ``12:text``, ``13-text`` for context), ``unnumbered``
+(``path:text``), ``heading`` (ripgrep, ack and ag: the path on a line of its own),
+``json`` (``rg --json``), ``paths`` (one path or ``path:count`` a line) and the agents'
+own tools ``found``
 (``  Line 12: text`` below ``path:``) and ``file`` (``L12: text`` below ``File: path``).
 
 Sources: the manuals of GNU grep (output line prefix control), git-grep(1), and
