@@ -28,9 +28,7 @@ def is_clean(text: str) -> bool:
     # One character at a time first: the search for two is several times as slow.
     if "\x1b" in text or "\x08" in text or text[-1:] in {" ", "\t"}:
         return False
-    if "\r" in text and (
-        " \r\n" in text or text.count("\r") != text.count("\r\n")
-    ):
+    if "\r" in text and (" \r\n" in text or text.count("\r") != text.count("\r\n")):
         return False
     return " \n" not in text and ("\t" not in text or "\t\n" not in text)
 

@@ -24,7 +24,9 @@ _INTERPRETERS = {"node": "javascript", "python": "python", "ruby": "ruby", "php"
 # literal is much faster.
 _NO_SOURCE = re.compile(
     r"\n(?:diff --git |@@ -\d|\+\+\+ |(?i:<html|<!doctype|traceback \(most)"
-    r"|#{2,6} \w|={6,}$|-{6,}$|\$ \w)",
+    r"|#{2,6} \w|={6,}$|-{6,}$|\$ \w"
+    # Perl, which looks like Rust and has no grammar here, whose parser it would keep busy.
+    r"|use (?:strict|warnings|utf8|v?5[.\d]*)\b|my [$@%(]|sub \w+ ?\{)",
     re.MULTILINE,
 )
 _SIGNS = {
@@ -97,7 +99,7 @@ _PROOF_STARTS = {
 }
 _START = re.compile(r"\n[^\S\n]*(\w+|#\w*)")
 _JSX = re.compile(r"^[^\S\n]*(?:return \(|<[A-Z]\w*|</?\w+>|<\w+ \w+=)", re.MULTILINE)
-_SAMPLE_CHARS = 40_000
+_SAMPLE_CHARS = 12_000
 _MIN_SIGNS = 6
 _MIN_SHARE = 0.05
 
