@@ -25,7 +25,7 @@ _INTERPRETERS = {"node": "javascript", "python": "python", "ruby": "ruby", "php"
 _NO_SOURCE = re.compile(
     r"\n(?:diff --git |@@ -\d|\+\+\+ |(?i:<html|<!doctype|traceback \(most)"
     r"|#{2,6} \w|={6,}$|-{6,}$|\$ \w"
-    # Perl, which looks like Rust and has no grammar here, whose parser it would keep busy.
+    # Perl: without a grammar here, it would keep the parser of Rust busy.
     r"|use (?:strict|warnings|utf8|v?5[.\d]*)\b|my [$@%(]|sub \w+ ?\{)",
     re.MULTILINE,
 )
