@@ -1,3 +1,4 @@
+import gzip
 import pickle
 import random
 import socket
@@ -7,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +20,61 @@ from headroom.inference.vocabulary import (
     load_encoding,
     verify_vocabularies,
 )
+
+# The whole pattern as it is published:
+# https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
+O200K_PATTERN = "|".join(
+    [
+        r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+        r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+        r"""\p{N}{1,3}""",
+        r""" ?[^\s\p{L}\p{N}]+[\r\n/]*""",
+        r"""\s*[\r\n]+""",
+        r"""\s+(?!\S)""",
+        r"""\s+""",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def o200k_as_published():
+    """The engine with the published pattern and nothing taken out beforehand."""
+    source = vocabulary._SOURCES["o200k_base"]
+    ranks = vocabulary._ranks(gzip.decompress(vocabulary._read(source)))
+    return tiktoken.Encoding(
+        "published", pat_str=O200K_PATTERN, mergeable_ranks=ranks, special_tokens={}
+    )
+
+
+BLANKS = [" ", "  ", "   ", "\t", "\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1f"]
+BLANKS += ["\x85", "\xa0", "\u1680", "\u2003", "\u2028", "\u202f", "\u3000", " " * 31]
+BLANKS += [" " * 32, " " * 90]
+WORDS = ["a", "Word", "x1", "12", "12345", "}", "},", "/", "//", "'s", "'LL", "é", "漢"]
+WORDS += ["\u0301", "😀", "\u200b", "\ufeff", "ǅ", "ʰ", "٣", "_", "-", "$", "\x00"]
+
+
+@given(
+    st.one_of(
+        st.lists(st.sampled_from(BLANKS + WORDS), max_size=40).map("".join),
+        st.lists(st.sampled_from(BLANKS[:5] + WORDS[:9]), max_size=60).map("".join),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
+    )
+)
+@settings(max_examples=1500, deadline=None)
+def test_o200k_counts_and_encodes_as_its_published_pattern_does(
+    o200k_as_published, text
+):
+    tokens = o200k_as_published.encode_ordinary(text)
+    o200k = load_encoding("o200k_base")
+    assert o200k.encode(text) == tokens
+    assert o200k.count(text) == len(tokens)
+
+
+def test_every_blank_of_the_published_pattern_is_a_blank_here(o200k_as_published):
+    o200k = load_encoding("o200k_base")
+    for code in range(0x3100):
+        for text in (f"a  {chr(code)}  b", f"\n{chr(code)} {chr(code)}{chr(code)}x"):
+            assert o200k.count(text) == len(o200k_as_published.encode_ordinary(text))
 
 
 @pytest.fixture
@@ -155,13 +212,14 @@ def test_cutting_a_text_between_a_word_and_a_blank_keeps_its_tokens(name, parts,
 
 
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
-def test_long_texts_count_as_they_would_in_one_piece(name):
+def test_long_texts_count_as_they_would_in_one_piece(name, o200k_as_published):
     encoding = load_encoding(name)
+    engine = o200k_as_published if name == "o200k_base" else encoding._engine
     rng = random.Random(7)
     words = ["def", "x1", "{\n  ", "漢字", "it's", "99.5", "\n\n", "—", "Ünder", "  "]
     text = " ".join(rng.choice(words) for _ in range(PIECE_CHARS))
     assert len(text) > 3 * PIECE_CHARS
-    whole = encoding._engine.encode_ordinary(text)
+    whole = engine.encode_ordinary(text)
     assert encoding.encode(text) == whole
     assert encoding.count(text) == len(whole)
 
