@@ -7,6 +7,7 @@ from headroom.core.pipeline import compress_block
 from headroom.core.protocols import Compressor, LedgerKey, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Rewrite
+from headroom.core.threads import Thread
 from headroom.core.types import Candidate, Compressed, Context, Decision, Policy
 from headroom.errors import OriginalNotFoundError, StoreUnavailableError
 from headroom.providers import PROVIDERS
@@ -107,12 +108,15 @@ def forward(
     api: str = "anthropic",
     auth_mode: str = "payg",
     memo: SourceMemo | None = None,
+    thread: Thread | None = None,
 ) -> tuple[bytes, Rewrite]:
     """What the proxy would forward for a body, and how it got there."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     provider = PROVIDERS[api]
     policy = policy or Policy(cache_minimum_tokens=0)
-    rewrite = Rewrite(provider.parse(raw), provider, policy, auth_mode=auth_mode)
+    rewrite = Rewrite(
+        provider.parse(raw), provider, policy, auth_mode=auth_mode, thread=thread
+    )
     try:
         records = store.load(rewrite.keys)
         records += store.load(rewrite.orphan_keys(records))
@@ -137,7 +141,6 @@ def forward(
         winners = {}
         store.pending += batch.records
     if rewrite.is_contradicted(winners):
-        return forward(
-            raw, store, policy=policy, api=api, auth_mode=auth_mode, memo=memo
-        )
+        again = {"policy": policy, "api": api, "auth_mode": auth_mode, "memo": memo}
+        return forward(raw, store, thread=thread, **again)
     return rewrite.finish(winners), rewrite

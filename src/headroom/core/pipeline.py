@@ -23,7 +23,9 @@ from headroom.core.hidden import decode_placement
 from headroom.core.mixed import Section, announced, compress_sections
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
+from headroom.core.repeats import Source, refer
 from headroom.core.types import (
+    RESULT_TYPES,
     BlockOutcome,
     BlockTask,
     Candidate,
@@ -69,9 +71,6 @@ DEFAULT_MIN_LOSSY_BYTES = 1024
 MIN_LOSSY_GAIN_TOKENS = 48
 MIN_LOSSY_GAIN = 0.1
 """A lossy result must beat the lossless one by both: a retrieval costs a whole step."""
-
-MIN_REFERRING_GAIN = 0.1
-"""A form that refers to earlier results must beat one that stands alone by as much."""
 
 LOW_BYTES_PER_TOKEN = 6
 """A body has at least one token per six bytes: English JSON has about one per four."""
@@ -145,7 +144,7 @@ def _call_of(task: BlockTask) -> ToolCall | None:
     A text that nobody asked a tool for is told from a result whose call cannot be seen:
     the latter may be a file that is about to be edited.
     """
-    if task.call is None and task.slot.block_type == "tool_result":
+    if task.call is None and task.slot.block_type in RESULT_TYPES:
         return ToolCall(task.slot.call_id, "", b"")
     return task.call
 
@@ -292,7 +291,7 @@ class _Block:
         minimum = self.policy.min_lossy_bytes.get(
             compressor.kind, DEFAULT_MIN_LOSSY_BYTES
         )
-        return self.size_bytes >= minimum
+        return self.size_bytes >= max(minimum, self.task.slot.min_lossy_bytes)
 
     def _marked(self, candidate: Candidate) -> str:
         if not self.policy.marker:
@@ -349,6 +348,31 @@ def _better(
     return lossy if is_worth_it else lossless
 
 
+def refer_block(
+    task: BlockTask, sources: Sequence[Source], count: CountTokens
+) -> BlockOutcome | None:
+    """A repeat of earlier results as references; ``None`` if too little repeats."""
+    candidate = refer(task.text, sources, task.call)
+    if candidate is None:
+        return None
+    size_bytes = len(task.text.encode("utf-8"))
+    compressed_bytes = len(candidate.text.encode("utf-8"))
+    before, after = count(task.text), count(candidate.text)
+    if after >= before or compressed_bytes >= size_bytes:
+        return None
+    return BlockOutcome(
+        "compressed",
+        kind="mixed",
+        strategy=candidate.strategy,
+        original_bytes=size_bytes,
+        compressed_bytes=compressed_bytes,
+        original_tokens=before,
+        compressed_tokens=after,
+        replacement=candidate.text,
+        refers_to=candidate.refers_to,
+    )
+
+
 def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
     """Of two outcomes for a block, the one to send: fewer tokens, rather lossless."""
     if one is None or one.replacement is None:
@@ -358,11 +382,6 @@ def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
     if one.is_lossy != other.is_lossy:
         lossless, lossy = (other, one) if one.is_lossy else (one, other)
         return _better(lossless, lossy) or lossless
-    if bool(one.refers_to) != bool(other.refers_to):
-        # What has to be looked up must save more than what is told in place.
-        alone, referring = (other, one) if one.refers_to else (one, other)
-        most = alone.compressed_tokens * (1 - MIN_REFERRING_GAIN)
-        return referring if referring.compressed_tokens <= most else alone
     return one if one.compressed_tokens <= other.compressed_tokens else other
 
 
@@ -429,6 +448,17 @@ def accept(
     return Outcome(decisions, originals, call_ids, manifest)
 
 
+def removed_bytes(view: RequestView, decisions: Mapping[int, Decision]) -> int:
+    """At most how many bytes edits take away: their replacements at least are sent."""
+    return sum(
+        view.messages[index].span.end
+        - view.messages[index].span.start
+        - sum(len(edit.replacement) for edit in decision.edits)
+        for index, decision in decisions.items()
+        if decision.edits
+    )
+
+
 class _PrefixFloor:
     """Keeps the forwarded prefix at or above the shortest length the provider caches.
 
@@ -438,16 +468,10 @@ class _PrefixFloor:
 
     def __init__(self, view: RequestView, plan: Plan, policy: Policy) -> None:
         self.minimum_tokens = policy.cache_minimum_tokens if view.is_caching else 0
-        self.before_bytes = sum(s.end - s.start for s in view.text_before)
+        before = sum(s.end - s.start for s in view.text_before)
+        self.before_bytes = before + plan.earlier_bytes
         self.origin = view.messages[0].span.start if view.messages else 0
-        # Of a message edited before, at least its replacements are sent.
-        self.removed_bytes = sum(
-            view.messages[index].span.end
-            - view.messages[index].span.start
-            - sum(len(edit.replacement) for edit in decision.edits)
-            for index, decision in plan.decisions.items()
-            if decision.edits
-        )
+        self.removed_bytes = removed_bytes(view, plan.decisions)
 
     def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
         """The outcome, or its rejection if the prefix would become too short."""

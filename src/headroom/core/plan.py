@@ -18,6 +18,7 @@ from msgspec import Struct
 from headroom.core import digest
 from headroom.core.hidden import choose, note_keys
 from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.threads import Thread, follow, unknown_start
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
@@ -48,11 +49,19 @@ SHELL_TOOLS = frozenset(
 
 
 class Chain(Struct, frozen=True):
-    """The keys of one request: one per message, and the lineage it belongs to."""
+    """The keys of one request: one per message, and the lineage it belongs to.
+
+    Attributes:
+        end: the chain key behind the last message, from which its answer goes on; the
+            last of ``keys`` unless the model produced that message.
+        thread: what is known of the answer that the request goes on from.
+    """
 
     namespace: str
     keys: tuple[bytes, ...]
     lineage: bytes
+    end: bytes = b""
+    thread: Thread | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -70,6 +79,7 @@ class Plan(Struct, frozen=True):
         policy: what holds for this request: lossy results only if its model can get
             originals back.
         is_recomputing: the ledger could not be read; decisions are made again.
+        earlier_bytes: a low estimate of what the provider keeps before this request.
     """
 
     frontier: int
@@ -80,24 +90,39 @@ class Plan(Struct, frozen=True):
     policy: Policy
     tools: str = ""
     is_recomputing: bool = False
+    earlier_bytes: int = 0
 
 
-def make_chain(view: RequestView, *, namespace: str, auth_mode: str) -> Chain:
+def make_chain(
+    view: RequestView, *, namespace: str, auth_mode: str, thread: Thread | None = None
+) -> Chain:
     """The chain key after each message, and the request's lineage.
+
+    A message that need not come back as it was has a key of its own beside the chain.
 
     Args:
         view: the request.
         namespace: separates tenants; never derived from the provider credential.
         auth_mode: whose credential this is; part of the lineage.
+        thread: what is known of the answer it goes on from.
     """
     names = "\0".join(view.tool_names)
     lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"))
-    key = digest.chain_key(namespace.encode(), view.api.encode())
+    if thread is not None:
+        key = thread.key
+    elif view.continues:
+        key = unknown_start(namespace, view.api, view.continues)
+    else:
+        key = digest.chain_key(namespace.encode(), view.api.encode())
     keys = []
     for message in view.messages:
-        key = digest.chain_key(key, message.canonical)
-        keys.append(key)
-    return Chain(namespace, tuple(keys), lineage)
+        if message.links is None:
+            key = digest.chain_key(key, message.canonical)
+            keys.append(key)
+        else:
+            key = follow(key, message.links)
+            keys.append(digest.chain_key(key, b"said", message.canonical))
+    return Chain(namespace, tuple(keys), lineage, key, thread)
 
 
 def block_key(chain: Chain, call_id: str, content_digest: str) -> bytes:
@@ -120,17 +145,16 @@ def first_tools(policy: Policy, view: RequestView) -> str:
     """
     if not policy.allow_lossy or not view.tool_names:
         return ""
-    if view.is_threaded and policy.retrieval == "tool":
-        # Later answers could not be told from those of conversations without the tool.
-        return ""
     if policy.retrieval == "shell":
         has_shell = any(name.lower() in SHELL_TOOLS for name in view.tool_names)
         return "shell" if has_shell else ""
     if policy.retrieval in {"tool", "mcp"}:
         if any(is_retrieval_tool(name) for name in view.tool_names):
             return "client"
-        is_adding = policy.retrieval == "tool" and view.may_add_tool
-        return "added" if is_adding else ""
+        # Where the provider keeps the conversation, later answers could not be told
+        # from those of conversations without the tool.
+        may_add = view.may_add_tool and not view.is_threaded
+        return "added" if policy.retrieval == "tool" and may_add else ""
     return ""
 
 
@@ -269,6 +293,7 @@ class _Planner:
     ) -> None:
         self.view = view
         self.provider = provider
+        self.thread = thread = chain.thread
         self.chain = chain
         self.policy = policy
         self.known = _by_key(records)
@@ -278,7 +303,8 @@ class _Planner:
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
         self.entries: list[ManifestEntry] = []
-        self.calls: dict[str, ToolCall] = {}
+        known = () if thread is None else thread.calls
+        self.calls: dict[str, ToolCall] = {call.id: call for call in known}
 
     def run(self, *, is_complete: bool) -> Plan:
         view = self.view
@@ -307,6 +333,7 @@ class _Planner:
             tools=self.tools,
             policy=self.policy,
             is_recomputing=not is_complete,
+            earlier_bytes=0 if self.thread is None else self.thread.prefix_bytes,
         )
 
     def _tools(self, frontier: int, *, is_complete: bool) -> str:
@@ -320,12 +347,14 @@ class _Planner:
             record = self._record(index)
             if record is not None:
                 return record.tools
-        if not is_complete:
+        if self.thread is not None:
+            return self.thread.tools
+        if not is_complete and not self.view.continues:
             return first_tools(self.policy, self.view)
         for records in self.known.values():
             if records[0].lineage == BLOCK_LINEAGE:
                 return records[0].decision.tools
-        if self.last_assistant >= 0:
+        if self.last_assistant >= 0 or self.view.continues:
             return ""
         return first_tools(self.policy, self.view)
 
@@ -344,7 +373,7 @@ class _Planner:
             len(keys),
         )
         lineage = self.chain.lineage
-        if seen[-1] < first_assistant:
+        if seen[-1] < first_assistant and not self.view.continues:
             own = [
                 i
                 for i in seen

@@ -15,6 +15,7 @@ calls the steps in this order and does what they return::
     batch    = rewrite.settle()
     winners  = store.save(batch.records, batch.originals)   # the shell writes, first
     body     = rewrite.finish(winners)                # … and only then forwards
+    threads.keep(reply.id, rewrite.thread_after(reply))   # when it has been answered
 
 What always holds: ``finish`` changes nothing but what decisions say that are in the
 ledger by then, or were there before.
@@ -25,12 +26,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from headroom.core import pipeline, plan, referring
-from headroom.core.earlier import Earlier, Found, told_of
+from headroom.core import pipeline, plan
+from headroom.core.earlier import VERBATIM_STRATEGIES, Earlier
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
 from headroom.core.splice import splice
+from headroom.core.threads import Reply, Thread, follow
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
@@ -40,20 +42,6 @@ from headroom.core.types import (
     Policy,
     RequestView,
 )
-
-MAX_FORM_CHARS = 60_000
-"""Longer texts' forms are not compared with earlier results once more."""
-
-LINE_KINDS = frozenset({"build", "trace", "diff", "mixed"})
-"""Whose forms have whole lines of the source in them, code above all."""
-
-
-class _Referring(Struct, frozen=True):
-    """What it takes to look for repeats in a form."""
-
-    task: BlockTask
-    sources: list[Source]
-    count: CountTokens
 
 
 class Batch(Struct, frozen=True):
@@ -74,17 +62,19 @@ class Rewrite:
         *,
         namespace: str = "",
         auth_mode: str = "unknown",
+        thread: Thread | None = None,
     ) -> None:
         self.view = view
         self.policy = policy
-        self.chain = plan.make_chain(view, namespace=namespace, auth_mode=auth_mode)
+        self.chain = plan.make_chain(
+            view, namespace=namespace, auth_mode=auth_mode, thread=thread
+        )
         self._provider = provider
         self._records: Sequence[Record] = ()
         self._hidden_keys: dict[int, tuple[bytes, ...]] = {}
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
-        self._referring: dict[int, _Referring] = {}
         self._outcome: pipeline.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
 
@@ -170,7 +160,6 @@ class Rewrite:
             ):
                 end += 1
             self._group_start = start
-            self._referring = {}
             yield tasks[start:end]
             start = end
 
@@ -197,16 +186,9 @@ class Rewrite:
         ]
         if not wanted:
             return rest
-        found = self._found(tasks[0].message_index, memo)
-        self._referring = {
-            i: _Referring(tasks[i], found.sources, count)
-            for i in wanted
-            if len(tasks[i].text) <= MAX_FORM_CHARS
-        }
+        sources = self._sources(tasks[0].message_index, memo)
         for i in wanted:
-            outcome = referring.refer_block(
-                tasks[i], found.sources, count
-            ) or referring.relate_block(tasks[i], found.bases, count)
+            outcome = pipeline.refer_block(tasks[i], sources, count)
             if outcome is not None:
                 self._outcomes[self._group_start + i] = outcome
                 if outcome.compressed_tokens * 5 <= outcome.original_tokens:
@@ -214,29 +196,11 @@ class Rewrite:
         return rest
 
     def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
-        """Take what compressors made of the current group, by index into it.
-
-        What a form still repeats of earlier results is told by references, too.
-        """
+        """Take what compressors made of the current group, by index into it."""
         for i, outcome in outcomes.items():
             position = self._group_start + i
             rival = self._outcomes[position]
-            found = pipeline.better(rival, outcome)
-            again = self._refer_form(i, outcome)
-            if again is not None:
-                found = pipeline.better(found, again)
-            self._outcomes[position] = found
-
-    def _refer_form(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:
-        repeat = self._referring.get(i)
-        if (
-            repeat is None
-            or outcome.replacement is None
-            or outcome.kind not in LINE_KINDS
-            or len(outcome.replacement) < MIN_SOURCE_CHARS
-        ):
-            return None
-        return referring.refer_form(repeat.task, outcome, repeat.sources, repeat.count)
+            self._outcomes[position] = pipeline.better(rival, outcome)
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
@@ -252,12 +216,14 @@ class Rewrite:
         )
         return Batch(records, outcome.originals)
 
-    def _found(self, before: int, memo: SourceMemo) -> Found:
-        """What a message may refer to of the tool results before it."""
+    def _sources(self, before: int, memo: SourceMemo) -> list[Source]:
+        """Tool results before a message that stand in full, oldest first."""
         edited = {
-            (task.message_index, task.slot.address): told_of(outcome)
+            (task.message_index, task.slot.address)
             for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
-            if outcome is not None and outcome.replacement is not None
+            if outcome is not None
+            and outcome.replacement is not None
+            and outcome.strategy not in VERBATIM_STRATEGIES
         }
         earlier = Earlier(self.view, self._provider, self.keys, memo)
         return earlier.before(before, self.made_plan.decisions, edited)
@@ -299,6 +265,20 @@ class Rewrite:
             winner = winners.get(LedgerKey(key, lineage))
             if winner is not None:
                 yield winner
+
+    def thread_after(self, reply: Reply) -> Thread:
+        """What to note under the id of the answer, once it has ended.
+
+        To be taken after ``finish``: the decisions are those that were forwarded.
+        """
+        view, earlier = self.view, self.made_plan.earlier_bytes
+        sent = sum(m.span.end - m.span.start for m in view.messages)
+        return Thread(
+            key=follow(self.chain.end, reply.links),
+            tools=self.made_plan.tools,
+            calls=reply.calls,
+            prefix_bytes=earlier + sent - pipeline.removed_bytes(view, self.decisions),
+        )
 
     @property
     def adds_tool(self) -> bool:

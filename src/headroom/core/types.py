@@ -24,6 +24,9 @@ KINDS: tuple[Kind, ...] = (
     "search", "diff", "html", "prose", "code", "mixed",
 )  # fmt: skip
 
+RESULT_TYPES = frozenset({"tool_result", "tool_content", "output_item"})
+"""Types of blocks that hold the result of a tool call, in all APIs."""
+
 CountTokens: TypeAlias = Callable[[str], int]
 """Tokens of a text by the counter that gates results (a low-bias, real tokenizer)."""
 
@@ -67,11 +70,13 @@ class Slot(Struct, frozen=True, gc=False):
         address: where in the message, stable under markers: ``"2"`` for the text of
             block 2, ``"2.0"`` for its part 0; string content is block ``"0"``.
         block_index: index of the block, ``None`` for string content.
-        block_type: ``tool_result``, ``text``, ``string_content``, …
+        block_type: ``tool_result``, ``text``, ``string_content``, …; those of results
+            are the ``RESULT_TYPES``.
         literal: the JSON string literal, quotes included.
         is_tool: the text was returned by a tool (else a person or harness wrote it).
         call_id: the id of the tool call that asked for it; empty if there is none.
         is_error: the client flagged the result as an error.
+        min_lossy_bytes: below this nothing is left out of it, whatever its kind.
     """
 
     address: str
@@ -81,6 +86,7 @@ class Slot(Struct, frozen=True, gc=False):
     is_tool: bool
     call_id: str = ""
     is_error: bool = False
+    min_lossy_bytes: int = 0
 
 
 class HotBlock(Struct, frozen=True, gc=False):
@@ -100,6 +106,10 @@ class MessageView(Struct, frozen=True, gc=False):
         raw: hash of the message's own bytes, for memos of what was read in them.
         canonical: hash of what enters the chain key, ``cache_control`` cut out.
         markers: the values of the ``cache_control`` members in it, in order.
+        links: what enters the chain key instead of ``canonical``, where the model
+            produced the message and clients need not send it back as it was; none at
+            all leave the chain as it is. ``None``: ``canonical`` enters it.
+        parts: the items of a message that is a run of them, in order.
     """
 
     role: Literal["user", "assistant", "other"]
@@ -107,6 +117,8 @@ class MessageView(Struct, frozen=True, gc=False):
     raw: bytes
     canonical: bytes
     markers: tuple[Span, ...] = ()
+    links: tuple[bytes, ...] | None = None
+    parts: tuple[Span, ...] = ()
 
 
 class RequestView(Struct, frozen=True, gc=False):
@@ -126,6 +138,11 @@ class RequestView(Struct, frozen=True, gc=False):
             nothing but what is new, neither tools nor earlier messages.
         may_add_tool: a tool that Headroom adds can be answered inside this API's
             streams.
+        continues: id of the answer that this request goes on from, where the provider
+            keeps what came before it; empty: the request carries all of it.
+        conversation: id of a conversation of the provider's own, which others may add
+            to; then nothing is known about what stands before.
+        unknown_types: types of items that this version has not heard of.
     """
 
     api: str
@@ -142,6 +159,9 @@ class RequestView(Struct, frozen=True, gc=False):
     warnings: tuple[str, ...] = ()
     is_threaded: bool = False
     may_add_tool: bool = True
+    continues: str = ""
+    conversation: str = ""
+    unknown_types: tuple[str, ...] = ()
 
 
 class PathView(Struct, frozen=True, gc=False):

@@ -3,8 +3,8 @@
 from headroom.core.protocols import Provider
 from headroom.providers.anthropic.request import AnthropicMessages
 from headroom.providers.openai_chat.request import OpenAIChat
+from headroom.providers.openai_responses.request import OpenAIResponses
 
-PROVIDERS: dict[str, Provider] = {
-    provider.api: provider for provider in (AnthropicMessages(), OpenAIChat())
-}
+_ALL: tuple[Provider, ...] = (AnthropicMessages(), OpenAIChat(), OpenAIResponses())
+PROVIDERS: dict[str, Provider] = {provider.api: provider for provider in _ALL}
 """Providers by their API's name, as routes and views give it."""

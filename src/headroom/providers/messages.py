@@ -24,8 +24,33 @@ from headroom.errors import MalformedBodyError
 Role: TypeAlias = Literal["user", "assistant", "other"]
 Slots: TypeAlias = tuple[Slot | HotBlock, ...]
 
-_MAX_KEPT = 20_000
+MAX_KEPT = 20_000
+"""Messages whose meaning is remembered; then all are forgotten."""
 _MAX_KEPT_SLOTS = 64
+
+
+class SlotMemo:
+    """The slots of messages, kept by the messages' bytes.
+
+    Args:
+        read_slots: the blocks of a message, with spans into the body.
+    """
+
+    def __init__(self, read_slots: Callable[[bytes, MessageView], Slots]) -> None:
+        self._read_slots = read_slots
+        self._slots: dict[bytes, Slots] = {}
+
+    def slots(self, body: bytes, message: MessageView) -> Slots:
+        """The blocks of a message in order, hot ones included."""
+        start = message.span.start
+        found = self._slots.get(message.raw)
+        if found is None:
+            found = _shifted(self._read_slots(body, message), -start)
+            if len(self._slots) >= MAX_KEPT:
+                self._slots.clear()
+            if len(found) <= _MAX_KEPT_SLOTS:
+                self._slots[message.raw] = found
+        return _shifted(found, start)
 
 
 class _Shape(Struct, frozen=True, gc=False):
@@ -55,11 +80,10 @@ class MessageReader:
         needs_content: bool,
     ) -> None:
         self._roles = roles
-        self._markers = _Markers(markers)
-        self._read_slots = read_slots
+        self._markers = Markers(markers)
         self._needs_content = needs_content
         self._shapes: dict[bytes, _Shape] = {}
-        self._slots: dict[bytes, Slots] = {}
+        self._slots = SlotMemo(read_slots)
 
     def view(self, body: bytes, span: Span) -> MessageView:
         """One message.
@@ -71,25 +95,17 @@ class MessageReader:
         shape = self._shapes.get(raw)
         if shape is None:
             shape = self._read_shape(body, span)
-            if len(self._shapes) >= _MAX_KEPT:
+            if len(self._shapes) >= MAX_KEPT:
                 self._shapes.clear()
             self._shapes[raw] = shape
         markers = shape.markers
         if markers:
-            markers = tuple(_moved(marker, span.start) for marker in markers)
+            markers = tuple(moved(marker, span.start) for marker in markers)
         return MessageView(shape.role, span, raw, shape.canonical, markers)
 
     def slots(self, body: bytes, message: MessageView) -> Slots:
         """The blocks of a message in order, hot ones included."""
-        start = message.span.start
-        found = self._slots.get(message.raw)
-        if found is None:
-            found = _shifted(self._read_slots(body, message), -start)
-            if len(self._slots) >= _MAX_KEPT:
-                self._slots.clear()
-            if len(found) <= _MAX_KEPT_SLOTS:
-                self._slots[message.raw] = found
-        return _shifted(found, start)
+        return self._slots.slots(body, message)
 
     def _read_shape(self, body: bytes, span: Span) -> _Shape:
         found = json_spans.members(body, span)
@@ -107,7 +123,7 @@ class MessageReader:
         return _Shape(
             role=self._roles.get(role, "other"),
             canonical=chain_key(*pieces),
-            markers=tuple(_moved(marker, -span.start) for marker in markers),
+            markers=tuple(moved(marker, -span.start) for marker in markers),
         )
 
 
@@ -124,24 +140,31 @@ def _is_content(body: bytes, content: Span | None, *, is_needed: bool) -> bool:
     return is_string(body, content) or is_array(body, content)
 
 
-def _moved(span: Span, by: int) -> Span:
+def moved(span: Span, by: int) -> Span:
+    """The span as many bytes further on."""
     return Span(span.start + by, span.end + by)
 
 
 def _shifted(slots: Slots, by: int) -> Slots:
     return tuple(
-        replace(slot, literal=_moved(slot.literal, by))
+        replace(slot, literal=moved(slot.literal, by))
         if isinstance(slot, Slot)
         else slot
         for slot in slots
     )
 
 
-class _Markers:
-    """Cuts cache markers out of content."""
+class Markers:
+    """Cuts cache markers out of content.
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    Args:
+        names: the members of blocks that are markers.
+        text_type: the type of the block that a string stands for.
+    """
+
+    def __init__(self, names: tuple[str, ...], text_type: str = "text") -> None:
         self._names = names
+        self._text_type = text_type
         self._keys = tuple(f'"{name}"'.encode() for name in names)
 
     def canonical(self, body: bytes, content: Span, markers: list[Span]) -> bytes:
@@ -160,7 +183,8 @@ class _Markers:
         if len(blocks) == 1:
             block = json_spans.members(body, blocks[0])
             plain = {name for name in block if name not in self._names}
-            if plain == {"type", "text"} and text_of(body, block["type"]) == "text":
+            is_text = text_of(body, block.get("type")) == self._text_type
+            if is_text and plain == {"type", "text"}:
                 markers += (block[name] for name in self._names if name in block)
                 return b"s" + block["text"].of(body)
         if not self._may_mark(content.of(body)):

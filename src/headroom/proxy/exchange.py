@@ -16,6 +16,7 @@ from typing import Self, TypeAlias
 
 from msgspec import Struct
 
+from headroom.core.threads import Reply
 from headroom.core.types import JsonValue, Manifest
 from headroom.errors import (
     CorruptOriginalError,
@@ -85,12 +86,14 @@ class Exchange:
         answer_status: how the answer ended, as its reader tells; empty if unread.
         has_own_tool: the request that leaves offers Headroom's retrieval tool.
         chain_key: the ledger's key of the conversation up to here.
+        conversation: id of the provider's own conversation that the request adds to.
         dropped_headers: names, in lower case, that are not sent upstream.
         send_again: sends another body where this request went, with its headers.
         holds_head: the head of the answer waits for its first bytes: a stage may still
             change ``response_status`` and ``response_headers``.
         retrievals: originals that the model asked for in the answer.
         billed: tokens billed in all rounds of the answer, where there were several.
+        on_reply: told of the answer as soon as it has ended, before the client is.
     """
 
     __slots__ = (
@@ -98,6 +101,7 @@ class Exchange:
         "auth_mode",
         "billed",
         "chain_key",
+        "conversation",
         "decision",
         "dropped_headers",
         "fields",
@@ -109,6 +113,7 @@ class Exchange:
         "method",
         "model",
         "mutation_reasons",
+        "on_reply",
         "original_body",
         "outgoing_body",
         "path",
@@ -152,11 +157,13 @@ class Exchange:
         self.usage: dict[str, int] = {}
         self.has_own_tool = False
         self.chain_key = b""
+        self.conversation = ""
         self.dropped_headers: frozenset[str] = frozenset()
         self.send_again: SendAgain = _nowhere
         self.holds_head = False
         self.retrievals: list[Retrieval] = []
         self.billed: dict[str, int] = {}
+        self.on_reply: Callable[[Reply], None] | None = None
 
     def set_body(self, original: bytes, received: bytes) -> None:
         """Take the body that was read; nothing is changed yet."""
@@ -187,6 +194,7 @@ class Exchange:
     def forget(self) -> None:
         """Let go of what points back here: bodies are large, and cycles live long."""
         self.send_again = _nowhere
+        self.on_reply = None
 
     @property
     def is_mutated(self) -> bool:

@@ -67,6 +67,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Failures to reach the provider.",
         ("code",),
     ),
+    "proxy_conversations_api_request_count": (
+        "Requests that add to a conversation kept by the provider; forwarded as is.",
+        (),
+    ),
     "headroom_store_failures": (
         "Requests served without the store.",
         (),
@@ -182,6 +186,10 @@ class Metrics:
     def upstream_error(self, code: str) -> None:
         """The provider could not be reached or fell silent."""
         self._child("headroom_upstream_errors", code).inc()
+
+    def conversation(self) -> None:
+        """A request adds to a conversation that the provider keeps."""
+        self._child("proxy_conversations_api_request_count").inc()
 
     def store_failure(self) -> None:
         """A request was served without the store."""

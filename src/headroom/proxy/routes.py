@@ -1,9 +1,9 @@
 """Which provider a request is for, and whether its body is read.
 
-A table of paths, first match wins; Chat Completions are known by the end of their path,
-since the base URLs of compatible providers have prefixes of all kinds. Paths that more
-than one provider has are told apart by the credentials the request carries: a
-credential goes to the provider that issued it, whatever the path
+A table of paths, first match wins; Chat Completions and Responses are known by the end
+of their path, since the base URLs of compatible providers have prefixes of all kinds.
+Paths that more than one provider has are told apart by the credentials the request
+carries: a credential goes to the provider that issued it, whatever the path
 (https://docs.anthropic.com/en/api/openai-sdk serves OpenAI paths under Anthropic keys).
 """
 
@@ -38,13 +38,18 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/messages/count_tokens": Route("anthropic", "/v1/messages/count_tokens"),
     b"/v1/complete": Route("anthropic", "/v1/complete"),
     b"/v1/chat/completions": Route("openai", "/v1/chat/completions", "openai_chat"),
-    b"/v1/responses": Route("openai", "/v1/responses"),
+    b"/v1/responses": Route("openai", "/v1/responses", "openai_responses"),
+    b"/v1/conversations": Route("openai", "/v1/conversations"),
     b"/v1/embeddings": Route("openai", "/v1/embeddings"),
 }
-_CHAT_END = b"/chat/completions"
+_ENDS: tuple[tuple[bytes, str], ...] = (
+    (b"/chat/completions", "openai_chat"),
+    (b"/responses", "openai_responses"),
+)
 _PREFIXES: tuple[tuple[bytes, Route], ...] = (
     (b"/v1/messages/", Route("anthropic", "/v1/messages/*")),
     (b"/v1/responses/", Route("openai", "/v1/responses/*")),
+    (b"/v1/conversations/", Route("openai", "/v1/conversations/*")),
     (b"/v1beta/", Route("gemini", "/v1beta/*")),
     (b"/v1alpha/", Route("gemini", "/v1alpha/*")),
     (b"/upload/v1beta/", Route("gemini", "/upload/*")),
@@ -72,9 +77,11 @@ def choose(path: bytes, headers: Headers) -> Route:
     if route is None:
         route = next((r for prefix, r in _PREFIXES if path.startswith(prefix)), None)
     owner = credential_owner(headers)
-    if path.endswith(_CHAT_END) and (route is None or not route.provider):
+    if route is None or not route.provider:
         api = "openai" if route is None else route.api
-        route = Route(api, "*/chat/completions", "openai_chat")
+        for end, provider in _ENDS:
+            if path.endswith(end):
+                route = Route(api, f"*{end.decode()}", provider)
     if route is not None:
         if owner == "anthropic" and route.api == "openai":
             return Route("anthropic", route.label, route.provider)

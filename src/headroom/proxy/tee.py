@@ -1,8 +1,9 @@
 """Reads a response along while it passes: how it ended and what the provider billed.
 
 Stands beside the bytes, never between them: a chunk is handed over after it was sent to
-the client. What cannot be read (an unknown encoding, a damaged stream, too long an
-answer) ends the reading, never the response.
+the client, or before where the next request may go on from this answer. What cannot be
+read (an unknown encoding, a damaged stream, too long an answer) ends the reading, never
+the response.
 """
 
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from headroom.core.threads import Reply
 from headroom.errors import HeadroomError
 from headroom.providers.anthropic import stream as anthropic
 from headroom.providers.openai_chat import stream as openai_chat
+from headroom.providers.openai_responses import stream as openai_responses
 from headroom.proxy import encodings, headers
 from headroom.proxy.exchange import Exchange
 
@@ -31,6 +34,9 @@ class _Message(Protocol):
 
 
 class _Reader(Protocol):
+    @property
+    def status(self) -> str: ...
+
     def feed(self, chunk: bytes) -> object: ...
 
     def close(self) -> _Message: ...
@@ -46,11 +52,17 @@ class _Readers(Struct, frozen=True):
 _READERS = {
     "anthropic": _Readers(anthropic.StreamReader, anthropic.read_message),
     "openai_chat": _Readers(openai_chat.StreamReader, openai_chat.read_message),
+    "openai_responses": _Readers(
+        openai_responses.StreamReader,
+        openai_responses.read_message,
+    ),
 }
 
 
 class _JsonReader:
     """Collects a JSON answer and reads it at the end."""
+
+    status = "open"  # its end is not in its bytes
 
     def __init__(self, read: Callable[[bytes], _Message]) -> None:
         self._read = read
@@ -64,15 +76,27 @@ class _JsonReader:
 
 
 class Tee:
-    """The reading of one response."""
+    """The reading of one response.
 
-    def __init__(self, reader: _Reader, decoder: encodings.ResponseDecoder) -> None:
+    Attributes:
+        reads_first: each chunk is handed over before it is sent.
+    """
+
+    def __init__(
+        self,
+        reader: _Reader,
+        decoder: encodings.ResponseDecoder,
+        on_reply: Callable[[Reply], None] | None = None,
+    ) -> None:
         self._reader: _Reader | None = reader
         self._decoder = decoder
+        self._on_reply = on_reply
+        self._message: _Message | None = None
+        self.reads_first = on_reply is not None
         self.error = ""
 
     def feed(self, chunk: bytes) -> None:
-        """Take bytes that were sent to the client."""
+        """Take bytes that were sent to the client, or are to be sent next."""
         if self._reader is None:
             return
         try:
@@ -81,13 +105,27 @@ class Tee:
         except HeadroomError as error:
             self.error = error.code
             self._reader = None
+            return
+        if self._on_reply is not None and self._reader.status != "open":
+            self.finish()
+
+    def finish(self) -> None:
+        """Take the end of the response, before the client does if ``reads_first``."""
+        if self._reader is None or self._message is not None:
+            return
+        self._message = message = self._reader.close()
+        if self._on_reply is None or not isinstance(message, openai_responses.Message):
+            return
+        if (reply := openai_responses.reply_of(message)) is not None:
+            self._on_reply(reply)
 
     def close(self, exchange: Exchange) -> None:
         """Write down in the exchange what was read."""
-        if self._reader is None:
+        self.finish()
+        message = self._message
+        if message is None:
             exchange.answer_status = "unread"
             return
-        message = self._reader.close()
         exchange.answer_status = message.status
         if message.usage is not None:
             exchange.usage = {
@@ -116,4 +154,4 @@ def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
         decoder = encodings.ResponseDecoder(encodings.names(applied), limit)
     except HeadroomError:
         return None
-    return Tee(reader, decoder)
+    return Tee(reader, decoder, exchange.on_reply)

@@ -32,7 +32,7 @@ __all__ = [
 
 def is_foldable(text: str) -> bool:
     """Whether the text is free of the control characters that folding works with."""
-    return not any(sign in text for sign in RESERVED)
+    return RESERVED.isdisjoint(text)
 
 
 def is_shorter(form: str, text: str, count: CountTokens) -> bool:

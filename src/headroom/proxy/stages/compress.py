@@ -33,6 +33,7 @@ from headroom.proxy.auth import POLICIES
 from headroom.proxy.compute import Compute
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.hidden_notes import HiddenNotes
+from headroom.proxy.threads import Threads
 
 log = logging.getLogger("headroom.proxy")
 
@@ -46,6 +47,9 @@ REFER_ON_LOOP_BYTES = 4_000
 
 WATCHED_MESSAGES = 50_000
 """Messages whose forwarded form is remembered, to notice a change."""
+
+MAX_TYPES = 100
+"""Types of unknown items that are reported; who sends more makes them up."""
 
 
 class CompressStage:
@@ -64,6 +68,8 @@ class CompressStage:
     ) -> None:
         self._ledger = ledger
         self._policy = policy
+        self._conversations = Threads(ledger, namespace=namespace)
+        self._reported_types: set[str] = set()
         self._notes = notes or HiddenNotes(ledger, namespace=namespace)
         self._namespace = namespace
         self._compute = compute or Compute()
@@ -84,8 +90,11 @@ class CompressStage:
             exchange.pass_through(error.reason)
             return
         exchange.model = view.model
-        for warning in view.warnings:
-            log.warning(warning, extra={"request_id": exchange.request_id})
+        self._report(exchange, view)
+        if view.conversation:
+            # Others may add to it, and what stands before cannot be known.
+            exchange.pass_through("conversation_state")
+            return
         if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
@@ -101,6 +110,22 @@ class CompressStage:
             # Nothing may be left out that is not stored; the rest is as it would be.
             await self._rewrite(exchange, provider, view, policy, is_lossless=True)
             exchange.store_failures += 1
+
+    def _report(self, exchange: Exchange, view: RequestView) -> None:
+        """Log what is worth knowing of a request; unknown types once each."""
+        request = {"request_id": exchange.request_id}
+        for warning in view.warnings:
+            log.warning(warning, extra=request)
+        for kind in view.unknown_types:
+            if kind in self._reported_types or len(self._reported_types) >= MAX_TYPES:
+                continue
+            self._reported_types.add(kind)
+            extra = {**request, "item_type": kind[:80]}
+            log.warning("unknown_responses_item_type", extra=extra)
+        if view.conversation:
+            exchange.conversation = view.conversation[:80]
+            extra = {**request, "conversation_id": exchange.conversation}
+            log.warning("conversation_id_present", extra=extra)
 
     def on_response(
         self,
@@ -141,7 +166,18 @@ class CompressStage:
         is_lossless: bool = False,
     ) -> None:
         size = len(view.body)
-        rewrite = await self._run(size, self._begin, exchange, provider, view, policy)
+        thread = await self._conversations.recall(view.continues)
+        rewrite = await self._run(
+            size,
+            lambda: Rewrite(
+                view,
+                provider,
+                policy,
+                namespace=self._namespace,
+                auth_mode=exchange.auth_mode,
+                thread=thread,
+            ),
+        )
         records, is_complete = await self._records(rewrite, size)
         notes = await self._notes.recall(rewrite.hidden_keys(records))
         await self._run(
@@ -171,22 +207,11 @@ class CompressStage:
         exchange.store_failures = int(bool(error)) + int(not is_complete)
         exchange.chain_key = rewrite.keys[-1]
         exchange.has_own_tool = rewrite.adds_tool
+        if view.is_threaded:
+            exchange.on_reply = lambda reply: self._conversations.keep(
+                reply.id, rewrite.thread_after(reply)
+            )
         _describe(exchange, rewrite, forwarded)
-
-    def _begin(
-        self,
-        exchange: Exchange,
-        provider: Provider,
-        view: RequestView,
-        policy: Policy,
-    ) -> Rewrite:
-        return Rewrite(
-            view,
-            provider,
-            policy,
-            namespace=self._namespace,
-            auth_mode=exchange.auth_mode,
-        )
 
     async def _records(
         self, rewrite: Rewrite, size_bytes: int

@@ -1,0 +1,1 @@
+"""OpenAI Responses: where its spans are, how its stream reads."""
