@@ -1,9 +1,13 @@
 """Answers of a scripted provider, round by round, and who takes them to their end."""
 
 import json
+from typing import ClassVar
 
-from headroom.cachelab import stream
+from hypothesis import strategies as st
+
+from headroom.cachelab import chat_answer, stream
 from headroom.core.hidden import encode_answer
+from headroom.providers import PROVIDERS
 from headroom.providers.anthropic.request import AnthropicMessages
 
 PROVIDER = AnthropicMessages()
@@ -62,24 +66,62 @@ def events(data):
     return [json.loads(frame.partition(b"data: ")[2]) for frame in frames]
 
 
+def completion(blocks, *, number=1, output_tokens=10, finish_reason=None):
+    """An answer of Chat Completions."""
+    usage = {
+        "prompt_tokens": 100 * number + 7,
+        "completion_tokens": output_tokens,
+        "total_tokens": 100 * number + 7 + output_tokens,
+        "prompt_tokens_details": {"cached_tokens": 7},
+    }
+    answer = chat_answer.completion(
+        {"model": "gpt-5"}, blocks, usage, request_id=f"req_{number}"
+    )
+    if finish_reason:
+        answer["choices"][0]["finish_reason"] = finish_reason
+    return answer
+
+
+def chat_sse(answer):
+    """An answer of Chat Completions as a stream."""
+    return b"".join(chat_answer.chunks(answer, has_usage=True))
+
+
+@st.composite
+def cuts(draw):
+    """How a stream is cut into chunks."""
+    sizes = draw(st.lists(st.integers(1, 400), min_size=1, max_size=8))
+
+    def cut(data):
+        chunks, start, turn = [], 0, 0
+        while start < len(data):
+            end = start + sizes[turn % len(sizes)]
+            chunks.append(data[start:end])
+            start, turn = end, turn + 1
+        return chunks
+
+    return cut
+
+
 class Drive:
     """One answer taken through all its rounds.
 
     Attributes:
+        api: whose answers they are.
         out: what the client got.
         bodies: the requests, the first one included.
         note: what is to be remembered; ``b""`` if nothing was hidden.
     """
 
+    api: ClassVar = "anthropic"
+
     def __init__(self, rounds, body, *, is_stream=True, cut=lambda data: [data]):
-        self.splicer = PROVIDER.splicer(is_stream=is_stream)
+        self.splicer = PROVIDERS[self.api].splicer(is_stream=is_stream)
         self.looked_up = []
         self.bodies = [json.dumps(body).encode() if isinstance(body, dict) else body]
         self.pieces = []
         for number, blocks in enumerate(rounds):
-            answer = blocks if isinstance(blocks, dict) else message(blocks)
-            answer = {**answer, "id": f"msg_{number}"}
-            data = sse(answer) if is_stream else json.dumps(answer).encode()
+            data = self.data(blocks, number, is_stream=is_stream)
             for chunk in cut(data):
                 self.pieces.append(self.splicer.feed(chunk))
             self.pieces.append(self.splicer.end())
@@ -95,3 +137,22 @@ class Drive:
         self.note = b"" if hidden is None else encode_answer(hidden)
         self.pieces.append(self.splicer.finish())
         self.out = b"".join(self.pieces)
+
+    def data(self, blocks, number, *, is_stream):
+        """The bytes of one round; ``blocks`` may be a whole answer."""
+        answer = blocks if isinstance(blocks, dict) else message(blocks)
+        answer = {**answer, "id": f"msg_{number}"}
+        return sse(answer) if is_stream else json.dumps(answer).encode()
+
+
+class ChatDrive(Drive):
+    """The same for Chat Completions; ``blocks`` are texts and calls."""
+
+    api = "openai_chat"
+
+    def data(self, blocks, number, *, is_stream):
+        if isinstance(blocks, bytes):
+            return blocks
+        answer = blocks if isinstance(blocks, dict) else completion(blocks)
+        answer = {**answer, "id": f"chatcmpl-{number}"}
+        return chat_sse(answer) if is_stream else json.dumps(answer).encode()

@@ -13,19 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import HALVE, DictStore, forward
+import conversing
+from conversing import LONG, ask, converse, step_lists
+from fakes import HALVE, DictStore
 from headroom.cachelab.client import read_stream
 from headroom.core import pipeline
-from headroom.core.hidden import decode_placement, note_keys
-from headroom.core.repeats import SourceMemo
-from headroom.core.types import Policy
-from headroom.providers.anthropic.request import AnthropicMessages
-from scripted import TOOL, Drive, call, retrieval, text
+from scripted import Drive, text
 
-PROVIDER = AnthropicMessages()
 MARK = {"type": "ephemeral"}
 TOOLS = [{"name": name, "input_schema": {}} for name in ("Bash", "Read")]
-LONG = "".join(f"2026-01-01 line {i} is ordinary output\n" for i in range(60))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -54,33 +50,14 @@ def is_thinking(entry):
     return '"type": "thinking"' in entry[1]
 
 
-class Provider:
-    """Signs thinking, remembers prefixes, complains about what does not fit."""
+class Provider(conversing.Provider):
+    """Signs thinking."""
 
-    def __init__(self):
-        self.sent = {}
-        self.signed = {}
-        self.thoughts = 0
-        self.calls = 0
+    api = "anthropic"
+    drive = Drive
 
-    def receive(self, rewrite, forwarded):
-        """A request of the client's: each of its messages left as it left before."""
-        view = PROVIDER.parse(forwarded)
-        position = 0
-        for index, key in enumerate(rewrite.keys):
-            hidden = rewrite.decisions[index].hidden
-            turns = (
-                sum(p.kind == "turn" for p in decode_placement(hidden).places)
-                if hidden
-                else 0
-            )
-            group = view.messages[position : position + 1 + 2 * turns]
-            position += len(group)
-            value = [message.canonical for message in group]
-            before = self.sent.setdefault(key, value)
-            assert before == value, "a prefix that was sent has changed"
-        assert position == len(view.messages)
-        self.check(forwarded)
+    def inserted(self, placement):
+        return 2 * sum(place.kind == "turn" for place in placement.places), 0
 
     def check(self, body):
         """Calls are answered at once, and thinking stands where it was made."""
@@ -101,11 +78,6 @@ class Provider:
             else:
                 bare.append(entry)
 
-    def think(self):
-        self.thoughts += 1
-        words = f"thought {self.thoughts}"
-        return {"type": "thinking", "thinking": words, "signature": words}
-
     def sign(self, body, blocks):
         bare = [e for e in flat(json.loads(body)["messages"]) if not is_thinking(e)]
         for block in blocks:
@@ -114,27 +86,9 @@ class Provider:
             else:
                 bare += flat([{"role": "assistant", "content": [block]}])
 
-    def blocks(self, shape):
-        """The blocks of one round; ``shape`` says which, by letters."""
-        found = []
-        for letter in shape:
-            self.calls += letter in "rc"
-            found.append(
-                {
-                    "t": self.think,
-                    "x": lambda: text(f"words {self.calls} {len(found)}"),
-                    "r": lambda: retrieval(self.calls),
-                    "c": lambda: call(self.calls, c="ls"),
-                }[letter]()
-            )
-        return found
 
-
-class Client:
-    """Resends all it knows, which is not all that was said."""
-
-    def __init__(self):
-        self.messages = [{"role": "user", "content": "please help"}]
+class Client(conversing.Client):
+    """Moves its markers."""
 
     def body(self, markers):
         messages = json.loads(json.dumps(self.messages))
@@ -159,92 +113,34 @@ class Client:
         ]
         self.messages.append({"role": "user", "content": results or "go on"})
 
-    def drop_thinking(self):
-        """As clients do with old turns; the history is another one from there on."""
+    def read(self, out, *, is_stream):
+        if not is_stream:
+            return json.loads(out)["content"]
+        blocks, problem = read_stream(out)
+        assert not problem
+        return blocks
+
+    def forget(self):
+        """Drop thinking, as clients do with old turns.
+
+        The history is another one from there on.
+        """
         for message in self.messages:
             if message["role"] == "assistant":
                 kept = [b for b in message["content"] if b["type"] != "thinking"]
                 message["content"] = kept or [text("(thought)")]
 
-    def rewind(self, position):
-        users = [i for i, m in enumerate(self.messages) if m["role"] == "user"]
-        del self.messages[users[position % len(users)] + 1 :]
 
-
-def ask(client, provider, store, shapes, *, markers, memo, is_stream):
-    """One request with all its rounds; returns what the client saw."""
-    policy = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
-    body = client.body(markers)
-    forwarded, rewrite = forward(body, store, policy=policy, memo=memo)
-    provider.receive(rewrite, forwarded)
-    assert TOOL.encode() in forwarded
-    rounds = [provider.blocks(shape) for shape in shapes]
-    drive = Drive(rounds, forwarded, is_stream=is_stream)
-    for sent, blocks in zip(drive.bodies, rounds, strict=False):
-        provider.check(sent)
-        provider.sign(sent, blocks)
-    if drive.note:
-        for key in note_keys("", rewrite.keys[-1]):
-            if store.remember({key: drive.note}).get(key, drive.note) == drive.note:
-                break
-    if is_stream:
-        blocks, problem = read_stream(drive.out)
-        assert not problem
-    else:
-        blocks = json.loads(drive.out)["content"]
-    return blocks, drive
-
-
-HIDING = st.sampled_from(["r", "tr", "txr", "rxr", "xrr", "xtr"])
-ENDING = st.sampled_from(["x", "tx", "c", "txc", "cc", "rc", "tcr", "crc", "txcrx"])
-SHAPES = st.builds(
-    lambda hiding, end: [*hiding, end], st.lists(HIDING, max_size=5), ENDING
-)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("ask"), SHAPES),
-        st.tuples(st.just("ask"), SHAPES),
-        st.tuples(st.just("retry"), SHAPES, SHAPES, st.booleans()),
-        st.tuples(st.just("rewind"), st.integers(0, 20)),
-        st.tuples(st.just("fork"), st.integers(0, 20)),
-        st.tuples(st.just("drop thinking")),
-    ),
-    min_size=2,
-    max_size=7,  # fewer requests than answers kept for one of them
+STEPS = step_lists(
+    hiding=["r", "tr", "txr", "rxr", "xrr", "xtr"],
+    ending=["x", "tx", "c", "txc", "cc", "rc", "tcr", "crc", "txcrx"],
 )
 
 
 @settings(max_examples=600, deadline=None)
 @given(STEPS, st.data())
 def test_no_generated_conversation_with_retrievals_ever_breaks_a_prefix(steps, data):
-    store, provider, client = DictStore(), Provider(), Client()
-    memo = SourceMemo(max_chars=5_000)
-    hidden = 0
-    for number, step in enumerate(steps):
-        way = {
-            "markers": data.draw(st.sampled_from([0, 1, 2])),
-            "memo": data.draw(st.sampled_from([memo, None])),
-            "is_stream": data.draw(st.booleans()),
-        }
-        output = f"run {number}\n{LONG}" if data.draw(st.booleans()) else "ok"
-        match step:
-            case ("ask", shapes):
-                blocks, drive = ask(client, provider, store, shapes, **way)
-                client.take(blocks, output)
-                hidden += bool(drive.note)
-            case ("retry", one, other, keeps_first):
-                first, _ = ask(client, provider, store, one, **way)
-                second, _ = ask(client, provider, store, other, **way)
-                client.take(first if keeps_first else second, output)
-            case ("rewind", position):
-                client.rewind(position)
-            case ("fork", position):
-                client.rewind(position)
-                if client.messages[-1]["content"] == "go on":
-                    client.messages[-1]["content"] = f"instead, {number}"
-            case ("drop thinking",):
-                client.drop_thinking()
-    ask(client, provider, store, ["x"], markers=1, memo=None, is_stream=True)
+    converse(steps, data, Provider(), Client())
 
 
 def test_the_check_notices_a_hidden_exchange_that_is_not_put_back():

@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 from headroom.cachelab.client import read_stream
 from headroom.providers.anthropic.splice_stream import StreamSplicer
 from headroom.providers.rounds import MAX_ROUNDS
-from scripted import TOOL, Drive, call, events, message, retrieval, sse, text, thinking
+from scripted import (
+    TOOL,
+    Drive,
+    call,
+    cuts,
+    events,
+    message,
+    retrieval,
+    sse,
+    text,
+    thinking,
+)
 
 BODY = {
     "model": "claude-x",
@@ -34,22 +45,6 @@ def answers(draw):
         last.insert(draw(st.integers(0, len(last))), retrieval(next(number)))
     rounds.append(last or [text("done")])
     return rounds
-
-
-@st.composite
-def cuts(draw):
-    """How a stream is cut into chunks."""
-    sizes = draw(st.lists(st.integers(1, 400), min_size=1, max_size=8))
-
-    def cut(data):
-        chunks, start, turn = [], 0, 0
-        while start < len(data):
-            end = start + sizes[turn % len(sizes)]
-            chunks.append(data[start:end])
-            start, turn = end, turn + 1
-        return chunks
-
-    return cut
 
 
 def visible(rounds):

@@ -224,14 +224,14 @@ def test_in_doubt_there_is_no_view(body):
         PROVIDER.parse(body)
 
 
-def test_the_retrieval_tool_has_its_place_but_is_not_added():
+def test_the_retrieval_tool_has_its_place():
     tools = [{"type": "function", "function": {"name": "bash"}}]
     view = parse(user("x"), tools=tools)
     edits = PROVIDER.retrieval_edits(view)
     names = json.loads(splice(view.body, edits))["tools"]
     assert names == [*tools, json.loads(TOOL_OPENAI_CHAT)]
     assert PROVIDER.retrieval_edits(parse(user("x"), tools=[])) == []
-    assert not view.may_add_tool
+    assert view.may_add_tool
 
 
 def test_passthrough_no_compression_byte_equal(halving):
@@ -297,10 +297,24 @@ def test_all_else_in_the_request_stays(halving, more):
     assert sent["messages"][2]["content"].startswith("~")
 
 
-def test_nothing_is_left_out_where_no_tool_can_be_answered(halving):
+def test_a_conversation_has_the_retrieval_tool_from_its_first_request_on(halving):
     tools = [{"type": "function", "function": {"name": "bash"}}]
     policy = Policy(allow_lossy=True, retrieval="tool", cache_minimum_tokens=0)
-    messages = [user("go"), user(LONG)]
+    store = DictStore()
+    messages = [user("go")]
+    for more in ([assistant("a"), tool(LONG, "a")], [assistant("b"), tool("ok", "b")]):
+        body = {"model": "gpt-5", "messages": messages, "tools": tools}
+        sent, _ = forward(body, store, api="openai_chat", policy=policy)
+        found = json.loads(sent)
+        assert found["tools"] == [*tools, json.loads(TOOL_OPENAI_CHAT)]
+        assert ("<<ccr:" in json.dumps(found["messages"])) is (len(messages) > 1)
+        messages += more
+
+
+def test_a_conversation_that_began_without_the_tool_stays_without_it(halving):
+    tools = [{"type": "function", "function": {"name": "bash"}}]
+    policy = Policy(allow_lossy=True, retrieval="tool", cache_minimum_tokens=0)
+    messages = [user("go"), assistant("a"), tool(LONG, "a")]
     sent = forwarded(*messages, tools=tools, policy=policy)
     assert sent["tools"] == tools
     assert "<<ccr:" not in json.dumps(sent)

@@ -153,3 +153,10 @@ def encode_string(text: str) -> bytes:
         return json.dumps(text, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(text).encode("ascii")
+
+
+def encode_object(members: dict[str, bytes]) -> bytes:
+    """An object of members whose values are JSON already."""
+    return b"{%b}" % b",".join(
+        b"%b:%b" % (encode_string(name), raw) for name, raw in members.items()
+    )

@@ -246,10 +246,7 @@ def _block_content(block: Block) -> bytes:
     for name in ("text", "thinking", "signature"):
         if value := getattr(block, name):
             members[name] = json_parts.encode_string(value)
-    return b"{%b}" % b",".join(
-        b"%b:%b" % (json_parts.encode_string(name), raw)
-        for name, raw in members.items()
-    )
+    return json_parts.encode_object(members)
 
 
 def usage_figures(raw: bytes | None) -> Iterable[tuple[str, int]]:

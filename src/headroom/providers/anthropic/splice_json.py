@@ -74,12 +74,5 @@ class JsonSplicer(JsonSplicing):
             top["stop_reason"] = b'"end_turn"'
         usage = json_parts.members(top.get("usage", b"{}"))
         usage["output_tokens"] = b"%d" % self._rounds.usage.get("output_tokens", 0)
-        top["usage"] = _object(usage)
-        return _object(top)
-
-
-def _object(members: dict[str, bytes]) -> bytes:
-    return b"{%b}" % b",".join(
-        b"%b:%b" % (json_parts.encode_string(name), raw)
-        for name, raw in members.items()
-    )
+        top["usage"] = json_parts.encode_object(usage)
+        return json_parts.encode_object(top)

@@ -28,8 +28,11 @@ from headroom.core.types import (
 )
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
-from headroom.errors import CompressionError, MalformedBodyError
+from headroom.errors import MalformedBodyError
 from headroom.providers.messages import MessageReader, text_of
+from headroom.providers.openai_chat import replay
+from headroom.providers.openai_chat.splice_json import JsonSplicer
+from headroom.providers.openai_chat.splice_stream import StreamSplicer
 
 API = "openai_chat"
 
@@ -75,7 +78,6 @@ class OpenAIChat:
             # OpenRouter cuts long conversations in the middle when asked to.
             may_drop_earlier="transforms" in top,
             tools=tools,
-            may_add_tool=False,
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
@@ -106,34 +108,23 @@ class OpenAIChat:
         end = view.tools.end - 1
         return [Edit(Span(end, end), b"," + TOOL_OPENAI_CHAT)]
 
-    def anchors(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        index: int,  # noqa: ARG002
-    ) -> tuple[str, ...]:
-        """Nothing is hidden here, so nothing has to be told apart."""
-        return ()
+    def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
+        """What tells the text and the calls of message ``index`` apart."""
+        return replay.anchors(view, index)
 
     def hidden_edits(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        index: int,
-        placement: Placement,  # noqa: ARG002
+        self, view: RequestView, index: int, placement: Placement
     ) -> list[Edit]:
-        """Nothing is hidden here.
+        """What puts hidden parts back into message ``index`` and the one after it.
 
         Raises:
-            CompressionError: always.
+            CompressionError: the message is not the one they were placed in.
         """
-        raise CompressionError(f"message {index} hides nothing")
+        return replay.hidden_edits(view, index, placement)
 
     def splicer(self, *, is_stream: bool) -> Splicer:
-        """Never asked for: Headroom's tool is not added to these requests.
-
-        Raises:
-            CompressionError: always.
-        """
-        raise CompressionError(f"no rounds to join, streamed: {is_stream}")
+        """What joins the rounds of one answer into one response."""
+        return StreamSplicer() if is_stream else JsonSplicer()
 
 
 def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...]:

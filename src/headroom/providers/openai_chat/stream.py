@@ -33,10 +33,21 @@ _MAX_NOTES = 32  # a broken stream must not fill the memory with complaints
 
 
 class StreamReader:
-    """Reads one streamed answer."""
+    """Reads one streamed answer.
 
-    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
-        self._framer = SseFramer(max_event_bytes)
+    Args:
+        max_event_bytes: more bytes without the end of an event are an error.
+        keeps_comments: return comments (servers keep connections open with them) as
+            events of their own, at once.
+    """
+
+    def __init__(
+        self,
+        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        *,
+        keeps_comments: bool = False,
+    ) -> None:
+        self._framer = SseFramer(max_event_bytes, keeps_comments=keeps_comments)
         self._choices: dict[int, OpenChoice] = {}
         self._strings = {"id": "", "model": ""}
         self._usage: Usage | None = None
@@ -91,7 +102,7 @@ class StreamReader:
         return handled
 
     def _handle(self, event: SseEvent) -> None:
-        if self.status != "open":
+        if self.status != "open" or event.is_comment:
             return
         if event.is_done:
             self.status = "done"
