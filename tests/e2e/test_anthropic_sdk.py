@@ -52,7 +52,11 @@ TOOL = {
         "required": ["part"],
     },
 }
-QUESTION = {"role": "user", "content": "Why are the jobs slow?"}
+# Long enough that what follows is cached whatever becomes of it.
+RUNBOOK = "".join(
+    f"{i}. Look at worker {i} before you restart it.\n" for i in range(99)
+)
+QUESTION = {"role": "user", "content": f"Why are the jobs slow?\n{RUNBOOK}"}
 
 
 def log(part):
@@ -159,7 +163,8 @@ async def test_streaming_helpers_run_unmodified_and_see_no_retrieval():
             assert plain(message) == ANSWERS[number]
             is_last = number == 2
             assert message.stop_reason == ("end_turn" if is_last else "tool_use")
-            assert message.usage.input_tokens > 0
+            usage = message.usage
+            assert usage.input_tokens + usage.cache_creation_input_tokens > 0
             messages.append({"role": "assistant", "content": message.content})
             if answered := results(message):
                 messages.append({"role": "user", "content": answered})

@@ -436,7 +436,9 @@ def accept(
             originals[edit.digest] = task.text
     entries.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
     decisions = {
-        index: Decision(tuple(found), plan.tools, _hidden(plan, index))
+        index: Decision(
+            tuple(found), plan.tools, _hidden(plan, index), plan.stabilisers
+        )
         for index, found in edits.items()
     }
     manifest = Manifest(

@@ -18,6 +18,7 @@ from msgspec import Struct
 from headroom.core import digest
 from headroom.core.hidden import choose, note_keys
 from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.stabilise import first_stabilisers
 from headroom.core.threads import Thread, follow, unknown_start
 from headroom.core.types import (
     BlockOutcome,
@@ -76,6 +77,7 @@ class Plan(Struct, frozen=True):
         tasks: the live blocks to compress, in order.
         entries: manifest lines of blocks that are not tasks.
         tools: how this conversation gets originals back; see ``Decision.tools``.
+        stabilisers: what is put in order in front of it; see ``Decision.stabilisers``.
         policy: what holds for this request: lossy results only if its model can get
             originals back.
         is_recomputing: the ledger could not be read; decisions are made again.
@@ -89,6 +91,7 @@ class Plan(Struct, frozen=True):
     entries: tuple[ManifestEntry, ...]
     policy: Policy
     tools: str = ""
+    stabilisers: tuple[str, ...] = ()
     is_recomputing: bool = False
     earlier_bytes: int = 0
 
@@ -106,7 +109,8 @@ def make_chain(
         auth_mode: whose credential this is; part of the lineage.
         thread: what is known of the answer it goes on from.
     """
-    names = "\0".join(view.tool_names)
+    # Sorted: the same tools in another order are the same conversation's.
+    names = "\0".join(sorted(view.tool_names))
     lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"))
     if thread is not None:
         key = thread.key
@@ -299,6 +303,7 @@ class _Planner:
         self.known = _by_key(records)
         self.last_assistant = last_assistant(view)
         self.tools = ""
+        self.stabilisers: tuple[str, ...] = ()
         self.lossless_from = 0
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
@@ -314,7 +319,8 @@ class _Planner:
         if not policy.is_reapplying and policy.honours_markers:
             live_from = max(live_from, view.frozen_count)
         self.lossless_from = len(view.messages) if is_complete else live_from
-        self.tools = self._tools(frontier, is_complete=is_complete)
+        begun = self._begun(frontier, is_complete=is_complete)
+        self.tools, self.stabilisers = begun.tools, begun.stabilisers
         self.policy = effective_policy(self.policy, view, self.tools)
         for index in range(len(view.messages)):
             record = self._record(index) if index <= frontier else None
@@ -331,13 +337,14 @@ class _Planner:
             tasks=tuple(self.tasks),
             entries=tuple(self.entries),
             tools=self.tools,
+            stabilisers=self.stabilisers,
             policy=self.policy,
             is_recomputing=not is_complete,
             earlier_bytes=0 if self.thread is None else self.thread.prefix_bytes,
         )
 
-    def _tools(self, frontier: int, *, is_complete: bool) -> str:
-        """How this conversation gets originals back: as it was decided when it began.
+    def _begun(self, frontier: int, *, is_complete: bool) -> Decision:
+        """What was decided for this conversation when it began: tools, stabilisers.
 
         A request without any record takes it from the records of its blocks; only if it
         has none of these and no assistant message yet does a conversation begin here.
@@ -346,17 +353,20 @@ class _Planner:
         for index in range(frontier + 1):
             record = self._record(index)
             if record is not None:
-                return record.tools
-        if self.thread is not None:
-            return self.thread.tools
-        if not is_complete and not self.view.continues:
-            return first_tools(self.policy, self.view)
-        for records in self.known.values():
-            if records[0].lineage == BLOCK_LINEAGE:
-                return records[0].decision.tools
-        if self.last_assistant >= 0 or self.view.continues:
-            return ""
-        return first_tools(self.policy, self.view)
+                return record
+        thread = self.thread
+        if thread is not None:
+            return Decision(tools=thread.tools, stabilisers=thread.stabilisers)
+        if is_complete or self.view.continues:
+            for records in self.known.values():
+                if records[0].lineage == BLOCK_LINEAGE:
+                    return records[0].decision
+            if self.last_assistant >= 0 or self.view.continues:
+                return Decision()
+        return Decision(
+            tools=first_tools(self.policy, self.view),
+            stabilisers=first_stabilisers(self.policy, self.provider, self.view),
+        )
 
     def _frontier(self) -> int:
         """The last message with a record that counts for this request.
@@ -543,7 +553,7 @@ def new_records(
             call_id = call_ids.get((index, edit.address))
             if call_id:
                 block = block_key(chain, call_id, edit.digest)
-                found = Decision((edit,), decision.tools)
+                found = msgspec.structs.replace(decision, edits=(edit,), hidden=b"")
                 batch.append((LedgerKey(block, BLOCK_LINEAGE), found))
     return batch
 

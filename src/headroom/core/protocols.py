@@ -12,10 +12,12 @@ from msgspec import Struct
 from headroom.core.hidden import Answer, Placement
 from headroom.core.types import (
     NO_PATH,
+    Breakpoints,
     Compressed,
     Context,
     Decision,
     Edit,
+    Front,
     HotBlock,
     Kind,
     PathView,
@@ -81,6 +83,22 @@ class Provider(Protocol):
         """What adds the retrieval tool to the request, the same bytes every time.
 
         Empty where the request has no tool list.
+        """
+        ...
+
+    def front(self, view: RequestView) -> Front:
+        """What stands in front of the messages and may be put in order."""
+        ...
+
+    def breakpoints(
+        self, view: RequestView, reshaped: frozenset[int], limit: int
+    ) -> Breakpoints:
+        """Cache markers for a request whose client sets none.
+
+        Args:
+            view: the request.
+            reshaped: messages whose content other edits may make a list of.
+            limit: markers to set at most.
         """
         ...
 

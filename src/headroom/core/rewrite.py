@@ -32,6 +32,7 @@ from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
 from headroom.core.splice import splice
+from headroom.core.stabilise import BREAKPOINTS, stabilise
 from headroom.core.threads import Reply, Thread, follow
 from headroom.core.types import (
     BlockOutcome,
@@ -52,7 +53,11 @@ class Batch(Struct, frozen=True):
 
 
 class Rewrite:
-    """The state of one request between the steps; see the module."""
+    """The state of one request between the steps; see the module.
+
+    Attributes:
+        reasons: why the body from ``finish`` differs, one word each.
+    """
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Rewrite:
         self._group_start = 0
         self._outcome: pipeline.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
+        self.reasons: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -121,6 +127,8 @@ class Rewrite:
         )
         self._put_back(notes or {})
         self.policy = self._plan.policy
+        if BREAKPOINTS in self._plan.stabilisers:
+            self.view = msgspec.structs.replace(self.view, is_caching=True)
         self._outcomes = [None] * len(self._plan.tasks)
 
     def _put_back(self, notes: Mapping[bytes, bytes]) -> None:
@@ -244,18 +252,34 @@ class Rewrite:
             assert self._outcome is not None, "settle() comes first"
             self._outcome = pipeline.corrected(self._outcome, mine, self.decisions)
         edits = pipeline.make_edits(self.view, self._provider, self.decisions)
+        if edits:
+            self.reasons = ("compression",)
         if self.made_plan.tools == "added":
-            edits += self._provider.retrieval_edits(self.view)
-        return splice(self.view.body, edits)
+            added = self._provider.retrieval_edits(self.view)
+            if added:
+                self.reasons = (*self.reasons, "retrieval_tool")
+            edits += added
+        stabilised = stabilise(
+            self.view,
+            self._provider,
+            self.made_plan.stabilisers,
+            self.decisions,
+            self.policy.cache_minimum_tokens,
+        )
+        self.reasons = (*self.reasons, *stabilised.names)
+        return splice(self.view.body, [*edits, *stabilised.edits])
 
     def is_contradicted(self, winners: Mapping[LedgerKey, Decision]) -> bool:
-        """Whether who recorded these messages first decided about tools otherwise.
+        """Whether who recorded these messages first decided otherwise about the front.
 
         Then the whole request has to be planned again with their records: what may be
         left out depends on the tools.
         """
-        tools = self.made_plan.tools
-        return any(winner.tools != tools for winner in self._chain_winners(winners))
+        front = (self.made_plan.tools, self.made_plan.stabilisers)
+        return any(
+            (winner.tools, winner.stabilisers) != front
+            for winner in self._chain_winners(winners)
+        )
 
     def _chain_winners(
         self, winners: Mapping[LedgerKey, Decision]
@@ -278,6 +302,7 @@ class Rewrite:
             tools=self.made_plan.tools,
             calls=reply.calls,
             prefix_bytes=earlier + sent - pipeline.removed_bytes(view, self.decisions),
+            stabilisers=self.made_plan.stabilisers,
         )
 
     @property

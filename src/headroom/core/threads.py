@@ -46,12 +46,14 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
         tools: how the conversation gets originals back; see ``Decision.tools``.
         calls: the calls whose results the next request brings.
         prefix_bytes: a low estimate of what the provider has been sent so far.
+        stabilisers: what is put in order in front; see ``Decision.stabilisers``.
     """
 
     key: bytes
     tools: str = ""
     calls: tuple[ToolCall, ...] = ()
     prefix_bytes: int = 0
+    stabilisers: tuple[str, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -96,6 +96,50 @@ class HotBlock(Struct, frozen=True, gc=False):
     block_type: str
 
 
+class ToolSpan(Struct, frozen=True, gc=False):
+    """One element of a request's tool list.
+
+    Attributes:
+        span: the whole element.
+        name: the tool's name; empty if it has none.
+        schema: the JSON Schema of its arguments, if it has one.
+        is_marked: a cache marker stands on it.
+    """
+
+    span: Span
+    name: str
+    schema: Span | None = None
+    is_marked: bool = False
+
+
+class Front(Struct, frozen=True, gc=False):
+    """What stands in front of the messages and may be put in order.
+
+    Attributes:
+        tools: the elements of the tool list, in the body's order.
+        cache_key: what adds the key that steers requests to one cache; ``None`` if the
+            API has none, or the client set its own.
+        takes_breakpoints: the API caches up to markers in the request, and the client
+            has set none.
+    """
+
+    tools: tuple[ToolSpan, ...] = ()
+    cache_key: Edit | None = None
+    takes_breakpoints: bool = False
+
+
+class Breakpoints(Struct, frozen=True, gc=False):
+    """Cache markers for one request.
+
+    Attributes:
+        edits: what sets those in the system prompt and the messages.
+        tool_member: the member to add to the last tool; empty for none.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    tool_member: bytes = b""
+
+
 class MessageView(Struct, frozen=True, gc=False):
     """One message: who wrote it, where it stands, what it is for the ledger.
 
@@ -221,11 +265,14 @@ class Decision(Struct, frozen=True, gc=False, array_like=True):
             not, and nothing lossy is sent.
         hidden: what is put back into the message (see ``core.hidden``): calls of the
             tool that were answered inside the stream, which the client never saw.
+        stabilisers: what is put in order in front of this conversation's messages (see
+            ``core.stabilise``), decided and repeated like ``tools``.
     """
 
     edits: tuple[SlotEdit, ...] = ()
     tools: str = ""
     hidden: bytes = b""
+    stabilisers: tuple[str, ...] = ()
 
 
 class Policy(Struct, frozen=True, gc=False):
@@ -247,6 +294,7 @@ class Policy(Struct, frozen=True, gc=False):
             (a tool the client brings), or ``off``: then nothing lossy is sent.
         marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
             no marker at all (the caller keeps the original).
+        stabilisers: what may be put in order in front of conversations that begin.
     """
 
     is_reapplying: bool = True
@@ -260,6 +308,7 @@ class Policy(Struct, frozen=True, gc=False):
     may_refer: bool = True
     retrieval: Literal["tool", "shell", "mcp", "off"] = "off"
     marker: str = ""
+    stabilisers: tuple[str, ...] = ()
 
 
 class Candidate(Struct, frozen=True, gc=False):

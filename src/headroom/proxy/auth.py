@@ -43,17 +43,19 @@ class AuthPolicy(Struct, frozen=True):
     Attributes:
         allows_lossy: parts may be left out of tool outputs, and the tool that fetches
             them back may be offered; else results stay lossless.
+        stabilises: what stands in front of conversations may be put in order.
         may_drop_encoding: ``accept-encoding`` may be taken out, so that the answer
             comes uncompressed; else it leaves as it came.
     """
 
     allows_lossy: bool = False
+    stabilises: bool = False
     may_drop_encoding: bool = False
 
 
 POLICIES: Mapping[str, AuthPolicy] = MappingProxyType(
     {
-        "payg": AuthPolicy(allows_lossy=True, may_drop_encoding=True),
+        "payg": AuthPolicy(allows_lossy=True, stabilises=True, may_drop_encoding=True),
         "oauth": AuthPolicy(),
         "subscription": AuthPolicy(),
         "unknown": AuthPolicy(),

@@ -1,15 +1,25 @@
 """The tree of settings: what can be set, its type, default, unit and description."""
 
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
+from headroom.core.stabilise import (
+    BREAKPOINTS,
+    CACHE_KEY,
+    SCHEMA_SORT,
+    STABILISERS,
+    TOOL_COMPACT,
+    TOOL_SORT,
+)
 from headroom.core.types import Policy
 
 Switch: TypeAlias = Literal["enabled", "disabled"]
 CompressionMode: TypeAlias = Literal["live_zone", "off"]
+
+_KEY_TAKING_HOSTS = (".openai.com", ".openai.azure.com", ".azure.com")
 
 # Below these sizes a marker and the cost of asking back outweigh what is left out.
 _MIN_LOSSY_BYTES = {
@@ -169,6 +179,36 @@ class CompressionSettings(Struct, frozen=True, kw_only=True):
     ] = "lossless"
 
 
+class StabiliseSettings(Struct, frozen=True, kw_only=True):
+    """What is put in order in front of conversations under API keys.
+
+    Decided when a conversation begins; a change holds for those that begin afterwards.
+    """
+
+    breakpoints: Annotated[
+        Switch,
+        about("Set cache markers for Messages clients that set none themselves."),
+    ] = "enabled"
+    prompt_cache_key: Annotated[
+        Literal["auto", "enabled", "disabled"],
+        about(
+            "Set `prompt_cache_key` where clients of OpenAI's APIs set none; `auto`: "
+            "only if `upstream.openai_url` is OpenAI's or Azure's own, since others "
+            "may refuse what they do not know."
+        ),
+    ] = "auto"
+    tool_sort: Annotated[
+        Switch, about("Sort tools by name, for clients that list them in random order.")
+    ] = "disabled"
+    schema_sort: Annotated[
+        Switch, about("Sort the keys of tools' schemas, for the same reason.")
+    ] = "disabled"
+    tool_compact: Annotated[
+        Switch,
+        about("Take out of tool definitions what means nothing; see `headroom tools`."),
+    ] = "disabled"
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where originals and the ledger are kept."""
 
@@ -223,6 +263,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     proxy: ProxySettings = ProxySettings()
     upstream: UpstreamSettings = UpstreamSettings()
     compression: CompressionSettings = CompressionSettings()
+    stabilise: StabiliseSettings = StabiliseSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
 
@@ -250,4 +291,22 @@ def policy_of(settings: Settings) -> Policy:
         min_lossy_bytes=dict(compression.min_lossy_bytes),
         lossy_user_text=compression.user_text == "lossy",
         max_block_bytes=compression.max_block_bytes,
+        stabilisers=_stabilisers(settings),
     )
+
+
+def _stabilisers(settings: Settings) -> tuple[str, ...]:
+    chosen = settings.stabilise
+    key = chosen.prompt_cache_key
+    if key == "auto":
+        host = urlsplit(settings.upstream.openai_url).hostname or ""
+        is_known = host == "openai.com" or host.endswith(_KEY_TAKING_HOSTS)
+        key = "enabled" if is_known else "disabled"
+    switches = {
+        BREAKPOINTS: chosen.breakpoints,
+        CACHE_KEY: key,
+        SCHEMA_SORT: chosen.schema_sort,
+        TOOL_COMPACT: chosen.tool_compact,
+        TOOL_SORT: chosen.tool_sort,
+    }
+    return tuple(name for name in STABILISERS if switches[name] == "enabled")

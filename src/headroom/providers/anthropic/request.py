@@ -16,7 +16,9 @@ from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_ANTHROPIC
 from headroom.core.types import (
     NO_PATH,
+    Breakpoints,
     Edit,
+    Front,
     HotBlock,
     MessageView,
     PathView,
@@ -28,9 +30,10 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
-from headroom.providers.anthropic import replay
+from headroom.providers.anthropic import breakpoints, replay
 from headroom.providers.anthropic.splice_json import JsonSplicer
 from headroom.providers.anthropic.splice_stream import StreamSplicer
+from headroom.providers.front import tool_spans
 from headroom.providers.messages import MessageReader, text_of
 
 API = "anthropic"
@@ -109,6 +112,19 @@ class AnthropicMessages:
             return []
         end = view.tools.end - 1
         return [Edit(Span(end, end), b"," + TOOL_ANTHROPIC)]
+
+    def front(self, view: RequestView) -> Front:
+        """The tools, and whether the client leaves caching to the proxy."""
+        return Front(
+            tools=tool_spans(view.body, view.tools),
+            takes_breakpoints=_MARKER_KEY not in view.body,
+        )
+
+    def breakpoints(
+        self, view: RequestView, reshaped: frozenset[int], limit: int
+    ) -> Breakpoints:
+        """Cache markers for a request whose client sets none."""
+        return breakpoints.breakpoints(view, reshaped, limit)
 
     def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
         """What tells the blocks of message ``index`` apart."""

@@ -12,12 +12,16 @@ clients steer it (``prompt_cache_breakpoint``, and ``cache_control`` where a rou
 passes it on) move from turn to turn and are no part of a message.
 """
 
+from itertools import takewhile
+
 from headroom.core.hidden import Placement
 from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_OPENAI_CHAT
 from headroom.core.types import (
     NO_PATH,
+    Breakpoints,
     Edit,
+    Front,
     HotBlock,
     MessageView,
     PathView,
@@ -29,6 +33,7 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
+from headroom.providers.front import cache_key_edit, tool_spans
 from headroom.providers.messages import MessageReader, text_of
 from headroom.providers.openai_chat import replay
 from headroom.providers.openai_chat.splice_json import JsonSplicer
@@ -108,6 +113,21 @@ class OpenAIChat:
         end = view.tools.end - 1
         return [Edit(Span(end, end), b"," + TOOL_OPENAI_CHAT)]
 
+    def front(self, view: RequestView) -> Front:
+        """The tools, and the key that steers to one cache."""
+        return Front(
+            tools=tool_spans(view.body, view.tools), cache_key=_cache_key(view)
+        )
+
+    def breakpoints(
+        self,
+        view: RequestView,  # noqa: ARG002 - the shape of a provider
+        reshaped: frozenset[int],  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+    ) -> Breakpoints:
+        """None: the cache is automatic."""
+        return Breakpoints()
+
     def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
         """What tells the text and the calls of message ``index`` apart."""
         return replay.anchors(view, index)
@@ -181,6 +201,12 @@ def _arguments(body: bytes, call: dict[str, Span]) -> bytes:
     if "arguments" in call:
         return text_of(body, call["arguments"]).encode()
     return call["input"].of(body) if "input" in call else b"{}"
+
+
+def _cache_key(view: RequestView) -> Edit | None:
+    """The key for what stands first: model, instructions, tools."""
+    leading = takewhile(lambda message: message.role == "other", view.messages)
+    return cache_key_edit(view, [message.span for message in leading], view.tools)
 
 
 def _tool_names(body: bytes, tools: Span | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ which clients steer it move from turn to turn and are no part of a message.
 """
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from headroom.core.digest import chain_key
 from headroom.core.hidden import Placement
@@ -23,7 +24,9 @@ from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_OPENAI_RESPONSES
 from headroom.core.types import (
     NO_PATH,
+    Breakpoints,
     Edit,
+    Front,
     HotBlock,
     MessageView,
     PathView,
@@ -35,6 +38,7 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import CompressionError, MalformedBodyError
+from headroom.providers.front import cache_key_edit, tool_spans
 from headroom.providers.messages import MAX_KEPT, SlotMemo, text_of
 from headroom.providers.openai_responses.items import (
     CALLS,
@@ -130,6 +134,22 @@ class OpenAIResponses:
         end = view.tools.end - 1
         return [Edit(Span(end, end), b"," + TOOL_OPENAI_RESPONSES)]
 
+    def front(self, view: RequestView) -> Front:
+        """The tools, and the key that steers to one cache."""
+        return Front(
+            tools=tool_spans(view.body, view.tools),
+            cache_key=cache_key_edit(view, _instructions(view), view.tools),
+        )
+
+    def breakpoints(
+        self,
+        view: RequestView,  # noqa: ARG002 - the shape of a provider
+        reshaped: frozenset[int],  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+    ) -> Breakpoints:
+        """None: the cache is automatic."""
+        return Breakpoints()
+
     def anchors(
         self,
         view: RequestView,  # noqa: ARG002 - the shape of a provider
@@ -195,6 +215,14 @@ class OpenAIResponses:
                 self._items.clear()
             self._items[raw] = item
         return raw, item
+
+
+def _instructions(view: RequestView) -> list[Span]:
+    """The member, and the items in front that say what to do."""
+    top = json_spans.members(view.body, json_spans.whole(view.body))
+    leading = takewhile(lambda message: message.role == "other", view.messages)
+    first = [top["instructions"]] if "instructions" in top else []
+    return first + [message.span for message in leading]
 
 
 def _run_view(run: list[tuple[Span, bytes, Item]]) -> MessageView:

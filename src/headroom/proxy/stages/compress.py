@@ -98,11 +98,12 @@ class CompressStage:
         if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
+        allowed = POLICIES[exchange.auth_mode]
         policy = msgspec.structs.replace(
             self._policy,
             cache_minimum_tokens=cache_minimum_tokens(view.model, view.api),
-            allow_lossy=self._policy.allow_lossy
-            and POLICIES[exchange.auth_mode].allows_lossy,
+            allow_lossy=self._policy.allow_lossy and allowed.allows_lossy,
+            stabilisers=self._policy.stabilisers if allowed.stabilises else (),
         )
         try:
             await self._rewrite(exchange, provider, view, policy)
@@ -202,7 +203,8 @@ class CompressStage:
             )
             return
         forwarded = await self._run(size, rewrite.finish, winners)
-        exchange.replace_body(forwarded, "compression")
+        for reason in rewrite.reasons:
+            exchange.replace_body(forwarded, reason)
         exchange.prefix_breaks = self._watch.breaks(rewrite)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
         exchange.chain_key = rewrite.keys[-1]
@@ -289,6 +291,7 @@ def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:
         "live_zone_strategies": list(dict.fromkeys(o.strategy for o in fresh)),
         "live_zone_block_original_bytes": sum(o.original_bytes for o in fresh),
         "live_zone_block_compressed_bytes": sum(o.compressed_bytes for o in fresh),
+        "stabilisers": list(rewrite.made_plan.stabilisers),
         "is_recomputed": rewrite.made_plan.is_recomputing,
     }
 
