@@ -52,6 +52,8 @@ def main():
     if corpus is not None:
         command = (python, "-m", "benchmarks.corpus", "--corpus", str(corpus))
         reached.append(run("compression", *command))
+        command = (python, "-m", "benchmarks.stabilisers", "--corpus", str(corpus))
+        reached.append(run("clients without markers", *command))
     for extra in RUNS:
         command = (HEADROOM, "cachelab", "run", *extra, *conversations(corpus))
         reached.append(run(f"replay {' '.join(extra)}", *command))

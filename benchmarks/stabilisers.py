@@ -34,7 +34,8 @@ MEAN_BOUND, WORST_BOUND = 0.17, 0.60
 def replay(corpus: Path, settings: tuple[str, ...]) -> dict:
     command = [
         sys.executable, "-m", "headroom.cli.main", "cachelab", "run", "--json",
-        f"--proxy-args={' '.join(settings)}", "--markers", "none", str(corpus / "coding"), str(corpus / "sessions"),
+        f"--proxy-args={' '.join(settings)}", "--markers", "none",
+        str(corpus / "coding"), str(corpus / "sessions"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, check=False)
     if not done.stdout:
