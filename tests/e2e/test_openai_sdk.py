@@ -131,6 +131,40 @@ async def test_streaming_and_tools_run_unmodified():
     assert_compressed(lab)
 
 
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_retrievals_are_answered_out_of_the_sdks_sight(is_stream):
+    async with provider() as (lab, client):
+        lab.script.retrieve_every = 1
+        messages = [SYSTEM, QUESTION]
+        for number in range(3):
+            asked = {"model": MODEL, "messages": messages, "tools": [TOOL]}
+            if is_stream:
+                options = {"include_usage": True}
+                async with client.chat.completions.stream(
+                    **asked, stream_options=options
+                ) as stream:
+                    whole = await stream.get_final_completion()
+            else:
+                whole = await client.chat.completions.create(**asked)
+            message = whole.choices[0].message
+            assert plain(message) == ANSWERS[number]
+            messages += [message.model_dump(exclude_none=True), *results(message)]
+        sent = lab.last_requests["sdk"]["messages"]
+    assert not [record.error for record in lab.records if record.error]
+    hidden = [
+        call["id"]
+        for message in sent
+        for call in message.get("tool_calls", ())
+        if call["function"]["name"] == "headroom_retrieve"
+    ]
+    answers = {m["tool_call_id"]: m["content"] for m in sent if m["role"] == "tool"}
+    assert len(hidden) == 3
+    assert [answers[call_id] for call_id in hidden] == [log(n) for n in range(3)]
+    reads = [record.usage.read for record in lab.records]
+    cached = [record.usage.read + record.usage.write_5m for record in lab.records]
+    assert reads[1:] == cached[:-1]
+
+
 async def test_raw_chunks_arrive_as_they_were_sent():
     async with provider() as (_, client):
         chunks = [

@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from headroom.cachelab import chat
 from headroom.cachelab.conversations import Conversation, Sending, Turn
 from headroom.cachelab.launcher import headroom
 from headroom.cachelab.replay import Options, bench
@@ -29,7 +30,7 @@ def log(turn):
     return "".join(lines)
 
 
-def conversation(name, turns):
+def conversation(name, turns, api):
     messages = [{"role": "user", "content": f"Find out why {name} is slow."}]
     for turn in range(turns):
         use = {
@@ -43,14 +44,19 @@ def conversation(name, turns):
         messages.append({"role": "assistant", "content": [words, use]})
         messages.append({"role": "user", "content": [result]})
     messages.append({"role": "assistant", "content": "It is the disk."})
-    ends = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+    shape = {
+        "system": "You are careful. " * 400,
+        "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
+        "messages": messages,
+    }
+    if api == "chat":
+        shape = {"system": "", **chat.from_messages(shape)}
     return Conversation(
         name=name,
         model="claude-opus-5-5",
-        system="You are careful. " * 400,
-        tools=[{"name": "Bash", "input_schema": {"type": "object"}}],
-        messages=messages,
-        turns=tuple(Turn(end) for end in ends),
+        turns=tuple(Turn(end) for end in chat.turn_ends(shape["messages"])),
+        api=api,
+        **shape,
     )
 
 
@@ -69,14 +75,18 @@ class MixedScript(Script):
 
 
 @pytest.mark.parametrize(
-    ("is_stream", "model", "thinks"),
+    ("api", "is_stream", "model", "thinks"),
     [
-        (True, "claude-opus-5-5", True),
-        (False, "claude-opus-5-5", True),
-        (True, "claude-sonnet-4-5", False),
+        ("messages", True, "claude-opus-5-5", True),
+        ("messages", False, "claude-opus-5-5", True),
+        ("messages", True, "claude-sonnet-4-5", False),
+        ("chat", True, "gpt-5", False),
+        ("chat", False, "gpt-5.6", False),
     ],
 )
-async def test_retrievals_break_no_prefix_and_no_thinking(is_stream, model, thinks):
+async def test_retrievals_break_no_prefix_and_no_thinking(
+    api, is_stream, model, thinks
+):
     options = Options(
         sending=Sending(model=model, is_stream=is_stream, thinks=thinks),
         resends=True,
@@ -95,7 +105,7 @@ async def test_retrievals_break_no_prefix_and_no_thinking(is_stream, model, thin
             for side in (lab.direct, lab.target):
                 side.lab.script = MixedScript(retrieve_every=1, thinks=thinks)
             results = await lab.run(
-                [conversation("the api", 12), conversation("the queue", 5)]
+                [conversation("the api", 12, api), conversation("the queue", 5, api)]
             )
             records = lab.target.lab.records
     assert sum(record.retrievals for record in records) >= 10
