@@ -247,10 +247,10 @@ def test_a_repeat_of_an_earlier_result_becomes_a_reference(monkeypatch):
     history = [ask(), use("a"), results(("a", LOG)), use("b"), results(("b", LOG))]
     forwarded, _ = forward(body(*history), store)
     assert texts(forwarded)[0] == LOG
-    assert texts(forwarded)[1] == "[repeats #1 Bash]\n[= #1:1-41]"
+    assert texts(forwarded)[1] == "[repeats #1 Bash x]\n[= #1:1-41]"
     again, _ = forward(body(*history, use("c"), results(("c", LOG))), store)
     assert texts(again)[:2] == texts(forwarded)
-    assert texts(again)[2].startswith("[repeats #1 Bash]")
+    assert texts(again)[2].startswith("[repeats #1 Bash x]")
 
 
 def test_a_compressed_result_is_never_referred_to():
@@ -301,7 +301,7 @@ def test_results_are_numbered_whatever_they_hold(monkeypatch):
         results(("b", LOG)),
     ]
     forwarded, _ = forward(body(*history), DictStore())
-    assert texts(forwarded)[-1].startswith("[repeats #3 Bash]")
+    assert texts(forwarded)[-1].startswith("[repeats #3 Bash x]")
 
 
 LOSSY = Policy(

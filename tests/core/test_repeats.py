@@ -48,6 +48,49 @@ def test_after_an_edit_only_the_changed_lines_are_given_with_the_shift():
     assert len(found.text) < 200
 
 
+def test_code_that_a_test_runner_quotes_further_right_refers_to_the_read():
+    body = ["def test_it():", "", *code(30)]
+    quoted = "\n".join(f"    {line}" if line else "" for line in body)
+    text = f"=== FAILURES ===\n{quoted}\nE   AssertionError"
+    found = refer(text, [source(numbered(body), 3, READ)])
+    assert "[= #3:1-32 indented]" in found.text
+    assert expand(found.text, {"3": numbered(body)}) == text
+
+
+def test_windows_whose_numbers_end_with_a_colon_are_compared_without_them():
+    lines = ["class A:", "", *code(60)]
+    old = "\n".join(f"{100 + i}:{line}" for i, line in enumerate(lines[2:40]))
+    new = "\n".join(f"{98 + i}:{line}" for i, line in enumerate(lines))
+    plain = "\n".join(lines)
+    for earlier, later in ((old, new), (new, old), (new, plain)):
+        found = refer(later, [source(earlier, 1)])
+        assert found is not None
+        assert expand(found.text, {"1": earlier}, ":") == later
+    found = refer(new, [source(plain, 1)])
+    again = expand(found.text, {"1": plain}, ":")
+    assert [line.lstrip() for line in again.split("\n")] == new.split("\n")
+
+
+def test_a_numbered_window_inside_a_message_refers_to_a_numbered_view():
+    window = "\n".join(f"{i}:{line}" for i, line in enumerate(code(20), 1))
+    said = "\n".join(f"a line of what the editor says, {i}" for i in range(40))
+    for earlier, later in (
+        (window, f"{said}\n{window}\n{said}"[: 3 * len(window)]),
+        (f"{said}\n{window}", window),
+    ):
+        found = refer(later, [source(earlier, 1)])
+        assert found is not None
+        assert expand(found.text, {"1": earlier}, ":") == later
+
+
+def test_of_a_path_its_end_is_named():
+    call = ToolCall("a", "Read", b'{"file_path": "/home/me/project/src/app.py"}')
+    text = numbered(code(60))
+    assert refer(text, [source(text, 7, call)]).text.startswith(
+        "[repeats #7 Read src/app.py]"
+    )
+
+
 def test_a_part_of_an_earlier_read_is_found_at_its_place():
     lines = code(200)
     part = numbered(lines[100:150], first=101)
@@ -118,7 +161,7 @@ def test_a_diff_of_what_an_edit_was_given_refers_to_that_call():
     given = given_source(edit(added), 100, "5c")
     text = "\n".join(["@@ -0,0 +1,40 @@", *(f"+{line}" for line in code(40))])
     found = refer(text, [given])
-    assert "#5c new_string of the call Edit /src/app.py" in found.text
+    assert "#5c new_string of Edit /src/app.py" in found.text
     assert "[+ #5c:1-40]" in found.text
     assert expand(found.text, {"5c": added}) == text
 

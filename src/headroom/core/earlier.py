@@ -8,7 +8,9 @@ are numbered by block, whatever they hold, and where a hidden exchange has put f
 results before them, they are not referred to: the model would count otherwise.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+
+from msgspec import Struct
 
 from headroom.core.digest import content_digest
 from headroom.core.plan import is_retrieval_tool
@@ -21,7 +23,17 @@ from headroom.core.repeats import (
     given_source,
     make_source,
 )
-from headroom.core.types import RESULT_TYPES, Decision, RequestView, Slot, ToolCall
+from headroom.core.repeats.records import STRATEGY as RECORD_STRATEGY
+from headroom.core.repeats.records import Base
+from headroom.core.types import (
+    RESULT_TYPES,
+    BlockOutcome,
+    Decision,
+    RequestView,
+    Slot,
+    SlotEdit,
+    ToolCall,
+)
 from headroom.core.wire import json_spans
 
 VERBATIM_STRATEGIES = frozenset({"read_gutter"})
@@ -30,6 +42,47 @@ VERBATIM_STRATEGIES = frozenset({"read_gutter"})
 WINDOW_CHARS = 2_000_000
 """Results further back than this many characters of results are not referred to: the
 model hardly finds them, and a conversation's index has to fit in memory."""
+
+COMPLETE_STRATEGIES = VERBATIM_STRATEGIES | {"json_table", RECORD_STRATEGY}
+"""Edits that leave every value readable, so that records may be told by them."""
+
+
+class Told(Struct, frozen=True):
+    """How a result leaves.
+
+    Attributes:
+        is_verbatim: every line can be read word for word.
+        is_complete: every value of a JSON document can be read.
+        refers_to: digests of what a reader has to look up.
+    """
+
+    is_verbatim: bool = True
+    is_complete: bool = True
+    refers_to: tuple[str, ...] = ()
+
+
+AS_IT_STANDS = Told()
+
+
+def told_of(edit: SlotEdit | BlockOutcome) -> Told:
+    """How a result leaves under an edit, recorded or about to be."""
+    return Told(
+        is_verbatim=edit.strategy in VERBATIM_STRATEGIES,
+        is_complete=not edit.is_lossy and edit.strategy in COMPLETE_STRATEGIES,
+        refers_to=edit.refers_to,
+    )
+
+
+class Found(Struct, frozen=True):
+    """What a message may refer to, oldest first.
+
+    Attributes:
+        sources: results whose lines can be read where they stand.
+        bases: JSON results whose values can.
+    """
+
+    sources: list[Source]
+    bases: list[Base]
 
 
 class Earlier:
@@ -51,20 +104,21 @@ class Earlier:
         self,
         index: int,
         decisions: Mapping[int, Decision],
-        edited: Collection[tuple[int, str]],
-    ) -> list[Source]:
+        edited: Mapping[tuple[int, str], Told],
+    ) -> Found:
         """Sources for message ``index``, oldest first.
 
         Args:
             index: the message whose results may refer.
             decisions: of the messages before it.
-            edited: ``(message, slot address)`` of results that leave otherwise than
-                word for word, beside those that ``decisions`` tell.
+            edited: how results leave, by ``(message, slot address)``, beside those that
+                ``decisions`` tell.
         """
         hidden_at = min((i for i, d in decisions.items() if d.hidden), default=index)
         users = [i for i in range(index) if self._view.messages[i].role == "user"]
         ordinals = self._ordinals(users)
-        found: list[list[Source]] = []
+        sources: list[Source] = []
+        bases: list[Base] = []
         chars = 0
         for i in reversed(users):
             if i >= hidden_at:
@@ -73,19 +127,14 @@ class Earlier:
                 break
             message = self._message(i, ordinals[i])
             chars += message.chars
-            gone = {
-                e.address
-                for e in decisions[i].edits
-                if e.strategy not in VERBATIM_STRATEGIES
-            }
-            found.append(
-                [
-                    source
-                    for address, source in message.sources.items()
-                    if address not in gone and (i, address) not in edited
-                ]
-            )
-        return [source for sources in reversed(found) for source in sources]
+            told = {e.address: told_of(e) for e in decisions[i].edits}
+            for address, source in reversed(message.sources.items()):
+                how = told.get(address) or edited.get((i, address), AS_IT_STANDS)
+                if how.is_verbatim:
+                    sources.append(source)
+                if how.is_complete and source.value is not None:
+                    bases.append(Base(source, how.refers_to))
+        return Found(sources[::-1], bases[::-1])
 
     def _ordinals(self, users: list[int]) -> dict[int, int]:
         """How many results stand before each message."""

@@ -23,7 +23,6 @@ from headroom.core.hidden import decode_placement
 from headroom.core.mixed import Section, announced, compress_sections
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor, Provider
-from headroom.core.repeats import Source, refer
 from headroom.core.types import (
     RESULT_TYPES,
     BlockOutcome,
@@ -71,6 +70,9 @@ DEFAULT_MIN_LOSSY_BYTES = 1024
 MIN_LOSSY_GAIN_TOKENS = 48
 MIN_LOSSY_GAIN = 0.1
 """A lossy result must beat the lossless one by both: a retrieval costs a whole step."""
+
+MIN_REFERRING_GAIN = 0.1
+"""A form that refers to earlier results must beat one that stands alone by as much."""
 
 LOW_BYTES_PER_TOKEN = 6
 """A body has at least one token per six bytes: English JSON has about one per four."""
@@ -348,31 +350,6 @@ def _better(
     return lossy if is_worth_it else lossless
 
 
-def refer_block(
-    task: BlockTask, sources: Sequence[Source], count: CountTokens
-) -> BlockOutcome | None:
-    """A repeat of earlier results as references; ``None`` if too little repeats."""
-    candidate = refer(task.text, sources, task.call)
-    if candidate is None:
-        return None
-    size_bytes = len(task.text.encode("utf-8"))
-    compressed_bytes = len(candidate.text.encode("utf-8"))
-    before, after = count(task.text), count(candidate.text)
-    if after >= before or compressed_bytes >= size_bytes:
-        return None
-    return BlockOutcome(
-        "compressed",
-        kind="mixed",
-        strategy=candidate.strategy,
-        original_bytes=size_bytes,
-        compressed_bytes=compressed_bytes,
-        original_tokens=before,
-        compressed_tokens=after,
-        replacement=candidate.text,
-        refers_to=candidate.refers_to,
-    )
-
-
 def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
     """Of two outcomes for a block, the one to send: fewer tokens, rather lossless."""
     if one is None or one.replacement is None:
@@ -382,6 +359,11 @@ def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
     if one.is_lossy != other.is_lossy:
         lossless, lossy = (other, one) if one.is_lossy else (one, other)
         return _better(lossless, lossy) or lossless
+    if bool(one.refers_to) != bool(other.refers_to):
+        # What has to be looked up must save more than what is told in place.
+        alone, referring = (other, one) if one.refers_to else (one, other)
+        most = alone.compressed_tokens * (1 - MIN_REFERRING_GAIN)
+        return referring if referring.compressed_tokens <= most else alone
     return one if one.compressed_tokens <= other.compressed_tokens else other
 
 

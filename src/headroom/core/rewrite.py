@@ -26,8 +26,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from headroom.core import pipeline, plan
-from headroom.core.earlier import VERBATIM_STRATEGIES, Earlier
+from headroom.core import pipeline, plan, referring
+from headroom.core.earlier import Earlier, Found, told_of
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
@@ -43,6 +43,20 @@ from headroom.core.types import (
     Policy,
     RequestView,
 )
+
+MAX_FORM_CHARS = 60_000
+"""Longer texts' forms are not compared with earlier results once more."""
+
+LINE_KINDS = frozenset({"build", "trace", "diff", "mixed"})
+"""Whose forms have whole lines of the source in them, code above all."""
+
+
+class _Referring(Struct, frozen=True):
+    """What it takes to look for repeats in a form."""
+
+    task: BlockTask
+    sources: list[Source]
+    count: CountTokens
 
 
 class Batch(Struct, frozen=True):
@@ -80,6 +94,7 @@ class Rewrite:
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
+        self._referring: dict[int, _Referring] = {}
         self._outcome: pipeline.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
         self.reasons: tuple[str, ...] = ()
@@ -168,6 +183,7 @@ class Rewrite:
             ):
                 end += 1
             self._group_start = start
+            self._referring = {}
             yield tasks[start:end]
             start = end
 
@@ -194,9 +210,16 @@ class Rewrite:
         ]
         if not wanted:
             return rest
-        sources = self._sources(tasks[0].message_index, memo)
+        found = self._found(tasks[0].message_index, memo)
+        self._referring = {
+            i: _Referring(tasks[i], found.sources, count)
+            for i in wanted
+            if len(tasks[i].text) <= MAX_FORM_CHARS
+        }
         for i in wanted:
-            outcome = pipeline.refer_block(tasks[i], sources, count)
+            outcome = referring.refer_block(
+                tasks[i], found.sources, count
+            ) or referring.relate_block(tasks[i], found.bases, count)
             if outcome is not None:
                 self._outcomes[self._group_start + i] = outcome
                 if outcome.compressed_tokens * 5 <= outcome.original_tokens:
@@ -204,11 +227,29 @@ class Rewrite:
         return rest
 
     def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
-        """Take what compressors made of the current group, by index into it."""
+        """Take what compressors made of the current group, by index into it.
+
+        What a form still repeats of earlier results is told by references, too.
+        """
         for i, outcome in outcomes.items():
             position = self._group_start + i
             rival = self._outcomes[position]
-            self._outcomes[position] = pipeline.better(rival, outcome)
+            found = pipeline.better(rival, outcome)
+            again = self._refer_form(i, outcome)
+            if again is not None:
+                found = pipeline.better(found, again)
+            self._outcomes[position] = found
+
+    def _refer_form(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:
+        repeat = self._referring.get(i)
+        if (
+            repeat is None
+            or outcome.replacement is None
+            or outcome.kind not in LINE_KINDS
+            or len(outcome.replacement) < MIN_SOURCE_CHARS
+        ):
+            return None
+        return referring.refer_form(repeat.task, outcome, repeat.sources, repeat.count)
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
@@ -224,14 +265,12 @@ class Rewrite:
         )
         return Batch(records, outcome.originals)
 
-    def _sources(self, before: int, memo: SourceMemo) -> list[Source]:
-        """Tool results before a message that stand in full, oldest first."""
+    def _found(self, before: int, memo: SourceMemo) -> Found:
+        """What a message may refer to of the tool results before it."""
         edited = {
-            (task.message_index, task.slot.address)
+            (task.message_index, task.slot.address): told_of(outcome)
             for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
-            if outcome is not None
-            and outcome.replacement is not None
-            and outcome.strategy not in VERBATIM_STRATEGIES
+            if outcome is not None and outcome.replacement is not None
         }
         earlier = Earlier(self.view, self._provider, self.keys, memo)
         return earlier.before(before, self.made_plan.decisions, edited)

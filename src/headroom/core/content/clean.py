@@ -25,15 +25,12 @@ _PASSES = 3
 
 def is_clean(text: str) -> bool:
     """Whether cleaning would leave the text as it is, as far as a glance tells."""
-    return not (
-        "\x1b" in text
-        or "\x08" in text
-        or text.count("\r") != text.count("\r\n")
-        or " \n" in text
-        or "\t\n" in text
-        or " \r\n" in text
-        or text[-1:] in {" ", "\t"}
-    )
+    # One character at a time first: the search for two is several times as slow.
+    if "\x1b" in text or "\x08" in text or text[-1:] in {" ", "\t"}:
+        return False
+    if "\r" in text and (" \r\n" in text or text.count("\r") != text.count("\r\n")):
+        return False
+    return " \n" not in text and ("\t" not in text or "\t\n" not in text)
 
 
 def clean(text: str) -> str:

@@ -32,7 +32,7 @@ __all__ = [
 
 def is_foldable(text: str) -> bool:
     """Whether the text is free of the control characters that folding works with."""
-    return RESERVED.isdisjoint(text)
+    return not any(sign in text for sign in RESERVED)
 
 
 def is_shorter(form: str, text: str, count: CountTokens) -> bool:

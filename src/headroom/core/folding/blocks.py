@@ -9,7 +9,7 @@ its form.
 Linear: a bounded number of rounds, each a constant number of passes over the rows.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -39,17 +39,24 @@ class Part(NamedTuple):
 Parts = tuple[Part, ...]
 
 
-class Event(NamedTuple):
-    """One row to be: its symbol or ``VERBATIM``, time shown, values, source line."""
+class Rows(NamedTuple):
+    """Rows to be, as columns: symbols or ``VERBATIM``, times, values, source lines."""
 
-    symbol: int
-    lead: str
-    values: tuple[str, ...]
-    line: int
+    symbols: list[int]
+    leads: list[str]
+    values: list[tuple[str, ...]]
+    lines: list[int]
+
+    def take(self, other: "Rows", start: int, end: int) -> None:
+        """Append the rows ``start`` to ``end`` (not included) of others."""
+        self.symbols.extend(other.symbols[start:end])
+        self.leads.extend(other.leads[start:end])
+        self.values.extend(other.values[start:end])
+        self.lines.extend(other.lines[start:end])
 
 
 class Symbols:
-    """What the symbols of events mean; three for each template, then the blocks."""
+    """What the symbols of rows mean; three for each template, then the blocks."""
 
     def __init__(self, templates: Sequence[Template]) -> None:
         self.parts: list[Parts] = []
@@ -81,28 +88,34 @@ class Symbols:
         )
 
 
-def fold(events: list[Event], symbols: Symbols) -> list[Event]:
-    """The events with frequent neighbours folded into blocks."""
+def fold(rows: Rows, symbols: Symbols) -> Rows:
+    """The rows with frequent neighbours folded into blocks."""
     for _ in range(_ROUNDS):
-        row = [event.symbol for event in events]
-        totals = Counter(row)
-        pairs = _frequent_pairs(row, totals, symbols)
+        neighbours = list(pairwise(rows.symbols))
+        totals = Counter(rows.symbols)
+        pairs = _frequent_pairs(neighbours, totals, symbols)
         if not pairs:
             break
-        heads = _fold_pairs(events, _places(row, pairs), totals, symbols)
+        places: dict[tuple[int, int], list[int]] = {pair: [] for pair in pairs}
+        # In the order in which they are found first.
+        for at, pair in enumerate(neighbours):
+            if pair in places:
+                places[pair].append(at)
+        ordered = sorted(places.items(), key=lambda place: place[1][0])
+        heads = _fold_pairs(rows, ordered, totals, symbols)
         if not heads:
             break
-        events = _rewrite(events, heads, symbols)
-    return events
+        rows = _rewrite(rows, heads, symbols)
+    return rows
 
 
 def _frequent_pairs(
-    row: list[int], totals: Counter[int], symbols: Symbols
+    neighbours: list[tuple[int, int]], totals: Counter[int], symbols: Symbols
 ) -> set[tuple[int, int]]:
     """Frequent pairs of neighbours; no symbol is in two of them."""
     chosen: set[tuple[int, int]] = set()
     used: set[int] = {VERBATIM}
-    counts = Counter(pairwise(row))
+    counts = Counter(neighbours)
     often = [pair for pair in counts.items() if pair[1] >= _MIN_BLOCKS]
     for (first, second), count in sorted(often, key=lambda p: (-p[1], p[0])):
         if first in used or second in used or first == second:
@@ -115,33 +128,23 @@ def _frequent_pairs(
     return chosen
 
 
-def _places(
-    row: list[int], pairs: set[tuple[int, int]]
-) -> dict[tuple[int, int], list[int]]:
-    places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for at, pair in enumerate(pairwise(row)):
-        if pair in pairs:
-            places[pair].append(at)
-    return places
-
-
 def _fold_pairs(
-    events: list[Event],
-    places: dict[tuple[int, int], list[int]],
+    rows: Rows,
+    places: list[tuple[tuple[int, int], list[int]]],
     totals: Counter[int],
     symbols: Symbols,
 ) -> dict[int, tuple[int, list[int]]]:
-    """For the first event of each pair to fold: its block and the values it adds."""
+    """For the first row of each pair to fold: its block and the values it adds."""
     heads: dict[int, tuple[int, list[int]]] = {}
-    for (first, second), where in places.items():
-        shared, where_equal = _shared_values(events, where, symbols.slots[second])
+    for (first, second), where in places:
+        shared, where_equal = _shared_values(rows.values, where, symbols.slots[second])
         count = len(where_equal)
         if count < _MIN_BLOCKS:
             continue
         sample = where_equal[:_SAMPLE]
         equal = [j for j, source in enumerate(shared) if source >= 0]
         said_once = sum(
-            1 + word_cost(events[at + 1].values[j]) for at in sample for j in equal
+            1 + word_cost(rows.values[at + 1][j]) for at in sample for j in equal
         )
         saved = count * 2 + said_once * count // len(sample)
         cost = symbols.costs[first] + symbols.costs[second]
@@ -158,28 +161,26 @@ def _fold_pairs(
 
 
 def _shared_values(
-    events: list[Event], where: list[int], width: int
+    values: list[tuple[str, ...]], where: list[int], width: int
 ) -> tuple[list[int], list[int]]:
-    """For each value of the second event the equal one of the first, or -1.
+    """For each value of the second row the equal one of the first, or -1.
 
     Also those places at which all of these hold; most do, by a sample.
     """
     shared: list[int] = []
     for j in range(width):
         sample = where[:_SAMPLE]
-        hits = Counter(
-            x
-            for at in sample
-            for x, value in enumerate(events[at].values)
-            if value == events[at + 1].values[j]
-        )
+        hits: dict[int, int] = {}
+        for at in sample:
+            word = values[at + 1][j]
+            if word not in values[at]:
+                continue
+            for x, value in enumerate(values[at]):
+                if value == word:
+                    hits[x] = hits.get(x, 0) + 1
         best = min(hits, key=lambda x: (-hits[x], x), default=-1)
         if best >= 0 and 10 * hits[best] >= 6 * len(sample):
-            where = [
-                at
-                for at in where
-                if events[at].values[best] == events[at + 1].values[j]
-            ]
+            where = [at for at in where if values[at][best] == values[at + 1][j]]
             shared.append(best)
         else:
             shared.append(-1)
@@ -216,24 +217,23 @@ def _join(symbols: Symbols, first: int, second: int, shared: list[int]) -> int:
 
 
 def _rewrite(
-    events: list[Event], heads: dict[int, tuple[int, list[int]]], symbols: Symbols
-) -> list[Event]:
-    folded: list[Event] = []
-    skip = False
-    for at, event in enumerate(events):
-        if skip:
-            skip = False
-            continue
-        head = heads.get(at)
-        if head is None:
-            folded.append(event)
-            continue
-        block, added = head
-        second = events[at + 1]
-        values = list(event.values)
-        if symbols.shows[second.symbol] == CLOCK:
-            values.append(second.lead)
-        values += [second.values[j] for j in added]
-        folded.append(Event(block, event.lead, tuple(values), event.line))
-        skip = True
+    rows: Rows, heads: dict[int, tuple[int, list[int]]], symbols: Symbols
+) -> Rows:
+    folded = Rows([], [], [], [])
+    end = 0
+    for at in sorted(heads):
+        block, added = heads[at]
+        folded.take(rows, end, at)
+        values = rows.values[at]
+        if symbols.shows[rows.symbols[at + 1]] == CLOCK:
+            values += (rows.leads[at + 1],)
+        if added:
+            second = rows.values[at + 1]
+            values += tuple([second[j] for j in added])
+        folded.symbols.append(block)
+        folded.leads.append(rows.leads[at])
+        folded.values.append(values)
+        folded.lines.append(rows.lines[at])
+        end = at + 2
+    folded.take(rows, end, len(rows.lines))
     return folded

@@ -71,32 +71,19 @@ def read_lines(normalised: str, *, has_times: bool = True) -> Source:
     """The lines of a normalised text, cut at their times (if it may have any)."""
     lines = normalised.split("\n")
     notation = find_notation(lines) if has_times else None
-    stamps: list[Stamp | None] = []
-    texts: list[str] = []
     if notation is None:
-        stamps = [None] * len(lines)
-        texts = lines
+        stamps: list[Stamp | None] = [None] * len(lines)
+        text = normalised
     else:
-        pool: dict[str, str] = {}
-        last: Stamp | None = None
-        for line in lines:
-            cut = notation.cut(line)
-            if cut is None:
-                stamps.append(None)
-                texts.append(line)
-                continue
-            before, clock, after = cut[0]
-            if cut[0] != last:  # dates are kept once, equal times too
-                last = (pool.setdefault(before, before), clock, after)
-            stamps.append(last)
-            texts.append(cut[1])
+        stamps, texts = notation.cut_all(lines)
+        text = "\n".join(texts)
     separators = list(_SEPARATORS)
     if normalised.count("=") >= _MIN_EQUALS * len(lines):
         separators.append(_EQUALS)
     for sign, word in separators:
-        if sign in normalised:
-            texts = [t.replace(sign, word) if sign in t else t for t in texts]
-    return Source(lines, notation, stamps, texts)
+        if sign in text:
+            text = text.replace(sign, word)
+    return Source(lines, notation, stamps, text.split("\n"))
 
 
 END = "~;"

@@ -134,6 +134,33 @@ def _unrolled(rows: list[str], budget: _Budget) -> list[str]:
     return unrolled
 
 
+_DIGITS = str.maketrans("123456789", "0" * 9)
+_NO_CLOCK_SHAPES = "epoch"
+"""The notation whose clock is told by one of its digits, not by its shape alone."""
+
+
+class _Form:
+    """What a row stands for.
+
+    Attributes:
+        is_plain: one line that takes the row's values in order, the time before them
+            if it ``is_timed``.
+        size: characters of text for each row, less its values.
+    """
+
+    def __init__(self, lines: list[_Line]) -> None:
+        first = lines[0]
+        self.lines = lines
+        self.size = sum(len(line.pattern) + 1 for line in lines)
+        self.pattern = first.pattern
+        self.is_timed = first.takes[:1] == (_TIME,)
+        values = first.takes[1:] if self.is_timed else first.takes
+        self.values = len(values)
+        self.is_plain = (
+            len(lines) == 1 and first.clock < 0 and values == tuple(range(len(values)))
+        )
+
+
 class _Reader:
     """Reads rows one after the other, the last time in mind."""
 
@@ -142,46 +169,84 @@ class _Reader:
     ) -> None:
         self._budget = budget
         self._times = times
-        self._forms = forms
+        self._forms = {code: _Form(lines) for code, lines in forms.items()}
+        self._match = coded_row(times.name if times else "").match
         self._stamp: Stamp = ("", "", "")
+        self._time = ""
         self._lines: list[str] = []
 
     def read(self, body: str) -> list[str]:
-        match = coded_row(self._times.name if self._times else "").match
+        # Most rows are a plain code and its values, with a clock before it or without.
+        easy = {
+            f"${code}": form
+            for code, form in self._forms.items()
+            if code.isascii() and code.isalpha()
+        }
+        clocks: dict[str, bool] = {}
         for row in _unrolled(body.split("\n"), self._budget):
-            coded = match(row)
-            if coded is None:
-                self._verbatim(row)
+            head, blank, rest = row.partition(" ")
+            lead, _, code = head.partition("$")
+            form = easy.get("$" + code)
+            if form is None or (lead and not self._is_clock(lead, code, clocks)):
+                self._row(row)
                 continue
-            if coded[2] is not None:
-                self._stamp = (coded[1], coded[2], coded[3])
-            elif coded[4] is not None:
-                self._stamp = (self._stamp[0], coded[4], self._stamp[2])
-            form = self._forms.get(coded["code"])
-            if form is None:
-                raise FormError("row of an unknown template")
-            end = coded.end()
-            values = row[end:].split(" ") if row[end - 1] == " " else []
-            times = int(coded["times"] or 1)
-            self._budget.spend(times * sum(len(line.pattern) + 1 for line in form))
-            self._budget.spend(times * len(row))
-            for _ in range(times):
-                self._form(form, values)
+            if lead:
+                before, _, after = self._stamp
+                self._set_time((before, lead, after))
+            self._budget.spend(form.size + len(row))
+            self._form(form, rest.split(" ") if blank else [])
         return self._lines
 
-    def _form(self, form: list[_Line], values: list[str]) -> None:
+    def _is_clock(self, lead: str, code: str, known: dict[str, bool]) -> bool:
+        """Whether what stands before a code is a clock, not a time in full."""
+        if self._times is None or self._times.name == _NO_CLOCK_SHAPES:
+            return False
+        shape = lead.translate(_DIGITS)
+        is_clock = known.get(shape)
+        if is_clock is None:
+            coded = self._match(f"{lead}${code}")
+            is_clock = known[shape] = coded is not None and coded[4] == lead
+        return is_clock
+
+    def _row(self, row: str) -> None:
+        """Any row, by its pattern."""
+        coded = self._match(row) if "$" in row else None
+        if coded is None:
+            self._verbatim(row)
+            return
+        if coded[2] is not None:
+            self._set_time((coded[1], coded[2], coded[3]))
+        elif coded[4] is not None:
+            self._set_time((self._stamp[0], coded[4], self._stamp[2]))
+        form = self._forms.get(coded["code"])
+        if form is None:
+            raise FormError("row of an unknown template")
+        end = coded.end()
+        values = row[end:].split(" ") if row[end - 1] == " " else []
+        times = int(coded["times"] or 1)
+        self._budget.spend(times * (form.size + len(row)))
+        for _ in range(times):
+            self._form(form, values)
+
+    def _set_time(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+        self._time = "".join(stamp)
+
+    def _form(self, form: _Form, values: list[str]) -> None:
+        if form.is_plain and len(values) == form.values:
+            taken = (self._time, *values) if form.is_timed else tuple(values)
+            self._lines.append(form.pattern % taken)
+            return
         try:
-            for line in form:
+            for line in form.lines:
                 if line.clock >= 0:
                     before, _, after = self._stamp
-                    self._stamp = (before, values[line.clock], after)
-                self._lines.append(
-                    line.pattern
-                    % tuple(
-                        "".join(self._stamp) if at == _TIME else values[at]
-                        for at in line.takes
-                    )
+                    self._set_time((before, values[line.clock], after))
+                time = self._time
+                taken = tuple(
+                    [time if at == _TIME else values[at] for at in line.takes]
                 )
+                self._lines.append(line.pattern % taken)
         except IndexError as error:
             raise FormError("row with too few values") from error
 
@@ -191,12 +256,12 @@ class _Reader:
             row = row[1:]
         elif times is not None and times.is_leading:
             if row.startswith(" "):
-                row = "".join(self._stamp) + row
+                row = self._time + row
             elif (cut := times.cut(row)) is not None:
-                self._stamp = cut[0]
+                self._set_time(cut[0])
             elif (clock := times.clock.match(row)) is not None:
-                self._stamp = (self._stamp[0], clock[0], self._stamp[2])
-                row = "".join(self._stamp) + row[clock.end() :]
+                self._set_time((self._stamp[0], clock[0], self._stamp[2]))
+                row = self._time + row[clock.end() :]
         if times is not None and not times.is_leading and (cut := times.cut(row)):
-            self._stamp = cut[0]
+            self._set_time(cut[0])
         self._lines.append(row)

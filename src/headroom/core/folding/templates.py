@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 HOLE = "~"
 FIXED = 2
@@ -28,7 +28,8 @@ _MAX_VALUES = 48
 _MERGE_BUDGET = 60_000
 """Words tried when joining templates; bounds time and memory on random text."""
 
-_VARIES = re.compile("[0-9~]")
+# A word that varies by its looks, at the start of a word; no word is looked at twice.
+_VARYING = re.compile("(?<![^ ])([^ 0-9~]*+[0-9~][^ ]*)")
 
 Row: TypeAlias = tuple[int, tuple[str, ...]]
 """A line's index and the words in its template's holes."""
@@ -63,19 +64,6 @@ def word_cost(word: str) -> int:
     return 1 + len(word) // 3
 
 
-class _Masked(dict[str, str]):
-    """Maps a word to itself, or to a hole if it varies by its looks.
-
-    Words that vary are not kept: there may be as many as words.
-    """
-
-    def __missing__(self, word: str) -> str:
-        if _VARIES.search(word):
-            return HOLE
-        self[word] = word
-        return word
-
-
 _Key: TypeAlias = tuple[str, ...]
 _Groups: TypeAlias = dict[_Key, list[Row]]
 
@@ -101,29 +89,37 @@ def mine(found_families: Sequence[Template]) -> list[Template]:
     for family in found_families:
         if len(family.rows) >= _MIN_ROWS:
             _settle(family, found, 0)
-    found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
+    if len(found) > 1:
+        found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
     return found
 
 
 def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
-    masked = _Masked()
-    lookup = masked.__getitem__
-    groups: _Groups = {}
-    chosen: dict[tuple[str, ...], list[bool]] = {}
-    for index, text in enumerate(texts):
-        if len(text) > _MAX_LINE:
+    split = _VARYING.split
+    found: dict[tuple[int | str, ...], list[Row]] = {}
+    # Lines that stood before: their rows and their values.
+    known: dict[tuple[int, str], tuple[list[Row], tuple[str, ...]]] = {}
+    for index, (text, kind) in enumerate(zip(texts, classes, strict=True)):
+        same = known.get((kind, text))
+        if same is not None:
+            same[0].append((index, same[1]))
             continue
-        words = text.split(" ")
-        if len(words) > _MAX_WORDS:
+        if len(text) > _MAX_LINE or text.count(" ") >= _MAX_WORDS:
             continue
-        kind = classes[index]
-        key = (str(kind), *(words if kind == FIXED else map(lookup, words)))
-        rows = groups.get(key)
-        if rows is None:
-            rows = groups[key] = []
-            chosen[key] = [word == HOLE and kind != FIXED for word in key[1:]]
-        rows.append((index, tuple(compress(words, chosen[key]))))
-    return groups
+        values: tuple[str, ...] = ()
+        if kind == FIXED:
+            rows = found[kind, text] = []
+        else:
+            parts = split(text)
+            key = (kind, *parts[::2])
+            values = tuple(parts[1::2])
+            rows = found.get(key) or found.setdefault(key, [])
+        rows.append((index, values))
+        known[kind, text] = rows, values
+    return {
+        (str(key[0]), *HOLE.join(cast("_Key", key[1:])).split(" ")): rows
+        for key, rows in found.items()
+    }
 
 
 def _merge(groups: _Groups) -> None:
@@ -133,33 +129,39 @@ def _merge(groups: _Groups) -> None:
             return
         # Counted first, collected afterwards: nearly all stand alone.
         counts: dict[int, int] = {}
-        for _, _, joined in _one_word_off(groups):
-            mark = hash(joined)
+        for _, _, mark in _one_word_off(groups):
             counts[mark] = counts.get(mark, 0) + 1
         if max(counts.values(), default=0) < MIN_WORDS:
             return
         like: defaultdict[int, list[tuple[_Key, int]]] = defaultdict(list)
-        for key, place, joined in _one_word_off(groups):
-            mark = hash(joined)
+        for key, place, mark in _one_word_off(groups):
             if counts[mark] >= MIN_WORDS:
                 like[mark].append((key, place))
         for family in sorted(like.values(), key=lambda f: (-len(f), f[0])):
             _join(groups, family)
 
 
-def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, _Key]]:
-    """Keys, the place of one of their words, and the key with a hole there."""
+def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
+    """Keys, the place of one of their words, and a mark of the key with a hole there.
+
+    Keys that are the same but for that word have one mark: the sum of what each word
+    adds by its place.
+    """
     budget = _MERGE_BUDGET
     sizes = Counter((len(key), key[0]) for key in groups)
+    holes = [hash((place, HOLE)) ** 2 for place in range(_MAX_WORDS + 1)]
     for key in groups:
         budget -= len(key)
         if budget < 0:
             return
         if sizes[len(key), key[0]] < MIN_WORDS:
             continue
-        for place in range(1, len(key)):
-            if len(key[place]) > 1 and key[place] != HOLE:
-                yield key, place, (*key[:place], HOLE, *key[place + 1 :])
+        # Squared, for sums of tuples' hashes are alike where two words change places.
+        shares = [mark * mark for mark in map(hash, enumerate(key))]
+        total = sum(shares)
+        for place, word in enumerate(key):
+            if len(word) > 1 and place:
+                yield key, place, total - shares[place] + holes[place]
 
 
 def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:
@@ -186,8 +188,8 @@ def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:
 
 def _settle(template: Template, found: list[Template], depth: int) -> None:
     """Fill holes that do not vary, then split off frequent words while that pays."""
-    template, columns = _fill(template)
-    split = _best_split(template, columns) if depth < _MAX_DEPTH else None
+    template, columns, kinds = _fill(template)
+    split = _best_split(template, columns, kinds) if depth < _MAX_DEPTH else None
     if split is None:
         found.append(_say_once(template, columns))
         return
@@ -208,11 +210,15 @@ def _settle(template: Template, found: list[Template], depth: int) -> None:
         _settle(Template(template.words, rest), found, depth + 1)
 
 
-def _fill(template: Template) -> tuple[Template, list[tuple[str, ...]]]:
-    columns = list(zip(*(values for _, values in template.rows), strict=True))
-    varies = [len(set(c)) > 1 or HOLE in c[0] for c in columns]
+def _fill(
+    template: Template,
+) -> tuple[Template, list[tuple[str, ...]], list[int]]:
+    """The template without holes that do not vary, its columns, their words' number."""
+    columns = list(zip(*[values for _, values in template.rows], strict=True))
+    kinds = [len(set(column)) for column in columns]
+    varies = [n > 1 or HOLE in c[0] for n, c in zip(kinds, columns, strict=True)]
     if all(varies):
-        return template, columns
+        return template, columns, kinds
     values = iter(zip(columns, varies, strict=True))
     words: list[str] = []
     for word in template.words:
@@ -222,7 +228,8 @@ def _fill(template: Template) -> tuple[Template, list[tuple[str, ...]]]:
         else:
             words.append(word)
     rows = [(i, tuple(compress(v, varies))) for i, v in template.rows]
-    return Template(tuple(words), rows), list(compress(columns, varies))
+    filled = Template(tuple(words), rows)
+    return filled, list(compress(columns, varies)), list(compress(kinds, varies))
 
 
 def _say_once(template: Template, columns: list[tuple[str, ...]]) -> Template:
@@ -237,20 +244,21 @@ def _say_once(template: Template, columns: list[tuple[str, ...]]) -> Template:
 
 
 def _best_split(
-    template: Template, columns: list[tuple[str, ...]]
+    template: Template, columns: list[tuple[str, ...]], kinds: list[int]
 ) -> tuple[int, list[str]] | None:
     """The hole whose frequent words save most as templates of their own, with them."""
     best: tuple[int, list[str]] | None = None
     best_gain = 0
     # A legend entry: the template's text, two tokens a hole, its name and line.
     cost = template.literal_cost() + 2 * template.holes() + 4
-    for at, column in enumerate(columns):
+    for at, (column, distinct) in enumerate(zip(columns, kinds, strict=True)):
+        # Even if all rows but one for each other word had the longest word.
+        most = len(column) - distinct
+        if most == 0 or most * word_cost(max(column, key=len)) <= cost:
+            continue
         gain = 0
         words: list[str] = []
-        counts = Counter(column)
-        if len(counts) == len(column):
-            continue
-        often = [one for one in counts.items() if one[1] >= _MIN_ROWS]
+        often = [one for one in Counter(column).items() if one[1] >= _MIN_ROWS]
         often.sort(key=itemgetter(1), reverse=True)
         for word, count in often[:_MAX_VALUES]:
             saved = (count - 1) * word_cost(word) - cost

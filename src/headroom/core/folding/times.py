@@ -16,7 +16,7 @@ glog's line prefix, log4j's ``%d``, the kernel's ``printk.time``, the audit daem
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 Stamp: TypeAlias = tuple[str, str, str]
 """Before the clock, the clock, after it; joined they are the source text."""
@@ -77,6 +77,37 @@ class Notation(NamedTuple):
         found = self.full.match(line)
         return found is not None and not line.startswith("$", found.end())
 
+    def cut_all(self, lines: Sequence[str]) -> tuple[list[Stamp | None], list[str]]:
+        """As ``cut`` for each line; the text of a line without a time is the line.
+
+        Equal times in a row are one object.
+        """
+        stamps: list[Stamp | None] = []
+        texts: list[str] = []
+        last: Stamp | None = None
+        match = self.full.match
+        for line in lines:
+            if self.is_leading:
+                found = match(line)
+                if found is None or line.startswith("$", found.end()):
+                    stamps.append(None)
+                    texts.append(line)
+                    continue
+                stamp = cast("Stamp", found.groups())
+                texts.append(line[found.end() :])
+            else:
+                cut = self.cut(line)
+                if cut is None:
+                    stamps.append(None)
+                    texts.append(line)
+                    continue
+                stamp = cut[0]
+                texts.append(cut[1])
+            if stamp != last:
+                last = stamp
+            stamps.append(last)
+        return stamps, texts
+
     def cut(self, line: str) -> tuple[Stamp, str] | None:
         """The line's time and the line without it; ``None`` if it has none.
 
@@ -86,12 +117,12 @@ class Notation(NamedTuple):
             found = self.full.match(line)
             if found is None or line.startswith("$", found.end()):
                 return None
-            return (found[1], found[2], found[3]), line[found.end() :]
+            return cast("Stamp", found.groups()), line[found.end() :]
         found = self.full.search(line, 0, _INSIDE_LIMIT)
         if found is None:
             return None
         rest = f"{line[: found.start()]} {TIME_MARK} {line[found.end() :]}"
-        return (found[1], found[2], found[3]), rest
+        return cast("Stamp", found.groups()), rest
 
 
 def notation(name: str, *, is_leading: bool) -> Notation | None:

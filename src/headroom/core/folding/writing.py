@@ -9,10 +9,9 @@ from typing import NamedTuple
 from headroom.core.folding.blocks import (
     CLOCK,
     FULL,
-    SAME,
     VERBATIM,
-    Event,
     Parts,
+    Rows,
     Symbols,
     fold,
 )
@@ -36,8 +35,9 @@ def write(
         templates: what they have in common, the best first.
         in_full: indices of lines that stand as they are, with their full time.
     """
-    events, symbols = _fold(source, templates, in_full)
-    uses = Counter(e.symbol for e in events if e.symbol != VERBATIM)
+    rows, symbols = _fold(source, templates, in_full)
+    uses = Counter(rows.symbols)
+    uses.pop(VERBATIM, None)
     forms: dict[Parts, int] = {}
     for symbol, count in uses.items():
         parts = symbols.parts[symbol]
@@ -55,9 +55,14 @@ def write(
         f"${code}=" + "\n+".join(_legend_lines(parts, source, templates))
         for parts, code in codes.items()
     ]
-    coded = coded_row(source.notation.name if source.notation else "")
-    body = _Body(source, templates, symbols, codes, coded).rows(events)
-    return "\n".join([header_line(name, source.notation), *legend, "", *body])
+    body = _Body(source, coded_row(source.notation.name if source.notation else ""))
+    names = {
+        symbol: f"${codes[symbols.parts[symbol]]}"
+        for symbol in uses
+        if symbols.parts[symbol] in codes
+    }
+    written = _looped(_counted(body.rows(rows, names)))
+    return "\n".join([header_line(name, source.notation), *legend, "", *written])
 
 
 def _pays(template: Template, count: int) -> bool:
@@ -75,34 +80,31 @@ def _code(at: int) -> str:
 
 def _fold(
     source: Source, templates: list[Template], in_full: Collection[int]
-) -> tuple[list[Event], Symbols]:
-    rows: list[tuple[int, tuple[str, ...]] | None] = [None] * len(source.lines)
+) -> tuple[Rows, Symbols]:
+    total = len(source.lines)
+    found = [VERBATIM] * total
+    values: list[tuple[str, ...]] = [()] * total
     for at, template in enumerate(templates):
         if _pays(template, len(template.rows)):
-            for index, values in template.rows:
-                rows[index] = (at, values)
-    events: list[Event] = []
+            for index, words in template.rows:
+                found[index] = 3 * at
+                values[index] = words
+    leads = [""] * total
     last: Stamp | None = None
     for index, stamp in enumerate(source.stamps):
-        shown, lead = _lead(stamp, last)
-        last = stamp or last
-        row = rows[index]
-        if index in in_full:
-            events.append(Event(VERBATIM, "".join(stamp or ()), (), index))
-        elif row is None:
-            events.append(Event(VERBATIM, lead, (), index))
-        else:
-            events.append(Event(3 * row[0] + shown, lead, row[1], index))
+        if stamp is None or stamp is last or stamp == last:
+            continue
+        is_clock = last is not None and stamp[0] == last[0] and stamp[2] == last[2]
+        leads[index] = stamp[1] if is_clock else "".join(stamp)
+        if found[index] != VERBATIM:
+            found[index] += CLOCK if is_clock else FULL
+        last = stamp
+    for index in in_full:
+        found[index] = VERBATIM
+        leads[index] = "".join(source.stamps[index] or ())
+        values[index] = ()
     symbols = Symbols(templates)
-    return fold(events, symbols), symbols
-
-
-def _lead(stamp: Stamp | None, last: Stamp | None) -> tuple[int, str]:
-    if stamp is None or stamp == last:
-        return SAME, ""
-    if last is not None and stamp[0] == last[0] and stamp[2] == last[2]:
-        return CLOCK, stamp[1]
-    return FULL, "".join(stamp)
+    return fold(Rows(found, leads, values, list(range(total))), symbols), symbols
 
 
 def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> list[str]:
@@ -130,36 +132,29 @@ def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> li
 
 class _Body(NamedTuple):
     source: Source
-    templates: list[Template]
-    symbols: Symbols
-    codes: dict[Parts, str]
     coded: re.Pattern[str]
 
-    def rows(self, events: list[Event]) -> list[str]:
-        """The rows of the form; equal neighbours are one with their count."""
-        rows: list[str] = []
-        for event in events:
-            code = (
-                None
-                if event.symbol == VERBATIM
-                else self.codes.get(self.symbols.parts[event.symbol])
-            )
-            if code is None:
-                rows.append(self._verbatim(event))
+    def rows(self, rows: Rows, names: dict[int, str]) -> list[str]:
+        """The rows of the form; those of a symbol without a name are source lines."""
+        written: list[str] = []
+        for symbol, lead, values, line in zip(*rows, strict=True):
+            name = names.get(symbol)
+            if name is None:
+                written.append(self._verbatim(line, lead))
             else:
-                rows.append(" ".join((f"{event.lead}${code}", *event.values)))
-        return _looped(_counted(rows))
+                written.append(" ".join((lead + name, *values)))
+        return written
 
-    def _verbatim(self, event: Event) -> str:
-        line = self.source.lines[event.line]
+    def _verbatim(self, index: int, lead: str) -> str:
+        line = self.source.lines[index]
         times = self.source.notation
-        stamp = self.source.stamps[event.line]
+        stamp = self.source.stamps[index]
         if times is not None and times.is_leading and stamp is not None:
             text = line[len("".join(stamp)) :]
-            if event.lead:
-                return event.lead + text
+            if lead:
+                return lead + text
             return text if text.startswith(" ") else stamp[1] + text
-        if line.startswith(("|", "×", "$")) or self.coded.match(line):
+        if line.startswith(("|", "×", "$")) or ("$" in line and self.coded.match(line)):
             return "|" + line
         if times is None or not times.is_leading:
             return line
@@ -168,6 +163,10 @@ class _Body(NamedTuple):
 
 
 def _counted(rows: list[str]) -> list[str]:
+    """The rows, equal neighbours with a code being one with their count."""
+    again = [at for at in range(1, len(rows)) if rows[at] == rows[at - 1]]
+    if not again:
+        return rows
     counted: list[str] = []
     for row, same in groupby(rows):
         count = sum(1 for _ in same)
@@ -181,6 +180,8 @@ def _counted(rows: list[str]) -> list[str]:
 
 def _looped(rows: list[str]) -> list[str]:
     """Rows that go round: one round, then how often it stands and its length."""
+    if len(rows) - len(set(rows)) < 2:  # of three rounds two are repeats
+        return rows
     seen: dict[str, int] = {}
     again: list[int] = []
     for at in range(len(rows) - 1, -1, -1):

@@ -14,7 +14,8 @@ Notation (``#7`` is the conversation's seventh tool result, its call named once)
 
 How the same lines are dressed here is told by the reference: ``numbers +1`` if an edit
 has shifted their numbers, ``numbered 120`` if they have numbers only here, ``bare`` if
-only there; ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` is a text
+only there, ``indented`` if each stands four blanks further right (as test runners quote
+code); ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` is a text
 in the call that result 7 answers (what an edit tool was given), ``#0`` one in the very
 call this result answers. Other lines stand as they were; one that looks like this
 notation gets a backslash in front.
@@ -29,7 +30,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from headroom.core.repeats.lines import Lines, dressed, shifted, split, undressed
+from headroom.core.content.gutter import GUTTER
+from headroom.core.repeats.lines import INDENT, Lines, dressed, indented, shifted, split
+from headroom.core.repeats.records import Base, relate, restore
 from headroom.core.repeats.sources import (
     MessageSources,
     Source,
@@ -42,6 +45,7 @@ from headroom.core.types import Candidate, ToolCall
 __all__ = [
     "MIN_SOURCE_CHARS",
     "STRATEGY",
+    "Base",
     "MessageSources",
     "Source",
     "SourceMemo",
@@ -49,6 +53,8 @@ __all__ = [
     "given_source",
     "make_source",
     "refer",
+    "relate",
+    "restore",
 ]
 
 STRATEGY = "repeat"
@@ -71,7 +77,8 @@ MIN_SAVING = 0.3
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |[=+ -] )#\d")
 _REFERENCE = re.compile(
-    r"\[([=+ -]) #(\d+c?):(\d+)-(\d+)(?: numbers ([+-]\d+)| numbered (\d+)|( bare))?\]"
+    r"\[([=+ -]) #(\d+c?):(\d+)-(\d+)(?: numbers ([+-]\d+)| numbered (\d+)"
+    r"|( bare)|( indented))?\]"
 )
 
 
@@ -160,7 +167,9 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
             numbered = enumerate(source.bare[reach], int(match[6]))
             lines += [dressed(n, separator, bare) for n, bare in numbered]
         elif match[7]:
-            lines += [undressed(raw) for raw in source.raw[reach]]
+            lines += source.bare[reach]
+        elif match[8]:
+            lines += [indented(bare) for bare in source.bare[reach]]
         else:
             lines += source.raw[reach]
     return "\n".join(lines)
@@ -198,9 +207,7 @@ def _places(
     lines: Lines, sources: Sequence[Source]
 ) -> dict[str, list[tuple[Source, int]]]:
     """Where the text's lines stand in the sources, the newest first, a few each."""
-    wanted = set(lines.bare)
-    if any(lines.signs):
-        wanted.update(lines.raw)
+    wanted = {key for at in range(len(lines.raw)) for key in _keys(at, lines)}
     found: dict[str, list[tuple[Source, int]]] = {}
     for source in reversed(sources):
         for line in source.places.keys() & wanted:
@@ -213,10 +220,28 @@ def _places(
 def _candidates(
     position: int, lines: Lines, places: dict[str, list[tuple[Source, int]]]
 ) -> list[tuple[Source, int]]:
-    found = places.get(lines.bare[position], [])
-    if lines.signs[position]:
-        found = places.get(lines.raw[position], []) + found
+    found = [place for key in _keys(position, lines) for place in places.get(key, ())]
     return found[:MAX_CANDIDATES]
+
+
+def _keys(position: int, lines: Lines) -> list[str]:
+    """What a line may stand as in a source, the likeliest first.
+
+    A numbered line stands with its number in a text that is not numbered throughout,
+    and the other way round.
+    """
+    raw, bare = lines.raw[position], lines.bare[position]
+    if raw != bare:
+        keys = [raw, bare] if lines.signs[position] else [bare, raw]
+    else:
+        keys = [bare]
+        gutter = GUTTER.match(raw)
+        if gutter is not None:
+            keys.append(raw[gutter.end() :])
+            keys += [raw[gutter.end() - 1 :]] if gutter[3] == ": " else []
+    if bare.startswith(INDENT):
+        keys.append(bare[len(INDENT) :])
+    return keys
 
 
 def _long_enough(run: _Run | None, lines: Lines) -> _Run | None:
@@ -237,6 +262,11 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
             length += 1
         return _Run(start, length, source, at, "=", "")
     sign = lines.signs[start]
+    if lines.bare[start] != theirs.bare[at] and not sign:
+        length = _while(
+            reach, lambda i: lines.raw[start + i] == indented(theirs.bare[at + i])
+        )
+        return _Run(start, length, source, at, "=", " indented")
     if sign:
         length = _same(start, at, reach, lines, theirs)
         signs = lines.signs[start : start + length]

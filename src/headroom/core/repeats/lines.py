@@ -13,6 +13,9 @@ from headroom.core.content.gutter import GUTTER, is_numbered
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
 _SIGNS = "+- "
 
+INDENT = "    "
+"""What stands before each line of quoted code."""
+
 
 class Lines(Struct, frozen=True):
     """The lines of one text.
@@ -45,17 +48,30 @@ def split(text: str) -> Lines:
 
 def _numbered(raw: list[str]) -> Lines:
     bare, numbers = [], []
-    separator = ""
-    for line in raw:
-        match = GUTTER.match(line)
-        if match is None or (separator and match[3] != separator):
+    found = [GUTTER.match(line) for line in raw]
+    separator = _separator([match for match in found if match is not None])
+    for line, match in zip(raw, found, strict=True):
+        if match is None or not match[3].startswith(separator):
             bare.append(line)
             numbers.append(-1)
         else:
-            separator = match[3]
-            bare.append(line[match.end() :])
+            bare.append(line[match.start(3) + len(separator) :])
             numbers.append(int(match[2]))
     return Lines(raw, bare, numbers, separator, [""] * len(raw))
+
+
+def _separator(found: list[re.Match[str]]) -> str:
+    """What stands behind the numbers: the first, but its blank may be the text's.
+
+    ``12:    indented`` is told from ``12: text`` by the other lines: without any blank,
+    or with further ones.
+    """
+    first = found[0][3]
+    if first[0] != ":":
+        return first
+    is_bare = any(match[3] == ":" for match in found)
+    is_indented = all(match.string[match.end() :][:1] in ("", " ") for match in found)
+    return ":" if is_bare or is_indented else first
 
 
 def _diff(raw: list[str], nothing: list[int]) -> Lines:
@@ -80,10 +96,9 @@ def dressed(number: int, separator: str, line: str) -> str:
     return f"{number:6}{separator}{line}"
 
 
-def undressed(line: str) -> str:
-    """A line of a numbered view without its gutter."""
-    match = GUTTER.match(line)
-    return line if match is None else line[match.end() :]
+def indented(line: str) -> str:
+    """A line as test runners quote code; empty ones stay empty."""
+    return INDENT + line if line else line
 
 
 def shifted(line: str, shift: int) -> str:

@@ -7,14 +7,22 @@ from collections import OrderedDict
 import msgspec
 from msgspec import Struct
 
+from headroom.core.compressors.json_table.parse import Value
 from headroom.core.digest import content_digest
 from headroom.core.repeats.lines import Lines, split
+from headroom.core.repeats.values import parsed
 from headroom.core.types import ToolCall
 
 MAX_POSITIONS = 4
 """Places kept per distinct line; blank lines and braces stand in hundreds."""
 
 _ARGUMENTS = ("file_path", "path", "filePath", "command", "cmd", "pattern", "query")
+
+
+MAX_ARGUMENT_CHARS = 60
+
+_LONG_PATH = re.compile(r"^/(?:[^/\s]+/)+(?=[^/\s]+/[^/\s]+$)")
+_SHORT_ARGUMENT = re.compile(r'"\s*:\s*"([^"\\]{1,40})"')
 
 
 class Source(Struct, frozen=True):
@@ -30,6 +38,7 @@ class Source(Struct, frozen=True):
         places: line as it stands, and without gutter or sign → indices, at most
             ``MAX_POSITIONS`` each.
         chars: length of the text.
+        value: the object or array that the text is, if it is one.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Source(Struct, frozen=True):
     lines: Lines
     places: dict[str, list[int]]
     chars: int
+    value: Value = None
 
 
 class MessageSources(Struct, frozen=True):
@@ -93,8 +103,10 @@ class SourceMemo:
 
     def put(self, key: bytes, found: MessageSources) -> None:
         """Keep what was found; the longest unused makes room."""
-        lines = sum(len(source.lines.raw) for source in found.sources.values())
-        cost = found.chars + LINE_COST_CHARS * lines + LINE_COST_CHARS
+        sources = found.sources.values()
+        lines = sum(len(source.lines.raw) for source in sources)
+        values = sum(source.chars for source in sources if source.value is not None)
+        cost = found.chars + values + LINE_COST_CHARS * lines + LINE_COST_CHARS
         with self._lock:
             if key in self._entries:
                 return
@@ -107,7 +119,9 @@ class SourceMemo:
 
 def make_source(name: str, digest: str, text: str, call: ToolCall | None) -> Source:
     """Index a text that later ones may refer to; linear in its length."""
-    return _index(name, digest, text, _label(call))
+    source = _index(name, digest, text, _label(call))
+    value = parsed(text)
+    return source if value is None else msgspec.structs.replace(source, value=value)
 
 
 def given_source(
@@ -133,7 +147,7 @@ def given_source(
     text, member = max(texts, key=lambda pair: len(pair[0]))
     if len(text) < min_chars:
         return None
-    whose = "this call" if name == "0" else f"the call {_label(call)}"
+    whose = "this call" if name == "0" else _label(call)
     return _index(name, content_digest(text), text, f"{member} of {whose}")
 
 
@@ -154,13 +168,21 @@ def _index(name: str, digest: str, text: str, label: str) -> Source:
 
 
 def _label(call: ToolCall | None) -> str:
-    """The call in a few words: the tool's name and its telling argument."""
+    """The call in a few words: the tool's name and its telling argument.
+
+    Of a path its end, for the number in front tells the result apart already.
+    """
     if call is None:
         return "tool result"
     text = call.input.decode("utf-8")
     for name in _ARGUMENTS:
         match = re.search(rf'"{name}"\s*:\s*"((?:[^"\\]|\\.)*)"', text)
         if match is not None:
-            argument = match[1].split("\\n", 1)[0]
-            return f"{call.name} {argument[:80]}".replace(";", ",").replace("]", ")")
-    return call.name
+            argument = _LONG_PATH.sub("", match[1].split("\\n", 1)[0])
+            return _plain(f"{call.name} {argument[:MAX_ARGUMENT_CHARS]}")
+    only = _SHORT_ARGUMENT.search(text)
+    return _plain(f"{call.name} {only[1]}" if only is not None else call.name)
+
+
+def _plain(label: str) -> str:
+    return label.replace(";", ",").replace("]", ")")

@@ -123,6 +123,24 @@ ONE_FILE = """\
 58:    def __init__(self):
 """
 
+ONE_FILE_CONTEXT = """\
+31-    def __init__(self, path: Path) -> None:
+32-        self.path = path
+33:        self.retries = 0
+34-        self.delay_s = 0.5
+35-
+--
+57-    def fetch(self, key: str) -> bytes:
+58-        for attempt in range(5):
+59:            self.retries += 1
+60:            self.log(f"59-{self.retries}: retry of {key}")
+61-
+62-            time.sleep(self.delay_s)
+--
+88-
+89:        return self.retries
+"""
+
 TEXTS = {
     "grep": GREP,
     "context": CONTEXT_GREP,
@@ -135,6 +153,7 @@ TEXTS = {
     "functions": FUNCTIONS,
     "unnumbered": UNNUMBERED,
     "one file": ONE_FILE,
+    "one file with context": ONE_FILE_CONTEXT,
 }
 
 
@@ -204,6 +223,37 @@ def test_context_is_numbered_once_a_run_and_separators_are_implied():
     assert '10-def load(path):\n\n12\t    warnings.warn("deprecated")\n ' in form
     assert "--" not in form
     assert "run-3-times.py" in form
+
+
+def test_one_files_context_is_numbered_once_a_run():
+    form = lossless(ONE_FILE_CONTEXT)
+    assert form.startswith("[grep lines -C]\n31-    def __init__")
+    assert "\n33\t        self.retries = 0\n         self.delay_s = 0.5\n" in form
+    assert detect(ONE_FILE_CONTEXT) >= 0.9
+
+
+def test_one_match_in_a_cut_off_window_is_enough():
+    text = "7-a = 1\n8:b = 2\n9-c = 3\n10-d = 4\n11-e = 5\n12-f = 6\n--\n40-g = 7"
+    assert detect(text) >= 0.9
+    found = decode(encode(parse(text)))
+    assert found is not None
+    assert render(found) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"{n}:line {n}" for n in range(1, 40)),  # a file with its numbers
+        "\n".join(f"{n}-line {n}" for n in range(1, 40)),  # no match at all
+        "\n".join(f"{n}-line {n}" for n in (3, 4, 9, 10)) + "\n11:x",  # no separator
+        "1-a\n2-b\n3:c\n--\n9-d\n10-e\n--\n20:f\n21-g",  # a group without a match
+        "1-a\n2:b\n--\n3-c\n2:d\n3-e",  # falling numbers
+        "     1\timport os\n     2\t3-4\n     3\t4:5\n     4\t5-6\n",
+    ],
+)
+def test_numbers_that_are_no_windows_of_one_file_are_left_alone(text):
+    found = parse(normalise(text))
+    assert found is None or all(h.mark != "-" for h in found.hits)
 
 
 def test_one_match_with_much_context_is_search_output():

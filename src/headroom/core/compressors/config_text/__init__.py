@@ -14,7 +14,7 @@ and digest in place.
 
 import re
 
-from headroom.core.compressors.config_text.blobs import shorten
+from headroom.core.compressors.config_text.blobs import may_be_blobs, shorten
 from headroom.core.compressors.config_text.recognising import LOCK, confidence, is_xml
 from headroom.core.folding import (
     FormError,
@@ -35,6 +35,7 @@ CONFIG = "config"
 XML = "xml"
 
 _BLOBS = 0.6
+_SAMPLE_CHARS = 12_000
 _MIN_CHARS = 600
 _MIN_LOSSY_CHARS = 2400
 _MANY_LINES = 40_000
@@ -52,7 +53,9 @@ def detect(text: str) -> float:
     sure = confidence(text)
     if sure or text[:1] in "{[<":
         return sure
-    sample = text[:12_000]
+    sample = text[:_SAMPLE_CHARS]
+    if not may_be_blobs(sample):
+        return 0.0
     shorter, _ = shorten(sample)
     return _BLOBS if 2 * len(shorter) < len(sample) else 0.0
 

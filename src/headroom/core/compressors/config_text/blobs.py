@@ -22,9 +22,29 @@ _LONG_LINE = re.compile(r"^(?![\[{\"]).{2000,}$", re.MULTILINE)
 _CODE = re.compile(
     r"\bfunction\b|=>|\b(?:var|let|const|return) |\}[.#a-z][\w.#-]*\{|;[a-z][\w.]*="
 )
+_DUMP_ROW = re.compile(r"\n[0-9a-f]{6,16}:?  ?[0-9a-f]{2,8} ")
+_MIN_BASE64_LINE = 60
+_MIN_LONG_LINE = 2000
+_MIN_DUMP_ROWS = 11
+_MAX_BLANKS = 8
+"""Where one character in so many is a blank, words are short."""
 _MIN_CODE_SIGNS = 12
 _DIGEST_DIGITS = 12
 _KEPT_LINES = 6
+
+
+def may_be_blobs(text: str) -> bool:
+    """Whether half of the text may be such: long words or lines, rows of a dump."""
+    if len(_DUMP_ROW.findall(f"\n{text}")) >= _MIN_DUMP_ROWS:
+        return True
+    if text.count(" ") * _MAX_BLANKS > len(text):
+        return False
+    # A block of base64 may end with a shorter line: a quarter of the block at most.
+    words = sum(size for size in map(len, text.split()) if size >= _MIN_BASE64_LINE)
+    if words * 3 > len(text):
+        return True
+    lines = sum(size for size in map(len, text.split("\n")) if size >= _MIN_LONG_LINE)
+    return words + lines > len(text) // 3
 
 
 def shorten(text: str) -> tuple[str, list[str]]:

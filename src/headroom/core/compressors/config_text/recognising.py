@@ -9,8 +9,9 @@ import re
 _HEAD_CHARS = 6000
 _MIN_LINES = 8
 
+# Behind a line end, not at a line's start: the search for it is much faster.
 _LOCK = re.compile(
-    r"^(?:# yarn lockfile v1|\[\[package\]\]|lockfileVersion:|GEM$|PODS:$"
+    r"\n(?:# yarn lockfile v1|\[\[package\]\]|lockfileVersion:|GEM|PODS:"
     r"|# This file is (?:automatically )?@generated\b.*)$",
     re.MULTILINE,
 )
@@ -45,16 +46,16 @@ def confidence(text: str) -> float:
         text[:1] in "{[" and not _TOML_SECTION.match(lines[0])
     ):
         return 0.0
-    if _LOCK.search(head) or _share(lines, _GO_SUM) > 0.9:
+    if _LOCK.search(f"\n{head}") or _have(lines, _GO_SUM, 0.9):
         return LOCK
     if is_xml(text):
-        return DATA if _share(lines, _XML_LINE) > 0.7 else 0.0
-    if _share(lines, _TOML_LINE) > 0.95 and any(map(_TOML_SECTION.match, lines)):
+        return DATA if _have(lines, _XML_LINE, 0.7) else 0.0
+    if _have(lines, _TOML_LINE, 0.95) and any(map(_TOML_SECTION.match, lines)):
         return DATA
     if (
-        _share(lines, _YAML_LINE) > 0.95
-        and _share(lines, _YAML_KEY) > 0.6
-        and _share(lines, _YAML_NESTED) > 0.3
+        _have(lines, _YAML_LINE, 0.95)
+        and _have(lines, _YAML_KEY, 0.6)
+        and _have(lines, _YAML_NESTED, 0.3)
     ):
         return DATA
     return 0.0
@@ -62,9 +63,18 @@ def confidence(text: str) -> float:
 
 def is_xml(text: str) -> bool:
     """The text begins as XML does and shows no element of HTML."""
+    if text[:1] != "<" and not text[:1].isspace():
+        return False
     head = text[:_HEAD_CHARS]
     return _XML.match(head) is not None and _HTML.search(head) is None
 
 
-def _share(lines: list[str], pattern: re.Pattern[str]) -> float:
-    return sum(1 for line in lines if pattern.match(line)) / len(lines)
+def _have(lines: list[str], pattern: re.Pattern[str], share: float) -> bool:
+    """More than that share of the lines match; looks no further than it has to."""
+    others = len(lines) * (1 - share)
+    for line in lines:
+        if pattern.match(line) is None:
+            others -= 1
+            if others <= 0:
+                return False
+    return True

@@ -27,7 +27,7 @@ __all__ = ["COMPRESSOR", "compress", "detect", "normalise", "shorten", "unshorte
 
 # Below this (about 600 tokens) nearly everything is used later: stay lossless.
 MIN_LOSSY_CHARS: Final = 2400
-SAMPLE_CHARS: Final = 12_000
+SAMPLE_CHARS: Final = 8000
 # Larger forms are not expanded to be known again: they read as nothing else.
 MAX_OWN_CHARS: Final = 200_000
 

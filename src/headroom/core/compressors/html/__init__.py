@@ -65,7 +65,9 @@ def is_complete(source: str, form: str) -> bool:
     squeezed = _NO_WORD.sub("", form)
     at = 0
     for text in texts(split_markup(source)):
-        word = _NO_WORD.sub("", text)
+        if text.isspace():
+            continue
+        word = text if text.isalnum() else _NO_WORD.sub("", text)
         if word:
             found = squeezed.find(word, at)
             if found < 0:

@@ -9,7 +9,7 @@ somebody edits them, or they have their own forms.
 import re
 from typing import Final
 
-SAMPLE_CHARS: Final = 16_000
+SAMPLE_CHARS: Final = 10_000
 MAX_PREAMBLE_CHARS: Final = 4_000
 MAX_PREAMBLE_LINES: Final = 60
 MIN_FRAGMENT_TAGS: Final = 8

@@ -13,6 +13,8 @@ The lossy form (``reduce``) is the same notation with less in it; it says what i
 out in units of the source.
 """
 
+import marshal
+
 from headroom.core.compressors.json_table.decode import decode as decode_document
 from headroom.core.compressors.json_table.encode import encode
 from headroom.core.compressors.json_table.notation import FormError
@@ -126,8 +128,15 @@ def _table_form(document: Document) -> str | None:
         found = decode_document(form)
     except FormError:
         return None
-    # repr() compares keys in order and tells numbers (bytes) from strings.
-    return form if repr(found) == repr(document) else None
+    return form if _is_same(found, document) else None
+
+
+def _is_same(one: Document, other: Document) -> bool:
+    """Equal values and lexemes, keys in the same order."""
+    if one.is_lines != other.is_lines or one.value != other.value:
+        return False
+    # Comparing does not look at the order of keys; a dump does, without references.
+    return marshal.dumps(one.value, 0) == marshal.dumps(other.value, 0)
 
 
 def _least_size(text: str) -> int:

@@ -38,8 +38,8 @@ _ARCHIVE = re.compile(r"Archive: .*\n +Length +(?:\w+ +)*Date +Time +")
 _MIN_LOSSY_CHARS = 1800
 # That many lines of a few characters each cost more time than they have tokens to give.
 _MANY_LINES = 50_000
-_HEAD_CHARS = 6000
-_HEAD_LINES = 80
+_HEAD_CHARS = 4000
+_HEAD_LINES = 60
 
 
 def detect(text: str) -> float:

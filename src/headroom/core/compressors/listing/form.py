@@ -92,7 +92,7 @@ def make_classes(listing: Listing) -> list[LineClass]:
         if mark in free:
             free.remove(mark)
         classes.append(LineClass(mark, _hoisted(rows)))
-    every = [w for rows in members.values() for w in rows]
+    every = {w for rows in members.values() for w in rows}
     if not classes or not all(any(c.fits(w) for c in classes) for w in every):
         classes.append(LineClass(_REST, (None,) * width))
     return classes
@@ -359,7 +359,7 @@ class _Reader:
         self.groups: list[Group] = []
 
     def line(self, line: str) -> None:
-        tokens = _TOKEN.findall(line)
+        tokens = _TOKEN.findall(line) if '"' in line else line.split()
         at = 0
         limit = 1
         if self.dirs is not None:
@@ -398,15 +398,15 @@ class _Reader:
             self.seen.add(self.root)
         kind = self._class_of(tokens[-1])
         n = kind.words.count(None)
-        words = [self.codes.get(t, t) for t in tokens[:n]]
+        full = kind.full([self.codes.get(t, t) for t in tokens[:n]])
+        entries = self.groups[-1].entries
         for token in tokens[n:]:
             here = kind if n else self._class_of(token)
             name = token[: len(token) - len(here.mark)]
             if name[:1] == '"':
                 name = json.loads(name)
-            self.groups[-1].entries.append(
-                Entry(here.full(words) if here.words else (), name)
-            )
+            # Words that are the class's own are the same for all of its names.
+            entries.append(Entry(full if here is kind else here.full([]), name))
 
     def _class_of(self, token: str) -> LineClass:
         found = self.by_mark.get(token[-1])

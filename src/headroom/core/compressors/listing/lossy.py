@@ -74,27 +74,32 @@ def reduce_listing(
     """The listing with ordinary entries made brief, and what that leaves out."""
     entries = [e for g in listing.groups for e in g.entries]
     size_at = _size_column(entries, classes)
-    suffixes = Counter(_suffix(e.name) for e in entries)
-    order = sorted(range(len(entries)), key=lambda n: -_size(entries[n].words, size_at))
+    suffix_of = [_suffix(e.name) for e in entries]
+    suffixes = Counter(suffix_of)
+    order = list(range(len(entries)))
+    if size_at >= 0:
+        order.sort(key=lambda n: -_size(entries[n].words, size_at))
     large = order[: max(_LARGE_MIN, int(_LARGE_SHARE * len(entries)))]
     kept = {*large, *order[-2:], *range(3), len(entries) - 1}
     kept |= _asked(entries, asked)
-    for n, entry in enumerate(entries):
-        if suffixes[_suffix(entry.name)] <= _RARE:
-            kept.add(n)
+    rare = {suffix for suffix, times in suffixes.items() if times <= _RARE}
+    if rare:
+        kept.update(n for n, suffix in enumerate(suffix_of) if suffix in rare)
     has_words = any(None in c.words for c in classes)
     groups, n, briefs, names = [], 0, [], 0
     for group in listing.groups:
-        out = []
+        out: list[Entry] = []
+        kept_here: set[int] = set()
         for entry in group.entries:
+            if n in kept:
+                kept_here.add(len(out))
             if n in kept or not has_words:
                 out.append(entry)
             else:
                 out.append(Entry(entry.words, entry.name, is_brief=True))
                 briefs.append(entry)
             n += 1
-        start = n - len(out)
-        thin, note, left = _thin(out, {k - start for k in kept if start <= k < n})
+        thin, note, left = _thin(out, kept_here)
         names += left
         groups.append(Group(group.head, group.total, thin, note))
     if not briefs and not names:

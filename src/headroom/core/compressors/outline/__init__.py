@@ -36,6 +36,7 @@ _SURE = 0.995
 _MIN_VIEW_CHARS = 1000
 _MIN_EMPTY_LINES = 8
 _HEAD_CHARS = 3000
+_PART_CHARS = (2400, 1800, 1800)
 _MAX_CHARS = 400_000
 # More than that unread means that the text is in another language, or none.
 _MAX_ERRORS = 0.3
@@ -55,13 +56,17 @@ def detect(text: str) -> float:
     if len(text) < _MIN_CHARS:
         return 0.0
     if len(text) > 3 * _HEAD_CHARS:
-        text = "".join(_lines_at(text, len(text) * part // 3) for part in range(3))
+        # Its beginning, which is long where it is a licence, and two places further on.
+        text = "".join(
+            _lines_at(text, len(text) * part // 3, _PART_CHARS[part])
+            for part in range(3)
+        )
     return 0.8 if language_of_text(text) else 0.0
 
 
-def _lines_at(text: str, start: int) -> str:
+def _lines_at(text: str, start: int, size: int) -> str:
     begin = text.find("\n", start) + 1 if start else 0
-    return text[begin : text.rfind("\n", begin, begin + _HEAD_CHARS) + 1]
+    return text[begin : text.rfind("\n", begin, begin + size) + 1]
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:

@@ -20,13 +20,16 @@ SUFFIXES = {
 _SHEBANG = re.compile(r"#!.*\b(python|node|ruby|php|bash|sh|zsh|dash|ksh)[\d.]*\b")
 _INTERPRETERS = {"node": "javascript", "python": "python", "ruby": "ruby", "php": "php"}
 
+# All of these behind a line end, not at a line's start: a search that begins with a
+# literal is much faster.
 _NO_SOURCE = re.compile(
-    r"^(?:diff --git |@@ -\d|\+\+\+ |<html|<!doctype|#{2,6} \w|={6,}$|-{6,}$"
-    r"|\$ \w|Traceback \(most)",
-    re.MULTILINE | re.IGNORECASE,
+    r"\n(?:diff --git |@@ -\d|\+\+\+ |(?i:<html|<!doctype|traceback \(most)"
+    r"|#{2,6} \w|={6,}$|-{6,}$|\$ \w"
+    # Perl: without a grammar here, it would keep the parser of Rust busy.
+    r"|use (?:strict|warnings|utf8|v?5[.\d]*)\b|my [$@%(]|sub \w+ ?\{)",
+    re.MULTILINE,
 )
 _SIGNS = {
-    # Behind a line end, not at a line's start: the search for a sign is much faster.
     name: re.compile(f"\n{pattern}", re.MULTILINE)
     for name, pattern in {
         "python": r"(?:[ \t]*(?:async )?def \w+\([^\n]*|[ \t]*class \w+[^\n]*:"
@@ -54,7 +57,7 @@ _SIGNS = {
         r"|[A-Za-z_][\w ]*[ *]+\w+\(.*|[ \t]+return\b.*;$|[ \t]*\}$|[ \t]+if \(.*)",
         "cpp": r"[ \t]*(?:template ?<|namespace \w+|class \w+.*[{:;]?$"
         r"|public:|private:"
-        r"|protected:|using \w|virtual |.*\w::\w+\(|#include <\w+>)",
+        r"|protected:|using \w|virtual |(?:[^\n:]++|:)*?(?<=\w)::\w+\(|#include <\w+>)",
         "ruby": r"[ \t]*(?:def [\w.]+|require(?:_relative)? ['\"]|module [A-Z]"
         r"|class [A-Z]\w*|end$|attr_\w+ :|include [A-Z]|.* do(?: \|.*\|)?$|@\w+ = )",
         "php": r"[ \t]*(?:<\?php|\$\w+ ?=|\$this->|namespace [\w\\]+;|use [\w\\]+;"
@@ -68,24 +71,35 @@ _SIGNS = {
 # What only the language itself has: without one of these its lines are another's.
 _PROOF = {
     "php": re.compile(r"<\?php"),
-    "go": re.compile(r"^package \w+$", re.MULTILINE),
-    "rust": re.compile(r"^[^\S\n]*(?:pub )?(?:fn \w+|impl\b|use \w+::)", re.MULTILINE),
-    "java": re.compile(r"^(?:package|import) [\w.*]+;", re.MULTILINE),
-    "c_sharp": re.compile(r"^[^\S\n]*(?:using [\w.]+;|namespace [\w.]+)", re.MULTILINE),
-    "cpp": re.compile(
-        r"^[^\S\n]*(?:#\s*include|template ?<|namespace \w)", re.MULTILINE
-    ),
-    "c": re.compile(r"^[^\S\n]*#\s*(?:include|define|ifn?def)\b", re.MULTILINE),
+    "go": re.compile(r"\npackage \w+$", re.MULTILINE),
+    "rust": re.compile(r"\n[^\S\n]*(?:pub )?(?:fn \w+|impl\b|use \w+::)"),
+    "java": re.compile(r"\n(?:package|import) [\w.*]+;"),
+    "c_sharp": re.compile(r"\n[^\S\n]*(?:using [\w.]+;|namespace [\w.]+)"),
+    "cpp": re.compile(r"\n[^\S\n]*(?:#\s*include|template ?<|namespace \w)"),
+    "c": re.compile(r"\n[^\S\n]*#\s*(?:include|define|ifn?def)\b"),
     "typescript": re.compile(
-        r"^[^\S\n]*(?:export |declare )*(?:interface|type|namespace|enum) \w"
-        r"|: (?:string|number|boolean|void|any)\b",
-        re.MULTILINE,
+        r"\n[^\S\n]*(?:export |declare )*(?:interface|type|namespace|enum) \w"
+        r"|: (?:string|number|boolean|void|any)\b"
     ),
-    "ruby": re.compile(r"^[^\S\n]*(?:end|def [\w.?!]+.*)$", re.MULTILINE),
-    "bash": re.compile(r"^[^\S\n]*(?:fi|done|esac|\w+ ?\(\) ?\{)$|^#!", re.MULTILINE),
+    "ruby": re.compile(r"\n[^\S\n]*(?:end|def [\w.?!]+.*)$", re.MULTILINE),
+    "bash": re.compile(
+        r"\n(?:[^\S\n]*(?:fi|done|esac|\w+ ?\(\) ?\{)$|#!)", re.MULTILINE
+    ),
 }
+# How the lines begin that hold a proof; to look them up costs nearly nothing. The other
+# proofs may stand anywhere.
+_PROOF_STARTS = {
+    "go": frozenset({"package"}),
+    "rust": frozenset({"pub", "fn", "impl", "use"}),
+    "java": frozenset({"package", "import"}),
+    "c_sharp": frozenset({"using", "namespace"}),
+    "cpp": frozenset({"#", "#include", "template", "namespace"}),
+    "c": frozenset({"#", "#include", "#define", "#ifdef", "#ifndef"}),
+    "ruby": frozenset({"end", "def"}),
+}
+_START = re.compile(r"\n[^\S\n]*(\w+|#\w*)")
 _JSX = re.compile(r"^[^\S\n]*(?:return \(|<[A-Z]\w*|</?\w+>|<\w+ \w+=)", re.MULTILINE)
-_SAMPLE_CHARS = 40_000
+_SAMPLE_CHARS = 12_000
 _MIN_SIGNS = 6
 _MIN_SHARE = 0.05
 
@@ -102,13 +116,15 @@ def language_of_text(text: str) -> str:
     shebang = _SHEBANG.match(sample)
     if shebang is not None:
         return _INTERPRETERS.get(shebang[1], "bash")
-    if sample[:1] in "{[" or _NO_SOURCE.search(sample[:4000]):
+    if sample[:1] in "{[" or _NO_SOURCE.search(f"\n{sample[:4000]}"):
         return ""
     lines = sum(1 for line in sample.split("\n") if line and not line.isspace())
+    lined = f"\n{sample}\n"
+    starts = frozenset(_START.findall(lined))
     found = {
-        name: sum(1 for _ in pattern.finditer(f"\n{sample}"))
+        name: len(pattern.findall(lined))
         for name, pattern in _SIGNS.items()
-        if name not in _PROOF or _PROOF[name].search(sample)
+        if name not in _PROOF or _is_proven(name, lined, starts)
     }
     # These extend another language, whose signs they show as well.
     found["typescript"] = _sum(found, "typescript", "javascript")
@@ -119,6 +135,12 @@ def language_of_text(text: str) -> str:
     if best == "typescript" and _JSX.search(sample):
         return "tsx"
     return best
+
+
+def _is_proven(name: str, lined: str, starts: frozenset[str]) -> bool:
+    if name in _PROOF_STARTS and starts.isdisjoint(_PROOF_STARTS[name]):
+        return False
+    return _PROOF[name].search(lined) is not None
 
 
 def _sum(found: dict[str, int], name: str, extended: str) -> int:

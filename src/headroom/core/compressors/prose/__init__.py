@@ -11,6 +11,7 @@ colours, blanks at line ends. Custom tags in the text survive the lossy form (``
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from headroom.core.compressors.prose.form import write_units
@@ -24,7 +25,7 @@ __all__ = ["COMPRESSOR", "compress", "detect", "shorten", "squeeze"]
 
 # Below this (about 600 tokens) nearly everything is used later: stay lossless.
 MIN_LOSSY_CHARS: Final = 2400
-SAMPLE_CHARS: Final = 12_000
+SAMPLE_CHARS: Final = 8000
 MAX_PASSES: Final = 4
 MOST: Final = 0.6
 """Sentences stand in every kind of text; what else a text is counts more."""
@@ -42,23 +43,23 @@ _HEADING = re.compile(
 )
 # Records of a package manager: fields with capital names.
 _FIELD = re.compile(r"\n[A-Z][A-Za-z0-9-]+: \S", re.MULTILINE)
-# Lines at the margin that begin or end statements, and comments.
+# Lines at the margin that begin statements, and comments; others end with a sign.
 _CODE = re.compile(
     r"\n(?:(?:def \w|class \w.*[:{]$|import [\w.]+(?: as \w+)?$|from [\w.]+ import |#!"
     r"|#include|#define|#ifn?def|#endif|package [\w:.]+;?$|func |fn \w|use [\w:.]+.*;$"
     r"|pub |(?:const|let|var|my|our|export|static|local) .*=|sub \w|(?:public|private) "
     r"|(?:typedef|struct|enum) |fi$|done$|esac$|then$|\}|@\w[\w.()]*$|[\"']{3}|/\*|\*/"
-    r"|//|<\?|\w+\(\) ?\{$)|.*[;{]$)",
+    r"|//|<\?))",
     re.MULTILINE,
 )
 _COMMENT = re.compile(r"\n(?:[ \t]*(?:#+(?: |$)|//|;)| \*(?: |$|/))", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
-_LOG = re.compile(
-    r"\n(?:\W{0,2}(?:\d{4}-\d\d-\d\d[T ]\d\d:|\d\d:\d\d:\d\d"
+_TIMED = re.compile(
+    r"\n\W{0,2}(?:\d{4}-\d\d-\d\d[T ]\d\d:|\d\d:\d\d:\d\d"
     r"|[A-Z][a-z]{2} [ \d]\d \d\d:)"
-    r"|.{0,30}\b(?:INFO|DEBUG|ERROR|WARN(?:ING)?)\b[ :\]])",
-    re.MULTILINE,
 )
+_LEVELS = ("INFO", "DEBUG", "ERROR", "WARN")
+_LEVEL_CHARS: Final = 38
 
 
 def detect(text: str) -> float:
@@ -66,7 +67,7 @@ def detect(text: str) -> float:
     if text.startswith(_NOT_PROSE):
         return 0.0
     sample = clean(text[:SAMPLE_CHARS])
-    lines = [line for line in sample.split("\n") if line.strip()]
+    lines = [line for line in sample.split("\n") if line and not line.isspace()]
     if not lines:
         return 0.0
     if is_own(text):
@@ -79,7 +80,7 @@ def detect(text: str) -> float:
     if worded * 6 < size and not is_record:
         return 0.0
     unfenced = _FENCED.sub("", sample) if "```" in sample or "~~~" in sample else sample
-    if _is_other(f"\n{unfenced}", len(lines)):
+    if _is_other(unfenced, lines):
         return 0.0
     if is_record:
         return 0.5
@@ -89,14 +90,20 @@ def detect(text: str) -> float:
     return 0.5 if headings else 0.0
 
 
-def _is_other(sample: str, lines: int) -> bool:
+def _is_other(sample: str, lines: Sequence[str]) -> bool:
     """Code, settings and logs: what is mostly not sentences for people."""
-    code = len(_CODE.findall(sample))
-    return (
-        len(_LOG.findall(sample)) * 5 > lines
-        or (code >= 3 and code * 40 > lines)
-        or len(_COMMENT.findall(sample)) * 10 > lines * 3
-    )
+    size = len(lines)
+    lined = f"\n{sample}"
+    code = len(_CODE.findall(lined)) + lined.count(";\n") + lined.count("{\n")
+    if code >= 3 and code * 40 > size:
+        return True
+    if len(_COMMENT.findall(lined)) * 10 > size * 3:
+        return True
+    log = len(_TIMED.findall(lined))
+    if any(level in sample for level in _LEVELS):
+        starts = [line[:_LEVEL_CHARS] for line in lines]
+        log = max(log, sum(any(level in s for level in _LEVELS) for s in starts))
+    return log * 5 > size
 
 
 def shorten(text: str) -> str | None:

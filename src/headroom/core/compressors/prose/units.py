@@ -29,8 +29,9 @@ _OVERSTRIKE = re.compile(r".\x08")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
 _INDENT = re.compile(r" *")
 _RULER = re.compile(r"([=~^*+#._-])\1{4,}\Z")
-_ANY_RULER = re.compile(r"(?<=\n)[ ]*([=~^*+#._-])\1{4,}(?=\n|\Z)")
-_MARK = re.compile(r"^ *\\?#{1,2} +", re.MULTILINE)
+# Behind a line end, not at a line's start: the search for them is much faster.
+_ANY_RULER = re.compile(r"\n *+([=~^*+#._-])\1{4,}(?=\n|\Z)")
+_MARK = re.compile(r"\n *+\\?#{1,2} +")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 # A marker and the column where its text begins.
 _ITEM = re.compile(
@@ -43,9 +44,10 @@ _STARTS_ANEW = re.compile(
 )
 _ENDS_OPEN = re.compile(r"[-{;\\|]\Z|::\Z")
 _CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\w[(_]|::")
+_CODE_BYTES = b"{};=<>|\\$"
 _JUSTIFIED_GAP = re.compile(r"(?<=[^\s.?!:]) {2,3}(?=\S)")
-_NO_BLANKS = dict.fromkeys(map(ord, " \t\n\r\f\v"))
-_NO_LETTERS = dict.fromkeys((*range(65, 91), *range(97, 123)))
+_LETTERS = bytes((*range(65, 91), *range(97, 123)))
+_RULERS = frozenset("=~^*+#._-")
 _WIDE_GAP = re.compile(r"\S {4,}\S")
 
 
@@ -84,8 +86,13 @@ def read_units(text: str) -> list[Unit]:
 
 def squeeze(text: str) -> str:
     """What two forms of a text have in common: all but what this page normalises."""
-    text = _ANY_RULER.sub(r"\1\1\1", _MARK.sub("", clean(text)))
-    return text.translate(_NO_BLANKS)
+    lined = f"\n{clean(text)}"
+    if "#" in lined:
+        lined = _MARK.sub("\n", lined)
+    lined = _ANY_RULER.sub(r"\n\1\1\1", lined)
+    for blank in " \n\t\r\f\v":
+        lined = lined.replace(blank, "")
+    return lined
 
 
 class _Lines:
@@ -94,6 +101,7 @@ class _Lines:
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         self.width = _width(lines)
+        self._worded: dict[str, bool] = {}
 
     def units(self) -> list[Unit]:
         found: list[Unit] = []
@@ -106,8 +114,9 @@ class _Lines:
                     found.append(Unit(0, "", at + 1, at + 1, is_prose=False))
                 at += 1
                 continue
+            body = line.lstrip()
             indent = len(line) - len(line.lstrip(" "))
-            fence = _FENCE.match(line)
+            fence = _FENCE.match(body) if body[:1] in {"`", "~"} else None
             if fence is not None:
                 end = self._fence_end(at, fence[1])
             elif indent > literal >= 0:
@@ -159,26 +168,35 @@ class _Lines:
         if size > MAX_WIDTH or not following:
             return False
         body = following.lstrip(" ")
-        if _STARTS_ANEW.match(body) or _ENDS_OPEN.search(line):
-            return False
-        if is_item and line[-1] in ".!?)" and _is_worded(body):
-            return True
-        return (
+        # What rules most lines out comes first.
+        is_filled = (
             size >= MIN_WRAPPED_CHARS
             and size + 1 + len(body.partition(" ")[0]) > self.width
-            and _is_worded(_described(line))
-            and _is_worded(body)
         )
+        is_ended = is_item and line[-1] in ".!?)"
+        if not (is_filled or is_ended):
+            return False
+        if _ENDS_OPEN.search(line) or _STARTS_ANEW.match(body):
+            return False
+        if not self._is_worded(body):
+            return False
+        return is_ended or self._is_worded(_described(line))
+
+    def _is_worded(self, text: str) -> bool:
+        """The same as for one line; asked of a line with the one before and behind."""
+        known = self._worded.get(text)
+        if known is None:
+            known = self._worded[text] = is_worded(text)
+        return known
 
     def _unit(self, at: int, end: int, indent: int) -> Unit:
         lines = self.lines[at:end]
         if end == at + 1:
             line = lines[0]
             text = line[indent:]
-            ruler = _RULER.match(text)
-            if ruler is not None:
-                text = ruler[1] * 3
-            is_prose = text[-1] in ".!?" and _is_worded(text)
+            if text[0] in _RULERS and _RULER.match(text):
+                text = text[0] * 3
+            is_prose = text[-1] in ".!?" and self._is_worded(text)
             return Unit(indent, text, at + 1, end, is_prose=is_prose)
         parts = [line.lstrip(" ") for line in lines]
         full = self.width * 0.97
@@ -225,17 +243,22 @@ def _described(line: str) -> str:
     return body.partition("   ")[2].lstrip(" ") or body
 
 
-def _is_worded(text: str) -> bool:
+def is_worded(text: str) -> bool:
     """The line holds words, not code or columns."""
-    if _WIDE_GAP.search(text):
+    if "    " in text and _WIDE_GAP.search(text):
         return False
     size = len(text)
-    if len(_CODE_SIGNS.findall(text)) * 14 > size:
-        return False
-    others = (
-        len(text.translate(_NO_LETTERS))
-        if text.isascii()
-        else size - sum(map(str.isalpha, text))
-    )
-    blanks = text.count(" ")
-    return (size - others) * 10 > (size - blanks) * 7
+    if not text.isascii():
+        if len(_CODE_SIGNS.findall(text)) * 14 > size:
+            return False
+        letters = sum(map(str.isalpha, text))
+    else:
+        plain = text.encode()
+        if "(" in text or "_" in text or "::" in text:
+            signs = len(_CODE_SIGNS.findall(text))
+        else:
+            signs = size - len(plain.translate(None, _CODE_BYTES))
+        if signs * 14 > size:
+            return False
+        letters = size - len(plain.translate(None, _LETTERS))
+    return letters * 10 > (size - text.count(" ")) * 7

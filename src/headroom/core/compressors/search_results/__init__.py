@@ -34,7 +34,7 @@ __all__ = ["COMPRESSOR", "compress", "decode", "detect", "normalise", "parse", "
 # Below this (about 600 tokens) nearly everything is used later: stay lossless.
 MIN_LOSSY_CHARS: Final = 2400
 SAMPLE_CHARS: Final = 60_000
-SAMPLE_LINES: Final = 120
+SAMPLE_LINES: Final = 60
 SAMPLE_LINE_CHARS: Final = 400
 # Larger forms are not decoded to be known again: they read as nothing else.
 MAX_OWN_CHARS: Final = 200_000
@@ -49,6 +49,9 @@ _CONFIDENCE: Final = {
     "unnumbered": 0.6,
     "paths": 0.5,
 }
+_WITH_CONTEXT: Final = 0.95
+"""Of one file's matches among their context; no compiler numbers lines so."""
+
 _DIAGNOSTIC = re.compile(
     r"(?:\d+:)?\s*(?:fatal |internal )?(?:error|warning|note|info|help)\b[:\[ ]|"
     r"\d+:\s?[A-Z]{1,4}\d{2,5}\b|(?:in|Error) |\d+\s+(?:error|warning)\b",
@@ -68,6 +71,8 @@ def detect(text: str) -> float:
     if found is None:
         return 0.0
     confidence = _CONFIDENCE[found.style]
+    if found.style == "lines" and any(h.mark == "-" for h in found.hits):
+        return _WITH_CONTEXT
     matches = [h for h in islice(found.hits, 200) if h.mark != RAW]
     diagnostics = sum(1 for h in matches if _DIAGNOSTIC.match(h.text))
     return confidence if diagnostics * 4 < len(matches) else 0.3
@@ -75,7 +80,7 @@ def detect(text: str) -> float:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of search results; ``None`` for own output and for anything else."""
-    if _is_own(text) or not detect(text):
+    if _is_own(text):
         return None
     found = parse(normalise(text))
     if found is None:
@@ -96,10 +101,9 @@ def compress(text: str, ctx: Context) -> Compressed | None:
 
 def _sample(text: str) -> str:
     """The first whole lines of a text, very long ones (but for JSON) cut."""
-    lines = text[:SAMPLE_CHARS].split("\n")
-    if len(text) > SAMPLE_CHARS and len(lines) > 1:
+    lines = text[:SAMPLE_CHARS].split("\n", SAMPLE_LINES)
+    if len(lines) > SAMPLE_LINES or (len(text) > SAMPLE_CHARS and len(lines) > 1):
         lines.pop()
-    lines = lines[:SAMPLE_LINES]
     if not text.startswith("{"):
         lines = [line[:SAMPLE_LINE_CHARS] for line in lines]
     return "\n".join(lines).rstrip("\n")

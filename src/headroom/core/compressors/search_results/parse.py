@@ -5,9 +5,10 @@ Every line becomes one ``Hit`` (path, mark, line number, text) or a raw line, so
 believes nothing it cannot print again.
 
 Styles: ``grep`` (``path:12:text``, ``path-13-text`` for context, ``git grep -p`` with
-``=``), ``lines`` (one file, ``12:text``), ``unnumbered`` (``path:text``), ``heading``
-(ripgrep, ack and ag: the path on a line of its own), ``json`` (``rg --json``),
-``paths`` (one path or ``path:count`` a line) and the agents' own tools ``found``
+``=``), ``lines`` (one file, ``12:text``, ``13-text`` for context), ``unnumbered``
+(``path:text``), ``heading`` (ripgrep, ack and ag: the path on a line of its own),
+``json`` (``rg --json``), ``paths`` (one path or ``path:count`` a line) and the agents'
+own tools ``found``
 (``  Line 12: text`` below ``path:``) and ``file`` (``L12: text`` below ``File: path``).
 
 Sources: the manuals of GNU grep (output line prefix control), git-grep(1), and
@@ -15,7 +16,7 @@ ripgrep's printer (https://docs.rs/grep-printer, types of its JSON messages).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +28,9 @@ UNNUMBERED: Final = -1
 # Share of lines that may be neither hit nor separator before the block is left alone.
 MAX_RAW_SHARE: Final = 0.02
 FREE_RAW_LINES: Final = 3
+# Lines of context, and lines in all, that prove one file's matches with their context.
+_MIN_CONTEXT: Final = 2
+_MIN_WINDOW: Final = 4
 
 
 class Hit(NamedTuple):
@@ -76,6 +80,10 @@ _CONTEXT = re.compile(r"([-=])(0|[1-9]\d{0,8})\1")
 _SUFFIX = re.compile(r"\.(?=\w*[A-Za-z_])\w{1,15}\Z")
 _BARE_NAME = re.compile(r"(?:[A-Z][A-Za-z]+|\.[a-z][\w.-]*)\Z")
 _COUNT = re.compile(r":\d{1,9}\Z")
+# Without the first of these no line is a numbered hit of its path, without the second
+# none begins with a number.
+_MAY_BE_FLAT = re.compile(r":[0-9]{1,9}:")
+_MAY_BE_NUMBERED = re.compile(r"\n(?:  Line |L)?[0-9]{1,9}[:\-=]")
 _TOOL_LINE = re.compile(r"(?:  Line |L)(0|[1-9]\d{0,8}): ?(.*)", re.DOTALL)
 _STATUS = re.compile(
     r"(?:grep|rg|ack|ag|ugrep|fatal|warning): |Binary file |Found \d|\(?Results? |"
@@ -112,12 +120,24 @@ def parse(text: str) -> Found | None:
     if text.startswith(('{"type":"', '{"data":{')):
         return _parse_json(text.split("\n"))
     lines = text.split("\n")
-    for attempt in (_parse_flat, _parse_headed, _parse_lines, _parse_unnumbered):
+    for attempt in _attempts(text):
         found = attempt(lines)
         if found is not None:
             return _with_gaps(found, text)
     found = _parse_paths(lines)
     return found if found is not None and render(found) == text else None
+
+
+def _attempts(text: str) -> Iterator[Callable[[list[str]], Found | None]]:
+    """The readings that a glance does not rule out, in the order of their proofs."""
+    if _MAY_BE_FLAT.search(text):
+        yield _parse_flat
+    if _MAY_BE_NUMBERED.search(text) or _NUMBERED.match(text):
+        yield _parse_headed
+        yield _parse_windows
+        yield _parse_lines
+    if ":" in text:
+        yield _parse_unnumbered
 
 
 def render(found: Found) -> str:
@@ -297,6 +317,46 @@ def _heading(line: str, layout: Layout) -> str:
         path = path.removesuffix(layout.after_path)
     whole = f"{layout.before_path}{path}{layout.after_path}"
     return path if whole == line and is_path(path) else ""
+
+
+def _parse_windows(lines: list[str]) -> Found | None:
+    """One file's matches with their context: ``12:text``, ``13-text``, ``--`` between.
+
+    Numbers that follow one another in every group, and a match in each, are proof
+    enough: a numbered view of a file has one sign behind all its numbers. The first
+    group and the last may have been cut off before their match.
+    """
+    hits: list[Hit] = []
+    matches = context = 0
+    last, is_after_gap = -1, True
+    before = 0  # matches when the group began
+    is_first = True
+    strange_left = 1
+    for line in lines:
+        match = _NUMBERED.match(line)
+        if match is not None and match[2] != "=":
+            number = int(match[1])
+            if number != last + 1 if not is_after_gap else number <= last:
+                return None
+            is_match = match[2] == ":"
+            matches += is_match
+            context += not is_match
+            hits.append(Hit("", match[2], number, match[3]))
+            last, is_after_gap = number, False
+            continue
+        if line == "--":
+            if is_after_gap or (matches == before and not is_first):
+                return None
+            before, is_first = matches, False
+        else:
+            strange_left -= _is_strange(line)
+            if strange_left < 0:
+                return None
+        is_after_gap = True
+        hits.append(Hit("", RAW, 0, line))
+    if not matches or context < _MIN_CONTEXT or matches + context < _MIN_WINDOW:
+        return None
+    return Found("lines", gaps=False, hits=tuple(hits))
 
 
 def _parse_lines(lines: list[str]) -> Found | None:

@@ -29,7 +29,7 @@ _OTHER_START = re.compile(
 _WIDE_GAP = re.compile(r" {2,}")
 _SCAN_CHARS = 400
 _HEADER_SEARCH_LINES = 12
-_TRIAL_LINES = 60
+_TRIAL_LINES = 30
 
 
 # Blanks to 0, all else to 1, so that lines can be laid over each other as numbers.
@@ -69,9 +69,8 @@ def _is_header(cells: list[str]) -> bool:
 
 def _may_name(words: list[str]) -> bool:
     """Whether names of columns may consist of these words."""
-    return not any(w.endswith(_CODE_END) for w in words) and all(
-        map(_HEAD_WORD.match, words)
-    )
+    match = _HEAD_WORD.match
+    return all(match(word) and not word.endswith(_CODE_END) for word in words)
 
 
 def _solid(rows: list[list[str]], width: int) -> tuple[int, float]:

@@ -48,7 +48,7 @@ from headroom.core.compressors.table_text.layout import Layout, plan
 MARK = "#table "
 OMITTED = "#omitted "
 _SEPARATORS = (" ", "\t", ",", "|")
-_SAMPLE_ROWS = 40
+_SAMPLE_ROWS = 24
 _CODES = re.compile(r"@\d+")
 
 

@@ -8,6 +8,7 @@ if every cell comes back exactly as it was written.
 
 import json
 import re
+from functools import lru_cache
 from json.encoder import encode_basestring
 
 from msgspec import Struct
@@ -35,17 +36,24 @@ class _Lexeme(str):
     __slots__ = ()
 
 
+# Values of a column come back in many of its cells.
+@lru_cache(maxsize=2048)
+def _bare_text(value: str) -> str:
+    is_plain = (_BARE.match(value) or _BARE_DIGIT.match(value)) and value not in _WORDS
+    if is_plain and not _FLOAT.match(value):
+        return value
+    return encode_basestring(value)
+
+
+_DECODER = json.JSONDecoder(parse_int=_Lexeme, parse_float=_Lexeme)
+
+
 def _bare(value: object) -> str | None:
     """How a value is written in the cell; ``None``: it cannot be."""
     if isinstance(value, _Lexeme):
         return str(value)
     if isinstance(value, str):
-        is_plain = (
-            _BARE.match(value) or _BARE_DIGIT.match(value)
-        ) and value not in _WORDS
-        if is_plain and not _FLOAT.match(value):
-            return value
-        return encode_basestring(value)
+        return _bare_text(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -53,6 +61,7 @@ def _bare(value: object) -> str | None:
     return None
 
 
+@lru_cache(maxsize=2048)
 def _quote(part: str) -> str:
     """The JSON of one written value."""
     if part[:1] == '"' or part in _WORDS:
@@ -66,18 +75,23 @@ def join_object(keys: str, values: str, item_gap: str, key_gap: str) -> str:
     """One cell as it was before it was split."""
     if not keys:
         return values
-    names = _PARTS.findall(keys)
     parts = _PARTS.findall(values)
-    pairs = (
-        (k if k[:1] == '"' else encode_basestring(k)) + key_gap + _quote(v)
-        for k, v in zip(names, parts, strict=False)
-    )
+    pairs = map(str.__add__, _opened(keys, key_gap), map(_quote, parts))
     return "{" + item_gap.join(pairs) + "}"
+
+
+@lru_cache(maxsize=256)
+def _opened(keys: str, key_gap: str) -> tuple[str, ...]:
+    """What stands before each value of an object with these keys."""
+    return tuple(
+        (key if key[:1] == '"' else encode_basestring(key)) + key_gap
+        for key in _PARTS.findall(keys)
+    )
 
 
 def _split(cell: str) -> tuple[str, str] | None:
     try:
-        value = json.loads(cell, parse_int=_Lexeme, parse_float=_Lexeme)
+        value = _DECODER.decode(cell)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not value:
