@@ -20,7 +20,7 @@ SNAPSHOTS = {
     "anthropic": "1b5cb942c679631f78b01831",
     "openai_chat": "309c0d95e6f6c474aa46c041",
     "openai_responses": "d66d5f4da96534aeb1f421d8",
-    "gemini": "d9860724592cad972b152ead",
+    "gemini": "93e6f5fcdb35ecc154427f29",
 }
 """Another digest re-bills every running conversation: change it only with a reason."""
 
@@ -38,7 +38,7 @@ def test_each_shape_is_what_its_api_expects():
     anthropic = json.loads(TOOL_ANTHROPIC)
     chat = json.loads(TOOL_OPENAI_CHAT)
     responses = json.loads(TOOL_OPENAI_RESPONSES)
-    (gemini,) = json.loads(TOOL_GEMINI)["functionDeclarations"]
+    gemini = json.loads(TOOL_GEMINI)
     assert set(anthropic) == {"name", "description", "input_schema"}
     assert chat["type"] == responses["type"] == "function"
     assert responses["strict"] is False

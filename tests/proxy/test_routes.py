@@ -2,6 +2,7 @@
 
 import pytest
 
+from headroom.core.types import PathView
 from headroom.proxy import routes
 from loopback import client, post, provider, proxy
 
@@ -110,3 +111,37 @@ async def test_credentials_go_to_no_other_provider(path, kept):
     names = {name.lower() for name, _ in up.requests[0].headers}
     secret = {b"authorization", b"x-api-key", b"x-goog-api-key"}
     assert names & secret == kept
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
+@pytest.mark.parametrize("prefix", ["", "/gemini", "/a/b"])
+@pytest.mark.parametrize(
+    ("method", "is_stream"),
+    [("generateContent", False), ("streamGenerateContent", True)],
+)
+def test_gemini_paths_name_model_and_form(version, prefix, method, is_stream):
+    path = f"{prefix}/{version}/models/gemini-2.5%2Dpro:{method}".encode()
+    assert routes.choose(path, [OPENAI_KEY]) == routes.Route(
+        "gemini",
+        f"/{version}/models/*:{method}",
+        "gemini",
+        PathView("gemini-2.5-pro", is_stream=is_stream),
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1beta/models/g:countTokens",
+        b"/v1beta/models/g:embedContent",
+        b"/v1beta/models/g:batchGenerateContent",
+        b"/v1beta/models/g",
+        b"/v1beta/models/a/b:generateContent",
+        b"/v1beta/cachedContents",
+        b"/v2/models/g:generateContent",
+        b"/v1internal:generateContent",
+        b"/v1/projects/p/locations/l/publishers/google/models/g:generateContent",
+    ],
+)
+def test_what_is_no_gemini_request_is_not_read(path):
+    assert routes.choose(path, [GOOGLE_KEY]).provider == ""

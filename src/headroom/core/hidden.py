@@ -39,11 +39,14 @@ class Part(Struct, frozen=True, gc=False, array_like=True):
             user message with results, behind which the model went on.
         anchor: of what was seen.
         data: the call's block, or the results of a turn joined by commas, as JSON.
+        offset: of a hidden part that stands inside the text the client sees behind it:
+            how many of the text's characters, white space aside, stand before it.
     """
 
     kind: Kind
     anchor: str = ""
     data: bytes = b""
+    offset: int = 0
 
 
 class Answer(Struct, frozen=True, gc=False, array_like=True):
@@ -65,11 +68,16 @@ class Answer(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Place(Struct, frozen=True, gc=False, array_like=True):
-    """A hidden part and the index of the client's block it stands before."""
+    """A hidden part and the index of the client's block it stands before.
+
+    Attributes:
+        offset: as in ``Part``: it stands so far inside that block's text.
+    """
 
     position: int
     kind: Kind
     data: bytes
+    offset: int = 0
 
 
 class Placement(Struct, frozen=True, gc=False, array_like=True):
@@ -178,7 +186,7 @@ def place(answer: Answer, anchors: Sequence[str]) -> Placement | None:
         position = _position(before, matched, anchors)
         if position is None:
             return None
-        places.append(Place(position, part.kind, part.data))
+        places.append(Place(position, part.kind, part.data, part.offset))
     return _without_loose_end(places, answer.results, len(anchors))
 
 

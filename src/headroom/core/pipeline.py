@@ -412,8 +412,8 @@ def accept(
             compressed_tokens=settled.compressed_tokens,
         )
         edits[task.message_index].append(edit)
-        if task.slot.call_id:
-            call_ids[task.message_index, edit.address] = task.slot.call_id
+        if task.slot.record_id:
+            call_ids[task.message_index, edit.address] = task.slot.record_id
         if edit.is_lossy:
             originals[edit.digest] = task.text
     entries.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))

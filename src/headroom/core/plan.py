@@ -218,10 +218,10 @@ def orphan_keys(
         if not is_broken:
             continue
         for slot in provider.slots(view, index):
-            if isinstance(slot, Slot) and slot.call_id:
+            if isinstance(slot, Slot) and slot.record_id:
                 text = json_spans.string(view.body, slot.literal)
                 content = digest.content_digest(text)
-                found.append(block_key(chain, slot.call_id, content))
+                found.append(block_key(chain, slot.record_id, content))
     return found
 
 
@@ -416,7 +416,7 @@ class _Planner:
             return Decision()
         edits = []
         for slot in self.provider.slots(self.view, index):
-            if isinstance(slot, Slot) and slot.call_id:
+            if isinstance(slot, Slot) and slot.record_id:
                 edit = self._block_edit(slot)
                 if edit is not None and edit.refers_to:
                     self._plan_slot(index, slot)
@@ -426,7 +426,7 @@ class _Planner:
 
     def _block_edit(self, slot: Slot) -> SlotEdit | None:
         text = json_spans.string(self.view.body, slot.literal)
-        key = block_key(self.chain, slot.call_id, digest.content_digest(text))
+        key = block_key(self.chain, slot.record_id, digest.content_digest(text))
         records = self.known.get(key)
         if not records or not records[0].decision.edits:
             return None
@@ -445,7 +445,7 @@ class _Planner:
             if isinstance(slot, HotBlock):
                 self._exclude(index, slot.block_index, slot.block_type)
                 continue
-            edit = self._block_edit(slot) if slot.call_id else None
+            edit = self._block_edit(slot) if slot.record_id else None
             if edit is not None and not edit.refers_to:
                 edits.append(edit)
             else:
@@ -467,7 +467,7 @@ class _Planner:
             return
         if size_bytes == 0:
             return
-        call = self._call(index, slot.call_id)
+        call = self._call(index, slot)
         if call is not None and is_retrieval_tool(call.name):
             self._exclude(index, slot.block_index, slot.block_type, "retrieval_answer")
             return
@@ -513,16 +513,21 @@ class _Planner:
         outcome = BlockOutcome("excluded", reason=reason)
         self.entries.append(ManifestEntry(index, block_index, block_type, outcome))
 
-    def _call(self, index: int, call_id: str) -> ToolCall | None:
+    def _call(self, index: int, slot: Slot) -> ToolCall | None:
         """The call a result answers; it stands in the assistant message before it."""
-        if not call_id:
+        if not slot.call_id:
             return None
-        if call_id not in self.calls:
-            for before in range(index - 1, -1, -1):
-                if self.view.messages[before].role == "assistant":
-                    self.calls.update(self.provider.tool_calls(self.view, before))
-                    break
-        return self.calls.get(call_id)
+        if slot.is_positional:
+            return self._calls_before(index).get(slot.call_id)
+        if slot.call_id not in self.calls:
+            self.calls.update(self._calls_before(index))
+        return self.calls.get(slot.call_id)
+
+    def _calls_before(self, index: int) -> Mapping[str, ToolCall]:
+        for before in range(index - 1, -1, -1):
+            if self.view.messages[before].role == "assistant":
+                return self.provider.tool_calls(self.view, before)
+        return {}
 
 
 def new_records(

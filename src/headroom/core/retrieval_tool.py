@@ -31,12 +31,14 @@ TOOL_OPENAI_CHAT = (
 TOOL_OPENAI_RESPONSES = (
     b'{"type":"function",' + _ABOUT + b'"parameters":' + _SCHEMA + b',"strict":false}'
 )
+# Stands in the client's own list of functions: further entries of ``tools`` are for
+# tools that Google runs, and mixing several is refused by many models.
 TOOL_GEMINI = (
-    b'{"functionDeclarations":[{'
+    b"{"
     + _ABOUT
     + b'"parameters":'
     + _SCHEMA.replace(b'"string"', b'"STRING"').replace(b'"object"', b'"OBJECT"')
-    + b"}]}"
+    + b"}"
 )
 
 TOOLS: dict[str, bytes] = {
@@ -45,4 +47,4 @@ TOOLS: dict[str, bytes] = {
     "openai_responses": TOOL_OPENAI_RESPONSES,
     "gemini": TOOL_GEMINI,
 }
-"""Provider family → the tool as an element of its ``tools`` list."""
+"""Provider family → the tool as an element of its list of tools (Gemini: functions)."""

@@ -24,7 +24,9 @@ KINDS: tuple[Kind, ...] = (
     "search", "diff", "html", "prose", "code", "mixed",
 )  # fmt: skip
 
-RESULT_TYPES = frozenset({"tool_result", "tool_content", "output_item"})
+RESULT_TYPES = frozenset(
+    {"tool_result", "tool_content", "output_item", "function_response"}
+)
 """Types of blocks that hold the result of a tool call, in all APIs."""
 
 CountTokens: TypeAlias = Callable[[str], int]
@@ -77,6 +79,8 @@ class Slot(Struct, frozen=True, gc=False):
         call_id: the id of the tool call that asked for it; empty if there is none.
         is_error: the client flagged the result as an error.
         min_lossy_bytes: below this nothing is left out of it, whatever its kind.
+        is_positional: ``call_id`` says which call of the message before it the text
+            answers, and means nothing anywhere else: the API has no ids of its own.
     """
 
     address: str
@@ -87,6 +91,12 @@ class Slot(Struct, frozen=True, gc=False):
     call_id: str = ""
     is_error: bool = False
     min_lossy_bytes: int = 0
+    is_positional: bool = False
+
+    @property
+    def record_id(self) -> str:
+        """The id its block record is kept under; empty: it can have none."""
+        return "" if self.is_positional else self.call_id
 
 
 class HotBlock(Struct, frozen=True, gc=False):

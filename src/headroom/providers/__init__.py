@@ -2,9 +2,15 @@
 
 from headroom.core.protocols import Provider
 from headroom.providers.anthropic.request import AnthropicMessages
+from headroom.providers.gemini.request import Gemini
 from headroom.providers.openai_chat.request import OpenAIChat
 from headroom.providers.openai_responses.request import OpenAIResponses
 
-_ALL: tuple[Provider, ...] = (AnthropicMessages(), OpenAIChat(), OpenAIResponses())
+_ALL: tuple[Provider, ...] = (
+    AnthropicMessages(),
+    OpenAIChat(),
+    OpenAIResponses(),
+    Gemini(),
+)
 PROVIDERS: dict[str, Provider] = {provider.api: provider for provider in _ALL}
 """Providers by their API's name, as routes and views give it."""

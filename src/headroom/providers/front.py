@@ -18,7 +18,12 @@ _KEY_CHARS = 32
 _NAME = b'"prompt_cache_key"'
 _EMPTY = frozenset({b'""', b"null"})
 _INNER = ("function", "custom")
-_SCHEMAS = ("input_schema", "parameters")
+_SCHEMAS = (
+    "input_schema",
+    "parameters",
+    "parametersJsonSchema",
+    "parameters_json_schema",
+)
 
 
 def tool_spans(body: bytes, tools: Span | None) -> tuple[ToolSpan, ...]:

@@ -69,6 +69,7 @@ class MessageReader:
         markers: the members of blocks that are cache markers.
         read_slots: the blocks of a message, with spans into the body.
         needs_content: a message without ``content`` is refused.
+        content: the name of that member.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class MessageReader:
         read_slots: Callable[[bytes, MessageView], Slots],
         *,
         needs_content: bool,
+        content: str = "content",
     ) -> None:
+        self._content = content
         self._roles = roles
         self._markers = Markers(markers)
         self._needs_content = needs_content
@@ -110,13 +113,13 @@ class MessageReader:
     def _read_shape(self, body: bytes, span: Span) -> _Shape:
         found = json_spans.members(body, span)
         role = text_of(body, found.get("role"))
-        content = found.get("content")
+        content = found.get(self._content)
         if not _is_content(body, content, is_needed=self._needs_content):
             raise MalformedBodyError("message without content", span.start)
         pieces = [role.encode()]
         markers: list[Span] = []
         for name, value in found.items():
-            if name == "content":
+            if name == self._content:
                 pieces.append(self._markers.canonical(body, value, markers))
             elif name != "role":
                 pieces += (name.encode(), value.of(body))

@@ -309,6 +309,7 @@ class Relay:
         exchange = run.exchange
         try:
             first = await anext(chunks, b"") if exchange.holds_head else b""
+            exchange.holds_head = False
             await run.start(is_transformed=True)
             tee = make_tee(exchange, self._max_event_bytes)
             with _Closing(exchange, tee):

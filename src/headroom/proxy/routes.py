@@ -1,13 +1,19 @@
 """Which provider a request is for, and whether its body is read.
 
 A table of paths, first match wins; Chat Completions and Responses are known by the end
-of their path, since the base URLs of compatible providers have prefixes of all kinds.
-Paths that more than one provider has are told apart by the credentials the request
-carries: a credential goes to the provider that issued it, whatever the path
+of their path, since the base URLs of compatible providers have prefixes of all kinds,
+and Gemini's by the method behind the model's name
+(https://ai.google.dev/api/generate-content); its ``countTokens`` passes as it came: a
+count is no request that is sent, and what it would decide about a message could bind
+the request that follows. Paths that more than one provider has are told apart by the
+credentials the request carries: a credential goes to the provider that issued it,
+whatever the path
 (https://docs.anthropic.com/en/api/openai-sdk serves OpenAI paths under Anthropic keys).
 """
 
+import re
 from typing import Literal, TypeAlias
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -42,6 +48,10 @@ _EXACT: dict[bytes, Route] = {
     b"/v1/conversations": Route("openai", "/v1/conversations"),
     b"/v1/embeddings": Route("openai", "/v1/embeddings"),
 }
+_GEMINI_PATH = re.compile(
+    rb"(?:/[^/]+)*/(v1|v1beta|v1alpha)/(?:models|tunedModels)/([^/:]+)"
+    rb":(generateContent|streamGenerateContent)"
+)
 _ENDS: tuple[tuple[bytes, str], ...] = (
     (b"/chat/completions", "openai_chat"),
     (b"/responses", "openai_responses"),
@@ -73,7 +83,7 @@ def choose(path: bytes, headers: Headers) -> Route:
         path: as received, percent-encoding and all.
         headers: names in lower case.
     """
-    route = _EXACT.get(path)
+    route = _EXACT.get(path) or _gemini(path)
     if route is None:
         route = next((r for prefix, r in _PREFIXES if path.startswith(prefix)), None)
     owner = credential_owner(headers)
@@ -90,6 +100,16 @@ def choose(path: bytes, headers: Headers) -> Route:
         is_gemini = path.startswith(b"/v1/models/") and b":" in path
         return _SHARED["gemini" if is_gemini else owner or "openai"]
     return _OTHER[owner or "anthropic"]
+
+
+def _gemini(path: bytes) -> Route | None:
+    """The route of a request for Gemini's own API, behind any prefix."""
+    found = _GEMINI_PATH.fullmatch(path)
+    if found is None:
+        return None
+    version, name, method = (piece.decode("latin-1") for piece in found.groups())
+    view = PathView(unquote(name), method.startswith("stream"))
+    return Route("gemini", f"/{version}/models/*:{method}", "gemini", view)
 
 
 def credential_owner(headers: Headers) -> Api | None:

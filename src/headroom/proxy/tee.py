@@ -15,6 +15,7 @@ from msgspec import Struct
 from headroom.core.threads import Reply
 from headroom.errors import HeadroomError
 from headroom.providers.anthropic import stream as anthropic
+from headroom.providers.gemini import stream as gemini
 from headroom.providers.openai_chat import stream as openai_chat
 from headroom.providers.openai_responses import stream as openai_responses
 from headroom.proxy import encodings, headers
@@ -56,6 +57,7 @@ _READERS = {
         openai_responses.StreamReader,
         openai_responses.read_message,
     ),
+    "gemini": _Readers(gemini.StreamReader, gemini.read_message),
 }
 
 

@@ -1,0 +1,1 @@
+"""Gemini's generateContent: where its spans are, how its streams read."""

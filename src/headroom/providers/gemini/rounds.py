@@ -1,0 +1,166 @@
+"""What one round of a Gemini answer said, and what all of them hide from the client.
+
+Clients join the texts of an answer that stand next to each other, so the text before a
+hidden exchange and the text behind it may come back as one: what is hidden in between
+is then told to stand inside that text.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headroom.core.hidden import Answer
+from headroom.core.hidden import Part as HiddenPart
+from headroom.core.types import ToolCall
+from headroom.core.wire import json_parts
+from headroom.errors import StreamError
+from headroom.providers.gemini.answer import Message
+from headroom.providers.gemini.parts import Part, anchors, read_part, signed
+from headroom.providers.gemini.replay import result_part
+from headroom.providers.rounds import Piece, Rounds, Said, Turn, is_retrieval
+
+SUMS = {"candidatesTokenCount": "candidates", "thoughtsTokenCount": "thoughts"}
+"""Figures that the client gets as sums of all rounds."""
+
+
+class Lender:
+    """Gives the client's first call the signature of a hidden call before it.
+
+    Of parallel calls only the first is signed, and newer models refuse a step whose
+    first call is not (https://ai.google.dev/gemini-api/docs/thought-signatures). Where
+    the hidden call cannot be put back, the client's call is the first one.
+    """
+
+    def __init__(self) -> None:
+        self._signature = ""
+        self._has_called = False
+
+    def visible(self, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """The parts the client sees, of those that come next in the round."""
+        found = []
+        for part in parts:
+            if is_hidden(part):
+                if not self._has_called:
+                    self._signature = self._signature or part.signature
+                continue
+            if part.is_call:
+                if self._signature and not part.signature and not self._has_called:
+                    part = _lent(part, self._signature)  # noqa: PLW2901 - as seen
+                self._has_called = True
+            found.append(part)
+        return tuple(found)
+
+
+def _lent(part: Part, signature: str) -> Part:
+    try:
+        return read_part(signed(part.raw, signature))
+    except StreamError:
+        return part
+
+
+def is_hidden(part: Part) -> bool:
+    """Whether a part is a call that the proxy answers."""
+    return part.is_call and is_retrieval(part.name)
+
+
+class GeminiRounds(Rounds):
+    """The rounds of an answer, with what each of them said."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            lambda piece, text: result_part(read_part(piece.data), text),
+            lambda _: answer_of(self.turns, self.messages),
+        )
+        self.messages: list[Message] = []
+        self.sums = dict.fromkeys(SUMS.values(), 0)
+
+    def said(self, message: Message) -> Said:
+        """What one round said; of whole ones the sums are kept."""
+        found = said(message)
+        if found.is_whole:
+            self.messages.append(message)
+            for name in self.sums:
+                self.sums[name] += message.counts.get(name, 0)
+        return found
+
+    def total(self, usage: bytes) -> bytes:
+        """A ``usageMetadata`` of the last round with the output of all rounds in it.
+
+        Raises:
+            StreamError: it is broken.
+        """
+        members = json_parts.members(usage)
+        more = 0
+        for name, field in SUMS.items():
+            own = json_parts.count(members.get(name)) or 0
+            if self.sums[field] > own:
+                members[name] = b"%d" % self.sums[field]
+                more += self.sums[field] - own
+        total = json_parts.count(members.get("totalTokenCount"))
+        if total is not None and more:
+            members["totalTokenCount"] = b"%d" % (total + more)
+        return json_parts.encode_object(members)
+
+
+def said(message: Message) -> Said:
+    """What one round said."""
+    usage = message.usage
+    calls = [part for part in message.parts if part.is_call]
+    return Said(
+        pieces=tuple(
+            Piece(call=ToolCall(part.id, part.name, part.args), data=part.raw)
+            for part in calls
+            if is_hidden(part)
+        ),
+        usage={} if usage is None else msgspec.structs.asdict(usage),
+        is_whole=message.status == "done",
+        is_calling=message.finish_reason == "STOP" and not message.errors,
+        has_client_calls=not all(map(is_hidden, calls)),
+    )
+
+
+def answer_of(turns: Sequence[Turn], messages: Sequence[Message]) -> Answer:
+    """All that was said, in the terms of ``core.hidden``."""
+    parts: list[HiddenPart] = []
+    run: list[Part] = []
+    inside: list[HiddenPart] = []  # hidden parts since the run of texts began
+    size = 0
+    results = b""
+
+    def end_run() -> None:
+        nonlocal size
+        if run:
+            before = [part for part in inside if part.offset < size]
+            parts.extend(before)
+            parts.append(HiddenPart("seen", anchors(run)[0]))
+            behind = [part for part in inside if part.offset >= size]
+            parts.extend(msgspec.structs.replace(p, offset=0) for p in behind)
+        else:
+            parts.extend(msgspec.structs.replace(p, offset=0) for p in inside)
+        run.clear()
+        inside.clear()
+        size = 0
+
+    for turn, message in zip(turns, messages, strict=True):
+        lender = Lender()
+        for part in message.parts:
+            if is_hidden(part):
+                lender.visible([part])
+                if turn.verdict != "cut":
+                    inside.append(HiddenPart("call", data=part.raw, offset=size))
+                continue
+            (seen,) = lender.visible([part])
+            if seen.is_thought or seen.text == "":
+                continue
+            if seen.text is not None:
+                run.append(seen)
+                size += len("".join(seen.text.split()))
+                continue
+            end_run()
+            parts.append(HiddenPart("seen", anchors([seen])[0]))
+        if turn.verdict == "continue":
+            inside.append(HiddenPart("turn", data=turn.results, offset=size))
+        elif turn.verdict == "mixed":
+            results = turn.results
+    end_run()
+    return Answer(tuple(parts), results)
