@@ -6,6 +6,7 @@ import pytest
 
 from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline, plan
+from headroom.core.repeats import expand
 from headroom.core.types import Policy
 
 LOG = "".join(f"2026-01-01 line {i} of an ordinary log\n" for i in range(40))
@@ -251,6 +252,22 @@ def test_a_repeat_of_an_earlier_result_becomes_a_reference(monkeypatch):
     again, _ = forward(body(*history, use("c"), results(("c", LOG))), store)
     assert texts(again)[:2] == texts(forwarded)
     assert texts(again)[2].startswith("[repeats #1 Bash x]")
+
+
+def test_lines_between_references_are_referred_to_where_they_were_sent(monkeypatch):
+    monkeypatch.setattr(pipeline, "COMPRESSORS", ())
+    said = "\n".join(f"what the editor says about it, line {i}" for i in range(12))
+    shown = [f"{LOG}{said}\nattempt {i}\n{LOG}" for i in range(3)]
+    history, store = [ask(), use("a"), results(("a", LOG))], DictStore()
+    forward(body(*history), store)
+    for name, text in zip("bcd", shown, strict=True):
+        history += [use(name), results((name, text))]
+        forwarded, _ = forward(body(*history), store)
+    sent = texts(forwarded)
+    assert sent[2].startswith("[repeats #1 Bash x; #2 Bash x]")
+    assert said not in sent[2]
+    known = {str(number): text for number, text in enumerate(sent, 1)}
+    assert [expand(form, known) for form in sent[1:]] == shown
 
 
 def test_a_compressed_result_is_never_referred_to():

@@ -10,6 +10,7 @@ results before them, they are not referred to: the model would count otherwise.
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from headroom.core.digest import content_digest
@@ -23,6 +24,7 @@ from headroom.core.repeats import (
     given_source,
     make_source,
 )
+from headroom.core.repeats import STRATEGY as REPEAT_STRATEGY
 from headroom.core.repeats.records import STRATEGY as RECORD_STRATEGY
 from headroom.core.repeats.records import Base
 from headroom.core.types import (
@@ -53,12 +55,14 @@ class Told(Struct, frozen=True):
     Attributes:
         is_verbatim: every line can be read word for word.
         is_complete: every value of a JSON document can be read.
+        form: what is sent, where it is lines of the result and references.
         refers_to: digests of what a reader has to look up.
     """
 
     is_verbatim: bool = True
     is_complete: bool = True
     refers_to: tuple[str, ...] = ()
+    form: str = ""
 
 
 AS_IT_STANDS = Told()
@@ -70,6 +74,7 @@ def told_of(edit: SlotEdit | BlockOutcome) -> Told:
         is_verbatim=edit.strategy in VERBATIM_STRATEGIES,
         is_complete=not edit.is_lossy and edit.strategy in COMPLETE_STRATEGIES,
         refers_to=edit.refers_to,
+        form=(edit.replacement or "") if edit.strategy == REPEAT_STRATEGY else "",
     )
 
 
@@ -132,9 +137,26 @@ class Earlier:
                 how = told.get(address) or edited.get((i, address), AS_IT_STANDS)
                 if how.is_verbatim:
                     sources.append(source)
+                elif how.form:
+                    sources.append(self._form_source(self._keys[i], source, how.form))
                 if how.is_complete and source.value is not None:
                     bases.append(Base(source, how.refers_to))
         return Found(sources[::-1], bases[::-1])
+
+    def _form_source(self, key: bytes, source: Source, form: str) -> Source:
+        """The lines that stand in what is sent in place of a result.
+
+        Its references are no lines of any result, so none is ever referred to.
+        """
+        digest = content_digest(form)
+        memo_key = b"".join((key, source.name.encode(), b"=", digest.encode()))
+        found = self._memo.get(memo_key)
+        if found is None:
+            made = make_source(source.name, source.digest, form, None)
+            made = msgspec.structs.replace(made, label=source.label, value=None)
+            found = MessageSources({"": made}, made.chars)
+            self._memo.put(memo_key, found)
+        return found.sources[""]
 
     def _ordinals(self, users: list[int]) -> dict[int, int]:
         """How many results stand before each message."""

@@ -10,6 +10,9 @@ import msgspec
 from headroom.core.repeats import Base, Source, refer, relate
 from headroom.core.types import BlockOutcome, BlockTask, Candidate, CountTokens
 
+FORM_STRATEGY = "repeat_in_form"
+"""References inside of a compressor's form, whose lines are not all the source's."""
+
 
 def refer_block(
     task: BlockTask, sources: Sequence[Source], count: CountTokens
@@ -34,7 +37,11 @@ def refer_form(
     if found is None or found.compressed_tokens >= form.compressed_tokens:
         return None
     return msgspec.structs.replace(
-        found, kind=form.kind, is_lossy=form.is_lossy, omitted=form.omitted
+        found,
+        kind=form.kind,
+        strategy=FORM_STRATEGY,
+        is_lossy=form.is_lossy,
+        omitted=form.omitted,
     )
 
 

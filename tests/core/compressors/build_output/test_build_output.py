@@ -312,3 +312,53 @@ def test_hostile_texts_take_linear_time(name: str) -> None:
     COMPRESSOR.detect(text)
     COMPRESSOR.compress(text, CONTEXT)
     assert time.process_time() - start < 5
+
+
+def test_satisfied_requirements_are_named_with_their_versions() -> None:
+    where = "in /opt/envs/project/lib/python3.11/site-packages"
+    lines = [
+        "  Installing build dependencies: started",
+        "  Installing build dependencies: finished with status 'done'",
+        "  Getting requirements to build wheel: started",
+        "  Getting requirements to build wheel: finished with status 'error'",
+        *(
+            f"Requirement already satisfied: part{i}<{i + 2},>={i}.0 {where} "
+            f"(from whole=={i}.1->base) ({i}.1.{i})"
+            for i in range(30)
+        ),
+        "ERROR: No matching distribution found for part99",
+    ]
+    form = lossy("\n".join(lines))
+    assert all(f"part{i} {i}.1.{i}" in form for i in range(30))
+    assert where not in form
+    assert "finished with status 'error'" in form
+    assert "finished with status 'done'" not in form
+    assert "ERROR: No matching distribution found for part99" in form
+
+
+def test_of_many_parameters_that_fail_alike_the_first_are_shown() -> None:
+    lines = [
+        "=== short test summary info ===",
+        *(
+            f"FAILED tests/test_a.py::test_it[case {i}-x] - ValueError: too many"
+            f" values to unpack{'...'[: i % 4]}"
+            for i in range(60)
+        ),
+        "FAILED tests/test_a.py::test_it[odd] - KeyError: 'name'",
+        "=== 61 failed in 1.02s ===",
+    ]
+    form = lossy("\n".join(lines))
+    assert "… 58 more of FAILED tests/test_a.py::test_it with this message" in form
+    assert "test_it[odd] - KeyError: 'name'" in form
+    assert "61 failed" in form
+
+
+def test_failures_that_differ_by_addresses_alone_have_one_body() -> None:
+    bodies = [
+        f"___ test_it[{i}] ___\n\nstream = <app.Stream object at 0x7f52a16e{i:04x}>"
+        "\n\n>   assert stream.is_open\nE   AssertionError\n\n"
+        "tests/test_a.py:9: AssertionError"
+        for i in range(40)
+    ]
+    text = "=== FAILURES ===\n" + "\n".join(bodies) + "\n=== 40 failed in 1.02s ==="
+    assert "… 39 more with this body" in lossy(text)

@@ -63,6 +63,7 @@ _LINES = (
     r"npm (?:warn|WARN|error|notice|info) ",
     r"\s*(?:Downloading|Downloaded|Using cached) \S",
     r"(?:Get|Hit|Ign|Err):\d+ https?:|(?:Inst|Conf|Preparing|Processing) \S+ ",
+    r"\[[*+!x-]\] \S| *\d+%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::",
     r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]",
     r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S",
     r" +# \S+ will be |\S+: (?:Refreshing|Creating|Creation|Still|Destroying|Modif)",

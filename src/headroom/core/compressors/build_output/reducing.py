@@ -18,6 +18,8 @@ from headroom.core.folding.templates import HOLE, families
 _MIN_ALIKE = 4
 _MIN_FINDINGS = 3
 _SOURCE_SHOWN = 3
+_PARAMETERS_SHOWN = 2
+_MESSAGE_CHARS = 24
 _CANDIDATES_SHOWN = 2
 
 _PYTEST = re.compile(
@@ -51,9 +53,16 @@ _DIAGNOSED = re.compile(
 _ARROW = re.compile(r" *(?:-->|╭─\[) ?\S+")
 _TITLE = re.compile(r"___ (.+) ___|(?:FAIL|ERROR): (\w+ \(.+\))")
 _SUMMARY = re.compile(r"((?:FAILED|ERROR) \S+::.*?) - (.+)")
+_PARAMETER = re.compile(r"((?:FAILED|ERROR) \S+?::[^\[]+)\[.*?\](?: - (.*))?")
+_SATISFIED = re.compile(
+    r"Requirement already satisfied: ([\w.-]+(?:\[[\w,-]+\])?)[^ ]* .*\(([^()\s]+)\)"
+)
+_STORED = re.compile(r" +Stored in directory: |  Created wheel for \S+: filename=")
+_DONE = "finished with status 'done'"
 _FINDING = re.compile(
     r"(?:fatal )?(?:error|warning|info|hint|style)\b|[A-Z]{1,8}\d{2,5}\b|\["
 )
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 _TOTAL = re.compile(r"Found |Success|✖|\d+ \w+")
 _FAILURES = re.compile(
     r"=== (?:FAILURES|ERRORS) ===|(?:FAIL|ERROR): \w+ \(|failures:$|\s*● |\s+1\) "
@@ -269,7 +278,8 @@ def _bodies(sheet: _Sheet) -> None:
             ("___ ", "===")
         ):
             end += 1
-        body = "\n".join(sheet.lines[at + 1 : end])
+        # Where an object lay in memory tells nothing.
+        body = _ADDRESS.sub("0x…", "\n".join(sheet.lines[at + 1 : end]))
         start = first.setdefault(body, at)
         if start != at:
             also[start].append(found[1] or found[2])
@@ -289,6 +299,49 @@ def _summaries(sheet: _Sheet) -> None:
         if found and found[2].removesuffix("...").rstrip() in messages:
             sheet.shown[at] = found[1]
             sheet.counts["of the summary without their message"] += 1
+
+
+def _parameters(sheet: _Sheet) -> None:
+    """Of many failures of one test with one message the first ones, and how many."""
+    groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for at, line in sheet.open():
+        found = _PARAMETER.fullmatch(line) if "[" in line else None
+        if found:
+            # A summary cuts the message at the width of the screen.
+            message = (found[2] or "").removesuffix("...")[:_MESSAGE_CHARS]
+            groups[found[1], message].append(at)
+    for (test, _), rows in groups.items():
+        more = rows[_PARAMETERS_SHOWN:]
+        if len(more) < _MIN_ALIKE:
+            continue
+        sheet.notes[more[0]] = f"… {len(more)} more of {test} with this message"
+        for at in more:
+            sheet.omit(at, "of the summary with the message of others")
+
+
+def _requirements(sheet: _Sheet) -> None:
+    """Requirements that an installer finds satisfied: name and version."""
+    satisfied: list[tuple[int, str]] = []
+    begun: dict[str, int] = {}
+    for at, line in sheet.open():
+        if line.startswith("Requirement already"):
+            found = _SATISFIED.fullmatch(line)
+            if found:
+                satisfied.append((at, f"{found[1]} {found[2]}"))
+        elif line.endswith(": started"):
+            begun[line.removesuffix("started")] = at
+        elif line.endswith(_DONE) and line.removesuffix(_DONE) in begun:
+            sheet.omit(begun.pop(line.removesuffix(_DONE)), "of steps that went well")
+            sheet.omit(at, "of steps that went well")
+        elif _STORED.match(line):
+            sheet.omit(at, "of where wheels are kept")
+    if len(satisfied) < _MIN_ALIKE:
+        return
+    first = satisfied[0][0]
+    named = ", ".join(name for _, name in satisfied)
+    sheet.notes[first] = f"Requirements already satisfied: {named}"
+    for at, _ in satisfied:
+        sheet.omit(at, "of requirements that are named above")
 
 
 def _candidates(sheet: _Sheet) -> None:
@@ -456,6 +509,8 @@ _STEPS: tuple[Callable[[_Sheet], None], ...] = (
     _go,
     _layers,
     _bodies,
+    _parameters,
+    _requirements,
     _summaries,
     _sources,
     _candidates,
