@@ -23,6 +23,9 @@ HEADER = "trace prefixes"
 
 _LETTERS = "abcdefgh"
 _CODE = re.compile(r"@([a-h])(?=[/.])")
+# What may be a path, and what a call at its start may be, each looked into once.
+_PATH = re.compile(r"[\w/.@+-]{6,}")
+_CALL = re.compile(r"at (?<!\wat )([\w./]+[$(]?)")
 _DIRECTORY = re.compile(
     r"(?<![\w@.-])(?:/[\w.@+-]+)*/(?:site-packages|dist-packages|node_modules|gems|registry"
     r"|rustc|mod|go/src|lib/python\d[\d.]*|lib/ruby)(?=/)(?:/[\w.@+-]+)*(?=/)"
@@ -34,7 +37,7 @@ _HOMES = (
 """One of these is in every directory of a library."""
 
 _PACKAGE = re.compile(
-    r"(?<=\bat )(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|scala|akka|reactor"
+    r"(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|scala|akka|reactor"
     r"|org\.springframework|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun"
     r"|com\.fasterxml|com\.zaxxer|System|Microsoft)(?:\.[A-Za-z]\w*)*?(?=\.[A-Z]\w*[.$]|\.\w+\()"
 )
@@ -51,30 +54,47 @@ def shorten(text: str) -> tuple[str, str] | None:
     """Legend and shortened text; ``None`` where it does not pay or is ambiguous."""
     if _CODE.search(text):
         return None
-    counts: Counter[str] = Counter()
-    sample = text[:_SAMPLE]
-    for pattern in (_DIRECTORY, _PACKAGE):
-        if pattern is _DIRECTORY and not any(map(sample.__contains__, _HOMES)):
-            continue
-        for place in pattern.findall(sample):
-            sign = "/" if place.startswith("/") else "."
-            # Ancestors too: several packages may share one prefix.
-            parts = place.split(sign)
-            for end in range(3, len(parts) + 1):
-                counts[sign.join(parts[:end])] += 1
+    counts = _places(text[:_SAMPLE])
     chosen = _choose(counts)
     if not chosen:
         return None
     legend = [f"@{x}={place}" for x, place in zip(_LETTERS, chosen, strict=False)]
     codes = {place: f"@{x}" for x, place in zip(_LETTERS, chosen, strict=False)}
-    longest = sorted(chosen, key=len, reverse=True)
-    places = "|".join(re.escape(place) for place in longest)
-    found = re.compile(rf"(?<![\w@.-])(?:{places})(?=[/.])")
-    short = found.sub(lambda m: codes[m[0]], text)
+    short = _coded(text, codes)
     return "\n".join([HEADER, *legend, ""]), _SAME_FILE.sub(r"\1", short)
 
 
-def _choose(counts: Counter[str]) -> list[str]:
+def _places(sample: str) -> dict[str, int]:
+    """Directories and packages of libraries that stand more than once, and how often.
+
+    Ancestors too, as several packages may share one prefix, but none that only stands
+    where one longer place does.
+    """
+    found: list[tuple[str, int]] = []
+    if any(home in sample for home in _HOMES):
+        for path, count in Counter(_PATH.findall(sample)).items():
+            if "/" in path:
+                found += ((place, count) for place in _DIRECTORY.findall(path))
+    if "at " in sample:
+        for call, count in Counter(_CALL.findall(sample)).items():
+            package = _PACKAGE.match(call)
+            if package:
+                found.append((package[0], count))
+    counts: dict[str, int] = {}
+    longer: dict[str, int] = {}
+    for place, count in found:
+        sign = "/" if place.startswith("/") else "."
+        parts = place.split(sign)
+        for end in range(3, len(parts) + 1):
+            start = sign.join(parts[:end])
+            counts[start] = counts.get(start, 0) + count
+    for place, count in counts.items():
+        above = place.rpartition("/" if place.startswith("/") else ".")[0]
+        longer[above] = max(longer.get(above, 0), count)
+    return {p: n for p, n in counts.items() if n > 1 and n > longer.get(p, 0)}
+
+
+def _choose(counts: dict[str, int]) -> list[str]:
     """The prefixes that save most; an ancestor of one only for what that leaves."""
     chosen: list[str] = []
     costs = {place: estimate_tokens(place) for place in counts}
@@ -95,6 +115,21 @@ def _choose(counts: Counter[str]) -> list[str]:
             elif best.startswith(place + sign):
                 counts[place] -= hits
     return chosen
+
+
+def _coded(text: str, codes: dict[str, str]) -> str:
+    """The text with each place, where it is no part of a longer word, as its code."""
+    longest = sorted(codes, key=len, reverse=True)
+    places = "|".join(re.escape(place) for place in longest)
+
+    def code(found: re.Match[str]) -> str:
+        start = found.start()
+        before = text[start - 1] if start else " "
+        is_inside = before.isalnum() or before in "_@.-"
+        return found[0] if is_inside else codes[found[0]]
+
+    # What stands before is looked at last: the search for literals alone is fast.
+    return re.sub(rf"(?:{places})(?=[/.])", code, text)
 
 
 def lengthen(form: str) -> str:

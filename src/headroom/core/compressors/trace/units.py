@@ -12,21 +12,42 @@ from headroom.core.folding.frames import is_exception, is_frame
 
 UnitKind: TypeAlias = Literal["exception", "own", "library", "other"]
 
-_LIBRARY = re.compile(
-    r"site-packages|dist-packages|/lib/python\d|<frozen |node_modules|node:internal"
-    r"|\(internal/|\bat (?:async )?(?:(?:Object\.)?Module\._|processTicksAndRej)"
-    r"|\bat (?:app//|[\w.@]+/)?(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|akka"
-    r"|groovy|org\.(?:springframework|apache|hibernate|junit|eclipse|jboss|codehaus|gradle"
-    r"|aspectj|testng|mockito|slf4j)|io\.(?:netty|grpc|reactivex|micrometer|undertow)"
-    r"|reactor"
-    r"|com\.(?:google|fasterxml|zaxxer|mysql)|android|androidx|dalvik"
-    r"|System|Microsoft|Newtonsoft|Xunit|NUnit)\."
-    r"|/usr/local/go/src/|/go/pkg/mod/|\bruntime\.|\bnet/http\.|/rustc/|\.cargo/registry"
-    r"|\d: +(?:0x[0-9a-f]+ - )?<?(?:core|std|alloc|tokio"
-    r"|rust_begin|__rust|hyper|rayon)\b"
-    r"|/gems/|/lib/ruby/|\bin \S*__libc_start|\b(?:_start|__libc_\w+|clone3?"
-    r"|start_thread) \("
-    r"|from /(?:usr/)?lib|\(in /(?:usr/)?lib"
+# Each beside a text of which one must be there for the pattern to be looked for.
+_HOMES = (
+    "site-packages", "dist-packages", "<frozen ", "node_modules", "node:internal",
+    "(internal/", "/usr/local/go/src/", "/go/pkg/mod/", "/rustc/", ".cargo/registry",
+    "/gems/", "/lib/ruby/",
+)  # fmt: skip
+_PLACES = (
+    ("/lib/python", re.compile(r"/lib/python\d")),
+    (
+        "at ",
+        re.compile(
+            r"\bat (?:(?:async )?(?:(?:Object\.)?Module\._|processTicksAndRej)"
+            r"|(?:app//|[\w.@]+/)?(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala"
+            r"|akka|groovy|org\.(?:springframework|apache|hibernate|junit|eclipse|jboss"
+            r"|codehaus|gradle|aspectj|testng|mockito|slf4j)"
+            r"|io\.(?:netty|grpc|reactivex|micrometer|undertow)|reactor"
+            r"|com\.(?:google|fasterxml|zaxxer|mysql)|android|androidx|dalvik"
+            r"|System|Microsoft|Newtonsoft|Xunit|NUnit)\.)"
+        ),
+    ),
+    ("runtime.", re.compile(r"\bruntime\.")),
+    ("net/http.", re.compile(r"\bnet/http\.")),
+    (
+        ": ",
+        re.compile(
+            r"\d: +(?:0x[0-9a-f]+ - )?<?(?:core|std|alloc|tokio"
+            r"|rust_begin|__rust|hyper|rayon)\b"
+        ),
+    ),
+    ("__libc_start", re.compile(r"\bin \S*__libc_start")),
+    (
+        " (",
+        re.compile(r"\b(?:_start|__libc_\w+|clone3?|start_thread) \("),
+    ),
+    ("from /", re.compile(r"from /(?:usr/)?lib")),
+    ("(in /", re.compile(r"\(in /(?:usr/)?lib")),
 )
 _MORE = re.compile(r"\s*\.\.\. \d+ ")
 _MARKS = re.compile(r"\s*[\^~]+$")
@@ -50,6 +71,12 @@ def is_python(line: str) -> bool:
     return line.lstrip().startswith('File "')
 
 
+def _is_library(text: str) -> bool:
+    return any(home in text for home in _HOMES) or any(
+        sign in text and place.search(text) for sign, place in _PLACES
+    )
+
+
 def cut_units(lines: Sequence[str]) -> list[Unit]:
     """All lines as units, in order."""
     units: list[Unit] = []
@@ -62,12 +89,12 @@ def cut_units(lines: Sequence[str]) -> list[Unit]:
         elif is_frame(lines[at]):
             end = _frame_end(lines, at)
             text = "\n".join(lines[at:end])
-            is_library = _LIBRARY.search(text) or _MORE.match(text)
+            is_library = _is_library(text) or _MORE.match(text)
             kind = "library" if is_library else "own"
         elif end < len(lines) and _is_go_pair(lines[at], lines[end]):
             end += 1
             text = f"{lines[at]}\n{lines[at + 1]}"
-            kind = "library" if _LIBRARY.search(text) else "own"
+            kind = "library" if _is_library(text) else "own"
         else:
             kind = "other"
         units.append(Unit(kind, at, end))
