@@ -7,7 +7,7 @@ gdb's ``backtrace``, Ruby's ``Exception#full_message``.
 
 import re
 
-_FRAME = re.compile(
+_FRAMES = (
     r"\s+at \S"
     r"|\s*File \"[^\"]+\", line \d+"
     r"|\s*#\d+ +(?:0x[0-9a-fA-F]+ in )?\S+"
@@ -17,13 +17,16 @@ _FRAME = re.compile(
     r"|\s*\.\.\. \d+ (?:more|common frames)"
     r"|--- End of (?:inner exception )?stack trace"
 )
-_EXCEPTION = re.compile(
+_EXCEPTIONS = (
     r"\s*(?:Caused by: |Suppressed: |Unhandled [Ee]xception|Uncaught |panic: "
     r"|fatal error: "
     r"|Exception in thread |thread '[^']*' panicked at |Traceback \(most recent"
     r"|(?:[A-Za-z_][\w.$]*\.)?(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Warning|Fault)\b"
     r"(?: \[\w+\])?(?::|$))"
 )
+_FRAME = re.compile(_FRAMES)
+_EXCEPTION = re.compile(_EXCEPTIONS)
+_FIXED = re.compile(rf"(?!\s*#)(?:{_FRAMES}|{_EXCEPTIONS})")
 
 
 def is_frame(line: str) -> bool:
@@ -33,7 +36,7 @@ def is_frame(line: str) -> bool:
 
 def is_fixed(line: str) -> bool:
     """Whether the line is quoted whole; debuggers' frames are full of addresses."""
-    return not line.lstrip().startswith("#") and (is_frame(line) or is_exception(line))
+    return _FIXED.match(line) is not None
 
 
 def is_exception(line: str) -> bool:

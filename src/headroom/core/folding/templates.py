@@ -148,13 +148,16 @@ def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
     adds by its place.
     """
     budget = _MERGE_BUDGET
-    sizes = Counter((len(key), key[0]) for key in groups)
+    # Keys that differ in one word share all before their middle, or all behind it.
+    halves = [(key[: len(key) // 2], len(key), key[len(key) // 2 :]) for key in groups]
+    starts = Counter([(start, size) for start, size, _ in halves])
+    ends = Counter([(size, end) for _, size, end in halves])
     holes = [hash((place, HOLE)) ** 2 for place in range(_MAX_WORDS + 1)]
-    for key in groups:
-        budget -= len(key)
+    for key, (start, size, end) in zip(groups, halves, strict=True):
+        budget -= size
         if budget < 0:
             return
-        if sizes[len(key), key[0]] < MIN_WORDS:
+        if starts[start, size] < MIN_WORDS and ends[size, end] < MIN_WORDS:
             continue
         # Squared, for sums of tuples' hashes are alike where two words change places.
         shares = [mark * mark for mark in map(hash, enumerate(key))]

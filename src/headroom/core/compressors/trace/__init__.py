@@ -78,8 +78,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         lossless = Candidate(text=form, strategy=NAME)
     lossy = None
     if ctx.wants_lossy and count >= _MIN_LOSSY_LINES:
-        source = read_lines(normalised, has_times=False)
-        outline = make_outline(source, find_families(source))
+        outline = make_outline(normalised.split("\n"))
         if outline is not None and 5 * len(outline.text) < 4 * len(text):
             lossy = Candidate(text=outline.text, strategy=NAME, omitted=outline.omitted)
     if lossless is None and lossy is None:

@@ -6,13 +6,13 @@ Left out, each run with its line range: library frames, frames and lines shown b
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from headroom.core.compressors.trace.units import Unit, cut_units, is_marks, is_python
 from headroom.core.content.severity import has_trouble
-from headroom.core.folding import Source, Template
+from headroom.core.folding import find_families, read_lines
 
 HEADER = "trace outline"
 
@@ -25,7 +25,8 @@ _OUTLINE = re.compile(
 
 
 # Addresses, frame numbers and arguments, in which calls of one function differ.
-_VALUES = re.compile(r"0x[0-9a-fA-F]+\??|^#\d+|=-?\d+|\([\d, ]+\)|\+0x\w+")
+_VALUES = re.compile(r"0x[0-9a-fA-F]+\??|=-?\d+|\([\d, ]+\)|\+0x\w+")
+_FRAME_NUMBER = re.compile(r"#\d+")
 
 
 class Outline(NamedTuple):
@@ -46,11 +47,10 @@ def is_outline(text: str) -> bool:
     return out == said and text.count("\n") - len(ranges) == total - said
 
 
-def make_outline(source: Source, found: Sequence[Template]) -> Outline | None:
+def make_outline(lines: Sequence[str]) -> Outline | None:
     """The outline of a text with stack traces; ``None`` if nothing can be left out."""
-    lines = source.lines
     units = cut_units(lines)
-    reasons = _reasons(lines, units, found)
+    reasons = _reasons(lines, units)
     rows: list[str] = []
     left_out: dict[str, int] = {}
     start = 0
@@ -80,18 +80,17 @@ def _range(start: int, end: int) -> str:
     return f"line {end}" if end - start == 1 else f"lines {start + 1}-{end}"
 
 
-def _reasons(
-    lines: Sequence[str], units: Sequence[Unit], found: Sequence[Template]
-) -> list[str | None]:
+def _reasons(lines: Sequence[str], units: Sequence[Unit]) -> list[str | None]:
     """For each line why it is left out; ``None`` if it is kept."""
     reasons: list[str | None] = [None] * len(lines)
     raising = _raising(lines, units)
     seen: set[str] = set()
+    known: dict[str, str] = {}
     for unit in units:
         if unit.kind == "other":
             continue
-        shown = (x for x in lines[unit.start : unit.end] if not is_marks(x))
-        text = _VALUES.sub("0", "\n".join(shown))
+        whole = "\n".join(lines[unit.start : unit.end])
+        text = known.get(whole) or known.setdefault(whole, _unvalued(whole))
         reason: str | None = None
         if text in seen and lines[unit.start].strip():
             reason = "shown above"
@@ -101,30 +100,38 @@ def _reasons(
             seen.add(text)
         for at in range(unit.start, unit.end):
             reasons[at] = reason
-    _leave_alike(lines, units, found, reasons)
+    _leave_alike([unit.start for unit in units if unit.kind == "other"], lines, reasons)
     return _unbroken(lines, reasons)
 
 
+def _unvalued(unit: str) -> str:
+    """A unit without the values in which calls of one function differ."""
+    if "\n" in unit:
+        unit = "\n".join([line for line in unit.split("\n") if not is_marks(line)])
+    if unit.startswith("#"):
+        unit = _FRAME_NUMBER.sub("0", unit, count=1)
+    return _VALUES.sub("0", unit)
+
+
 def _leave_alike(
-    lines: Sequence[str],
-    units: Sequence[Unit],
-    found: Iterable[Template],
-    reasons: list[str | None],
+    others: Sequence[int], lines: Sequence[str], reasons: list[str | None]
 ) -> None:
     """Of many lines alike outside of traces leave all but the telling ones."""
-    others = {unit.start for unit in units if unit.kind == "other"}
-    for family in found:
-        rows = [row for row in family.rows if row[0] in others]
-        if len(rows) < _ALIKE:
+    if len(others) < _ALIKE:
+        return
+    text = "\n".join([lines[at] for at in others])
+    for family in find_families(read_lines(text, has_times=False)):
+        if len(family.rows) < _ALIKE:
             continue
         shown: set[tuple[str, ...]] = set()
-        for index, values in rows[1:-1]:
-            if not lines[index]:
+        for place, values in family.rows[1:-1]:
+            line = lines[others[place]]
+            if not line:
                 continue
-            if has_trouble(lines[index]) and values not in shown:
+            if values not in shown and has_trouble(line):
                 shown.add(values)
                 continue
-            reasons[index] = "lines alike"
+            reasons[others[place]] = "lines alike"
 
 
 def _raising(lines: Sequence[str], units: Sequence[Unit]) -> set[int]:

@@ -77,20 +77,26 @@ def _is_library(text: str) -> bool:
     )
 
 
+def _owner(frame: str) -> UnitKind:
+    return "library" if _is_library(frame) or _MORE.match(frame) else "own"
+
+
 def cut_units(lines: Sequence[str]) -> list[Unit]:
     """All lines as units, in order."""
     units: list[Unit] = []
+    known: dict[str, UnitKind] = {}  # whose frames are, by their text
     at = 0
     while at < len(lines):
         end = at + 1
         kind: UnitKind
-        if is_exception(lines[at]) or _ends_python(units, lines, at):
+        if lines[at] not in known and (
+            is_exception(lines[at]) or _ends_python(units, lines, at)
+        ):
             kind = "exception"
-        elif is_frame(lines[at]):
+        elif lines[at] in known or is_frame(lines[at]):
             end = _frame_end(lines, at)
             text = "\n".join(lines[at:end])
-            is_library = _is_library(text) or _MORE.match(text)
-            kind = "library" if is_library else "own"
+            kind = known.get(text) or known.setdefault(text, _owner(text))
         elif end < len(lines) and _is_go_pair(lines[at], lines[end]):
             end += 1
             text = f"{lines[at]}\n{lines[at + 1]}"
