@@ -56,18 +56,22 @@ class Rows(NamedTuple):
 
 
 class Symbols:
-    """What the symbols of rows mean; three for each template, then the blocks."""
+    """What the symbols of rows mean; three for each template, then the blocks.
 
-    def __init__(self, templates: Sequence[Template]) -> None:
+    Args:
+        templates: the templates.
+        costs: their literal costs.
+    """
+
+    def __init__(self, templates: Sequence[Template], costs: Sequence[int]) -> None:
         self.parts: list[Parts] = []
         self.slots: list[int] = []
-        self.shows: list[int] = []
+        self.shows: list[int] = [SAME, CLOCK, FULL] * len(templates)
         self.costs: list[int] = []
-        for at, template in enumerate(templates):
-            cost = template.literal_cost() + 2 * template.holes() + 4
-            width = max(template.slots, default=-1) + 1
-            for shown in (SAME, CLOCK, FULL):
-                self.add((Part(at, -1, template.slots),), width, shown, cost)
+        for at, (template, cost) in enumerate(zip(templates, costs, strict=True)):
+            self.parts += ((Part(at, -1, template.slots),),) * 3
+            self.slots += (max(template.slots, default=-1) + 1,) * 3
+            self.costs += (cost + 2 * template.holes() + 4,) * 3
 
     def add(self, parts: Parts, slots: int, shown: int, cost: int) -> int:
         """A fresh symbol; ``shown`` is how its first line shows the time."""

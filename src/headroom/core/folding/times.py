@@ -16,7 +16,7 @@ glog's line prefix, log4j's ``%d``, the kernel's ``printk.time``, the audit daem
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 
 Stamp: TypeAlias = tuple[str, str, str]
 """Before the clock, the clock, after it; joined they are the source text."""
@@ -93,7 +93,8 @@ class Notation(NamedTuple):
                     stamps.append(None)
                     texts.append(line)
                     continue
-                stamp = cast("Stamp", found.groups())
+                before, clock, after = found.groups()
+                stamp = (before, clock, after)
                 texts.append(line[found.end() :])
             else:
                 cut = self.cut(line)
@@ -117,12 +118,12 @@ class Notation(NamedTuple):
             found = self.full.match(line)
             if found is None or line.startswith("$", found.end()):
                 return None
-            return cast("Stamp", found.groups()), line[found.end() :]
+            return (found[1], found[2], found[3]), line[found.end() :]
         found = self.full.search(line, 0, _INSIDE_LIMIT)
         if found is None:
             return None
         rest = f"{line[: found.start()]} {TIME_MARK} {line[found.end() :]}"
-        return cast("Stamp", found.groups()), rest
+        return (found[1], found[2], found[3]), rest
 
 
 def notation(name: str, *, is_leading: bool) -> Notation | None:

@@ -35,7 +35,16 @@ def write(
         templates: what they have in common, the best first.
         in_full: indices of lines that stand as they are, with their full time.
     """
-    rows, symbols = _fold(source, templates, in_full)
+    costs = [template.literal_cost() for template in templates]
+    are_paying = [
+        _pays(cost, template.holes(), len(template.rows))
+        for template, cost in zip(templates, costs, strict=True)
+    ]
+    if not any(are_paying):
+        return None
+    symbols = Symbols(templates, costs)
+    chosen = [(at, template) for at, template in enumerate(templates) if are_paying[at]]
+    rows = fold(_rows(source, chosen, in_full), symbols)
     uses = Counter(rows.symbols)
     uses.pop(VERBATIM, None)
     forms: dict[Parts, int] = {}
@@ -45,7 +54,8 @@ def write(
     paying = [
         (count, parts)
         for parts, count in forms.items()
-        if len(parts) > 1 or _pays(templates[parts[0].template], count)
+        if len(parts) > 1
+        or _pays(costs[parts[0].template], templates[parts[0].template].holes(), count)
     ]
     if not paying:
         return None
@@ -65,9 +75,9 @@ def write(
     return "\n".join([header_line(name, source.notation), *legend, "", *written])
 
 
-def _pays(template: Template, count: int) -> bool:
-    literal = template.literal_cost()
-    return count * (literal - 1) > literal + template.holes() + 4
+def _pays(cost: int, holes: int, count: int) -> bool:
+    """Whether a template of that literal cost is worth its legend for some rows."""
+    return count * (cost - 1) > cost + holes + 4
 
 
 def _code(at: int) -> str:
@@ -78,17 +88,17 @@ def _code(at: int) -> str:
     return code
 
 
-def _fold(
-    source: Source, templates: list[Template], in_full: Collection[int]
-) -> tuple[Rows, Symbols]:
+def _rows(
+    source: Source, templates: list[tuple[int, Template]], in_full: Collection[int]
+) -> Rows:
+    """The rows to be of all lines, by templates with their places among all."""
     total = len(source.lines)
     found = [VERBATIM] * total
     values: list[tuple[str, ...]] = [()] * total
-    for at, template in enumerate(templates):
-        if _pays(template, len(template.rows)):
-            for index, words in template.rows:
-                found[index] = 3 * at
-                values[index] = words
+    for at, template in templates:
+        for index, words in template.rows:
+            found[index] = 3 * at
+            values[index] = words
     leads = [""] * total
     last: Stamp | None = None
     for index, stamp in enumerate(source.stamps):
@@ -103,8 +113,7 @@ def _fold(
         found[index] = VERBATIM
         leads[index] = "".join(source.stamps[index] or ())
         values[index] = ()
-    symbols = Symbols(templates)
-    return fold(Rows(found, leads, values, list(range(total))), symbols), symbols
+    return Rows(found, leads, values, list(range(total)))
 
 
 def _legend_lines(parts: Parts, source: Source, templates: list[Template]) -> list[str]:

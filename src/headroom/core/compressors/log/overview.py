@@ -47,7 +47,8 @@ _TOP = 3
 _RARE = 20
 _MIN_KEPT = 80
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
-_ADDRESS = re.compile(r"(?<![\d.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d.])")
+_NUMERALS = re.compile(r"[0-9.]{7,}")
+_ADDRESS = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
 _CONTINUES = ("Caused by", "Traceback (", "During handling", "The above exception")
 
 
@@ -128,10 +129,17 @@ def _totals(source: Source, judged: Sequence[_Judged]) -> list[str]:
         parts.append(f"time {''.join(stamps[0])} to {''.join(stamps[-1])}")
     if levels:
         parts.append(f"levels: {levels}")
-    addresses = Counter(a for line in source.lines for a in _ADDRESS.findall(line))
+    addresses = _addresses("\n".join(source.lines))
     if len(addresses) > 1:
         parts.append(f"addresses: {_top(addresses)}")
     return ["; ".join(parts)] if parts else []
+
+
+def _addresses(text: str) -> Counter[str]:
+    counts = Counter(_NUMERALS.findall(text))
+    for numerals in [one for one in counts if not _ADDRESS.fullmatch(one)]:
+        del counts[numerals]
+    return counts
 
 
 def _top(counts: Counter[str]) -> str:
