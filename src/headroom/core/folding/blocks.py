@@ -68,8 +68,10 @@ class Symbols:
         self.slots: list[int] = []
         self.shows: list[int] = [SAME, CLOCK, FULL] * len(templates)
         self.costs: list[int] = []
+        self.templates: list[frozenset[int]] = []
         for at, (template, cost) in enumerate(zip(templates, costs, strict=True)):
             self.parts += ((Part(at, -1, template.slots),),) * 3
+            self.templates += (frozenset((at,)),) * 3
             self.slots += (max(template.slots, default=-1) + 1,) * 3
             self.costs += (cost + 2 * template.holes() + 4,) * 3
 
@@ -79,16 +81,17 @@ class Symbols:
         self.slots.append(slots)
         self.shows.append(shown)
         self.costs.append(cost)
+        self.templates.append(frozenset([part.template for part in parts]))
         return len(self.parts) - 1
 
     def can_join(self, first: int, second: int) -> bool:
         """Whether the two may stand in one block."""
-        a, b = self.parts[first], self.parts[second]
+        a, b = self.templates[first], self.templates[second]
         return (
             self.shows[second] != FULL
             and len(a) + len(b) <= _MAX_PARTS
             and self.slots[first] + self.slots[second] < _MAX_SLOTS
-            and not {p.template for p in a} & {p.template for p in b}
+            and a.isdisjoint(b)
         )
 
 
@@ -148,7 +151,7 @@ def _fold_pairs(
         sample = where_equal[:_SAMPLE]
         equal = [j for j, source in enumerate(shared) if source >= 0]
         said_once = sum(
-            1 + word_cost(rows.values[at + 1][j]) for at in sample for j in equal
+            [1 + word_cost(rows.values[at + 1][j]) for at in sample for j in equal]
         )
         saved = count * 2 + said_once * count // len(sample)
         cost = symbols.costs[first] + symbols.costs[second]
@@ -204,14 +207,17 @@ def _join(symbols: Symbols, first: int, second: int, shared: list[int]) -> int:
             slot_of.append(width)
             width += 1
     moved = [
-        Part(
+        part
+        if part.clock < 0 and not part.slots
+        else Part(
             part.template,
             slot_of[part.clock] if part.clock >= 0 else -1,
             tuple(slot_of[s] for s in part.slots),
         )
         for part in symbols.parts[second]
     ]
-    moved[0] = moved[0]._replace(clock=clock)
+    if clock >= 0:
+        moved[0] = moved[0]._replace(clock=clock)
     return symbols.add(
         symbols.parts[first] + tuple(moved),
         width,
