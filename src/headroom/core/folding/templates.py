@@ -9,7 +9,7 @@ is cheaper. Any word with ``~`` is a hole, so that template text is free of that
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import itemgetter
@@ -128,14 +128,15 @@ def _merge(groups: _Groups) -> None:
         if len(groups) < MIN_WORDS:
             return
         # Counted first, collected afterwards: nearly all stand alone.
-        counts: dict[int, int] = {}
-        for _, _, mark in _one_word_off(groups):
-            counts[mark] = counts.get(mark, 0) + 1
-        if max(counts.values(), default=0) < MIN_WORDS:
+        marks = list(_one_word_off(groups))
+        counts = Counter([mark for _, _, mark in marks])
+        like: dict[int, list[tuple[_Key, int]]] = {
+            mark: [] for mark, count in counts.items() if count >= MIN_WORDS
+        }
+        if not like:
             return
-        like: defaultdict[int, list[tuple[_Key, int]]] = defaultdict(list)
-        for key, place, mark in _one_word_off(groups):
-            if counts[mark] >= MIN_WORDS:
+        for key, place, mark in marks:
+            if mark in like:
                 like[mark].append((key, place))
         for family in sorted(like.values(), key=lambda f: (-len(f), f[0])):
             _join(groups, family)
@@ -152,7 +153,6 @@ def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
     halves = [(key[: len(key) // 2], len(key), key[len(key) // 2 :]) for key in groups]
     starts = Counter([(start, size) for start, size, _ in halves])
     ends = Counter([(size, end) for _, size, end in halves])
-    holes = [hash((place, HOLE)) ** 2 for place in range(_MAX_WORDS + 1)]
     for key, (start, size, end) in zip(groups, halves, strict=True):
         budget -= size
         if budget < 0:
@@ -164,7 +164,10 @@ def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
         total = sum(shares)
         for place, word in enumerate(key):
             if len(word) > 1 and place:
-                yield key, place, total - shares[place] + holes[place]
+                yield key, place, total - shares[place] + _HOLE_SHARES[place]
+
+
+_HOLE_SHARES = [hash((place, HOLE)) ** 2 for place in range(_MAX_WORDS + 1)]
 
 
 def _join(groups: _Groups, family: list[tuple[tuple[str, ...], int]]) -> None:

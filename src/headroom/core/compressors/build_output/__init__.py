@@ -17,6 +17,7 @@ from headroom.core.compressors.build_output.folding import (
     decode,
     encode,
 )
+from headroom.core.compressors.build_output.plain import PlainLines
 from headroom.core.compressors.build_output.recognising import recognise
 from headroom.core.compressors.build_output.reducing import reduce
 from headroom.core.folding import FormError, header, is_foldable, is_shorter
@@ -44,15 +45,17 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     cleaned = clean(text)
     lines = cleaned.split("\n")
+    judge = PlainLines(cleaned)
     if len(lines) < _MIN_LINES or _is_dust(cleaned, len(lines)):
         return None
-    form = encode(lines)
+    form = encode(lines, judge)
     lossless = None
     if form is not None and is_shorter(form, text, ctx.count):
         lossless = Candidate(text=form, strategy=_STRATEGY)
     lossy = None
     if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
-        lossy = _outline(lines, len(text) if lossless is None else len(lossless.text))
+        longest = len(text) if lossless is None else len(lossless.text)
+        lossy = _outline(lines, judge, longest)
     if lossless is None and lossy is None:
         return None
     return Compressed(lossless=lossless, lossy=lossy)
@@ -62,12 +65,13 @@ def _is_dust(text: str, count: int) -> bool:
     return count > _MANY_LINES and len(text) < _MIN_MEAN_CHARS * count
 
 
-def _outline(lines: list[str], longest: int) -> Candidate | None:
+def _outline(lines: list[str], judge: PlainLines, longest: int) -> Candidate | None:
     """What failed, and how much went well; ``None`` if that is hardly shorter."""
-    reduced = reduce(lines)
+    reduced = reduce(lines, judge)
     if reduced is None:
         return None
-    form = encode("\n".join(reduced.lines).split("\n"))
+    left = "\n".join(reduced.lines)
+    form = encode(left.split("\n"), PlainLines(left, judge))
     text = f"{_OUTLINE}{reduced.omitted}\n{form}"
     if form is None or 20 * len(text) > 19 * longest:
         return None
@@ -88,7 +92,8 @@ def _is_own(text: str) -> bool:
     if text.startswith(_OUTLINE):
         text = text.partition("\n")[2]
     try:
-        return encode(decode(text).split("\n")) == text
+        decoded = decode(text)
+        return encode(decoded.split("\n"), PlainLines(decoded)) == text
     except FormError:
         return False
 

@@ -20,6 +20,7 @@ import re
 from collections.abc import Sequence
 
 from headroom.core.compressors.build_output.gathering import gather, scatter
+from headroom.core.compressors.build_output.plain import PLACED, PlainLines
 from headroom.core.compressors.build_output.squeezing import (
     MARK,
     SqueezeError,
@@ -27,37 +28,25 @@ from headroom.core.compressors.build_output.squeezing import (
     unsqueeze,
 )
 from headroom.core.folding import FormError, Source, fold, header, unfold_own
-from headroom.core.folding.frames import is_fixed
 from headroom.core.folding.templates import FIXED, HOLE, families
 from headroom.core.folding.times import find_notation
 
 NAME = "build"
 PLAIN = f"{NAME} lines"
 
-PLACED = re.compile(
-    r"(\s*(?:[A-Za-z]:)?[^\s:(]+(?::\d+(?::\d+)?|\(\d+(?:,\d+)?\)):?(?: -)?) (.+)"
-)
-"""A line that begins with a place in a file, and what it says of it."""
-
-_TROUBLED = (
-    r"(?i:err(?:or)?s?\b|warn|fail|assert|exception|panic|fatal|cannot|can't|could not"
-    r"|unable|not found|denied|missing|unknown|undefined|deprecat|conflict|invalid"
-    r"|unexpected|vulnerab|timed out)"
-)
-# Apart, so that each is looked for at the few places where it may begin.
-_TROUBLE_FIRST = re.compile(_TROUBLED)
-_TROUBLE = re.compile(rf"[\s\"'(\[:!]{_TROUBLED}")
-_RAISED = re.compile(r"[a-z](?:Error|Exception|Warning)\b")
-_CODE_LINE = re.compile(r"(?:[>E] |\s*\d* *[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
 _MAY_LEAD = re.compile(r"\[?(?:\d|[A-Z][a-z]{2} )")
 _OWN_GROWTH = 16
 _OWN_CHARS = 1_000_000
 
 
-def encode(lines: list[str]) -> str | None:
+def encode(lines: list[str], judge: PlainLines) -> str | None:
     """The form of normalised lines, not always shorter; ``None`` if it fails to decode.
 
     Each step is checked on its own: ``fold`` checks itself.
+
+    Args:
+        lines: the lines.
+        judge: knows which of them are plain.
     """
     squeezed = squeeze(lines)
     try:
@@ -66,7 +55,7 @@ def encode(lines: list[str]) -> str | None:
     except SqueezeError:
         return None
     source = to_source(squeezed)
-    form = fold(NAME, source, families(source.texts, _classes(source)))
+    form = fold(NAME, source, families(source.texts, _classes(source, judge)))
     if form is not None:
         gathered = gather(form)
         if scatter(gathered) == form:
@@ -98,36 +87,14 @@ def decode(form: str) -> str:
 
 def to_source(lines: list[str]) -> Source:
     """The lines as words; brackets are words of their own only around whole words."""
-    timed = sum(1 for line in lines if _MAY_LEAD.match(line))
+    timed = sum([_MAY_LEAD.match(line) is not None for line in lines])
     notation = find_notation(lines) if 3 * timed > len(lines) else None
     if notation is not None and not notation.is_leading:
         notation = None
-    stamps = []
-    texts = []
-    for line in lines:
-        cut = notation.cut(line) if notation is not None else None
-        stamps.append(cut[0] if cut else None)
-        texts.append(_words(cut[1] if cut else line))
-    return Source(lines, notation, stamps, texts)
-
-
-def tells_of_trouble(line: str) -> bool:
-    """Whether something in the line's words went wrong."""
-    if _TROUBLE_FIRST.match(line) or _TROUBLE.search(line):
-        return True
-    may_raise = "Error" in line or "Exception" in line or "Warning" in line
-    return may_raise and _RAISED.search(line) is not None
-
-
-def is_plain(line: str) -> bool:
-    """Whether a line tells of no trouble and is no part of a failure."""
-    return not (
-        line.startswith(MARK)
-        or _CODE_LINE.match(line)
-        or tells_of_trouble(line)
-        or is_fixed(line)
-        or PLACED.match(line)
-    )
+    if notation is None:
+        return Source(lines, None, [None] * len(lines), list(map(_words, lines)))
+    stamps, texts = notation.cut_all(lines)
+    return Source(lines, notation, stamps, list(map(_words, texts)))
 
 
 def _words(text: str) -> str:
@@ -143,16 +110,17 @@ def _words(text: str) -> str:
     return text.replace("\t", " \x1d ") if "\t" in text else text
 
 
-def _classes(source: Source) -> Sequence[int]:
+def _classes(source: Source, judge: PlainLines) -> Sequence[int]:
     """Lines fall together within a class: one for each message of trouble."""
     messages: dict[str, int] = {}
     classes: list[int] = []
     for whole, stamp in zip(source.lines, source.stamps, strict=True):
         line = whole if stamp is None else whole[len("".join(stamp)) :]
-        placed = None if line.startswith(MARK) else PLACED.match(line)
+        may_be = (":" in line or "(" in line) and not line.startswith(MARK)
+        placed = PLACED.match(line) if may_be else None
         if placed:
             classes.append(messages.setdefault(placed[2], len(messages) + FIXED + 2))
-        elif not is_plain(line):
+        elif not judge.is_plain(line, is_placed=False):
             # What looks like a hole must be one, even where nothing else varies.
             own = len(messages) + FIXED + 2
             classes.append(messages.setdefault(line, own) if HOLE in line else FIXED)

@@ -6,9 +6,8 @@ has.
 """
 
 import re
-from itertools import groupby
 
-_ROW = re.compile(r"(\$[A-Za-z]+) ")
+_CODE = re.compile(r"\$[A-Za-z]+")
 _HOLE = re.compile(r"~(t?)(\d*)")
 _ROWS_PER_LINE = {1: 24, 2: 12, 3: 8}
 
@@ -17,17 +16,24 @@ def gather(form: str) -> str:
     """The form with neighbouring rows of a template side by side."""
     head, blank, body = form.partition("\n\n")
     sizes = _sizes(head)
+    if not sizes:
+        return form
     rows: list[str] = []
-    for code, same in groupby(body.split("\n"), _code):
-        most = _ROWS_PER_LINE.get(sizes.get(code, 0), 1)
-        if most == 1:
-            rows += same
-            continue
-        values = [row[len(code) + 1 :] for row in same]
-        rows += (
-            f"{code} {' '.join(values[at : at + most])}"
-            for at in range(0, len(values), most)
-        )
+    held: list[str] = []
+    last = ""
+    for row in body.split("\n"):
+        code, values = _split(row)
+        size = sizes.get(code, 0)
+        if held and (code != last or len(held) == _ROWS_PER_LINE[sizes[last]]):
+            rows.append(f"{last} {' '.join(held)}")
+            held = []
+        if size:
+            held.append(values)
+            last = code
+        else:
+            rows.append(row)
+    if held:
+        rows.append(f"{last} {' '.join(held)}")
     return head + blank + "\n".join(rows)
 
 
@@ -35,14 +41,16 @@ def scatter(form: str) -> str:
     """The form with each row on its own line, as ``gather`` found it."""
     head, blank, body = form.partition("\n\n")
     sizes = _sizes(head)
+    if not sizes:
+        return form
     rows: list[str] = []
     for row in body.split("\n"):
-        code = _code(row)
+        code, rest = _split(row)
         size = sizes.get(code, 0)
-        if size not in _ROWS_PER_LINE:
+        if size == 0:
             rows.append(row)
             continue
-        values = row[len(code) + 1 :].split(" ")
+        values = rest.split(" ")
         rows += (
             f"{code} {' '.join(values[at : at + size])}"
             for at in range(0, len(values), size)
@@ -50,13 +58,16 @@ def scatter(form: str) -> str:
     return head + blank + "\n".join(rows)
 
 
-def _code(row: str) -> str:
-    found = _ROW.match(row) if row.startswith("$") else None
-    return found[1] if found else ""
+def _split(row: str) -> tuple[str, str]:
+    """The code and the values of a row; empty, if it has none of them."""
+    if not row.startswith("$"):
+        return "", ""
+    code, blank, values = row.partition(" ")
+    return (code, values) if blank else ("", "")
 
 
 def _sizes(head: str) -> dict[str, int]:
-    """How many values the rows of each template have."""
+    """How many values the rows have of each template whose rows may be gathered."""
     sizes: dict[str, int] = {}
     code = ""
     for entry in head.split("\n")[1:]:
@@ -67,4 +78,8 @@ def _sizes(head: str) -> dict[str, int]:
         plain = sum(1 for time, number in holes if not number and not time)
         numbered = max((int(number) for _, number in holes if number), default=0)
         sizes[code] = max(sizes.get(code, 0), plain, numbered)
-    return sizes
+    return {
+        code: size
+        for code, size in sizes.items()
+        if size in _ROWS_PER_LINE and _CODE.fullmatch(code)
+    }

@@ -12,7 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from headroom.core.compressors.build_output.folding import PLACED, is_plain, to_source
+from headroom.core.compressors.build_output.folding import to_source
+from headroom.core.compressors.build_output.plain import PLACED, PlainLines
 from headroom.core.folding.templates import HOLE, families
 
 _MIN_ALIKE = 4
@@ -82,11 +83,18 @@ class Reduced(NamedTuple):
     omitted: str
 
 
-def reduce(lines: list[str]) -> Reduced | None:
-    """The lines without what went well; ``None`` if nothing can be left out."""
-    sheet = _Sheet(lines)
-    for leave_out in _STEPS:
-        leave_out(sheet)
+def reduce(lines: list[str], judge: PlainLines) -> Reduced | None:
+    """The lines without what went well; ``None`` if nothing can be left out.
+
+    Args:
+        lines: the lines.
+        judge: knows which of them are plain.
+    """
+    sheet = _Sheet(lines, judge)
+    text = "\n".join(lines)
+    for signs, leave_out in _STEPS:
+        if not signs or any(sign in text for sign in signs):
+            leave_out(sheet)
     if not sheet.counts:
         return None
     said = ", ".join(f"{count} {reason}" for reason, count in sheet.counts.items())
@@ -103,8 +111,9 @@ class _Sheet:
         is_told: lines of failures and findings, which stay even if they repeat names.
     """
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], judge: PlainLines) -> None:
         self.lines = lines
+        self.judge = judge
         self.kept = [True] * len(lines)
         self.shown = list(lines)
         self.is_told: set[int] = set(_failures(lines))
@@ -153,16 +162,16 @@ def _tests(sheet: _Sheet) -> None:
     told = {line.split(" - ")[0] for line in sheet.lines if line.startswith("FAILED ")}
     last_file = ""
     for at, line in sheet.open():
-        where, results = _results(line, told)
-        if where is None:
+        found = _results(line, told)
+        if found is None:
             continue
-        if not where and not _DOTS.fullmatch(line):
-            where = ""
-        elif not where:
-            where = last_file
-        else:
+        where, results = found
+        if where:
             last_file = where
-        totals[where] += results
+        else:
+            where = last_file
+        for result, count in results.items():
+            totals[where][result] += count
         first.setdefault(where, at)
         sheet.omit(at, "lines of test results")
     for where, at in first.items():
@@ -170,33 +179,31 @@ def _tests(sheet: _Sheet) -> None:
         sheet.notes[at] = f"{where}: {counts}" if where else f"… {counts}"
 
 
-def _results(line: str, told: set[str]) -> tuple[str | None, Counter[str]]:
+def _results(line: str, told: set[str]) -> tuple[str, dict[str, int]] | None:
     """File or class and results of a line; ``None`` if it is no plain result."""
     if "::" in line:
         found = _PYTEST.fullmatch(line)
         if found:
             is_bad = found[3] in {"FAILED", "ERROR"}
             if is_bad and f"FAILED {found[1]}::{found[2]}" not in told:
-                return None, Counter()
-            return found[1], Counter((found[3],))
+                return None
+            return found[1], {found[3]: 1}
         found = _PYTEST_WORKER.fullmatch(line)
         if found:
-            return found[2], Counter((found[1],))
+            return found[2], {found[1]: 1}
         found = _PYTEST_LISTED.fullmatch(line)
         if found:
-            return f"{found[1]} {found[2]}", Counter(("listed",))
+            return f"{found[1]} {found[2]}", {"listed": 1}
     if line.endswith(" ok"):
         found = _UNITTEST.fullmatch(line) or _CARGO.fullmatch(line)
         if found:
-            return found[1] or "tests", Counter((found[2],))
+            return found[1] or "tests", {found[2]: 1}
     if line[-1:] in _LETTERS:
         found = _DOTS.fullmatch(line)
         if found and (found[1] or len(found[2]) > 3):
             letters = Counter(found[2])
-            return found[1] or "", Counter(
-                {_LETTERS[letter]: count for letter, count in letters.items()}
-            )
-    return None, Counter()
+            return found[1] or "", {_LETTERS[x]: n for x, n in letters.items()}
+    return None
 
 
 def _checked(sheet: _Sheet) -> None:
@@ -459,19 +466,19 @@ def _installed(sheet: _Sheet) -> None:
         if line
         and at not in sheet.is_told
         and not _DIAGNOSED.match(line)
-        and is_plain(line)
+        and sheet.judge.is_plain(line)
     ]
     source = to_source([sheet.lines[at] for at in numbers])
     seen: set[str] = set()
-    groups = families(source.texts, [0] * len(numbers))
-    alike = [-1] * len(numbers)
-    for group, family in enumerate(groups):
+    alike: set[int] = set()
+    for family in families(source.texts, [0] * len(numbers)):
         if len(family.rows) >= _MIN_ALIKE and HOLE in family.words:
-            for index, _ in family.rows:
-                alike[index] = group
+            alike.update([index for index, _ in family.rows])
+    if not alike:
+        return
     for index, at in enumerate(numbers):
         line = sheet.lines[at]
-        if alike[index] < 0:
+        if index not in alike:
             seen.update(_names(line))
             continue
         short = _unmeasured(line)
@@ -502,19 +509,20 @@ def _names(line: str) -> set[str]:
     return {name for word in words if (name := word.strip("()[],:;\"'=."))}
 
 
-_STEPS: tuple[Callable[[_Sheet], None], ...] = (
-    _tests,
-    _checked,
-    _begun,
-    _go,
-    _layers,
-    _bodies,
-    _parameters,
-    _requirements,
-    _summaries,
-    _sources,
-    _candidates,
-    _snippets,
-    _findings,
-    _installed,
+# Each with texts of which one must be there for the step to find anything.
+_STEPS: tuple[tuple[tuple[str, ...], Callable[[_Sheet], None]], ...] = (
+    ((), _tests),
+    (("✓", "✔", "√"), _checked),
+    (("[gw",), _begun),
+    (("=== ", "--- PASS"), _go),
+    (("sha256", "transferring"), _layers),
+    (("___ ", "FAIL: ", "ERROR: "), _bodies),
+    (("FAILED ", "ERROR "), _parameters),
+    (("Requirement already", ": started", "wheel", "Stored in"), _requirements),
+    (("FAILED ", "ERROR "), _summaries),
+    ((">  ",), _sources),
+    ((": note: ",), _candidates),
+    (("-->", "╭─["), _snippets),
+    ((), _findings),
+    ((), _installed),
 )

@@ -82,13 +82,15 @@ def _repeats(lines: list[str]) -> list[str]:
     at = 0
     while at < len(lines):
         line = lines[at]
-        before = last.get(line, -1) if _TELLING.search(line) else -1
+        before = last.get(line, -1)
         size = _run(lines, before, at) if before >= 0 else 0
         if size:
             shown.append(f"{MARK} {size} lines again from: {line}")
         else:
-            size = 1
             shown.append(f"{MARK} ={line}" if line.startswith(MARK) else line)
+            last[line] = at
+            at += 1
+            continue
         for index in range(at, at + size):
             last[lines[index]] = index
         at += size
@@ -97,6 +99,8 @@ def _repeats(lines: list[str]) -> list[str]:
 
 def _run(lines: list[str], before: int, at: int) -> int:
     """How many lines from ``at`` on are those from ``before`` on; 0 if too few."""
+    if not _TELLING.search(lines[at]):
+        return 0
     size = 0
     limit = min(at - before, len(lines) - at)
     while size < limit and lines[before + size] == lines[at + size]:
@@ -181,6 +185,11 @@ def unsqueeze(lines: list[str], limit: int) -> list[str]:
     beginning, left = "", 0
     for line in lines:
         start = len(told)
+        if not left and not line.startswith((MARK, "FAILED ", "ERROR ")):
+            told.append(line)
+            last[line] = start
+            limit -= len(line) + 1
+            continue
         if left:
             told.append(beginning + line)
             left -= 1
