@@ -157,13 +157,15 @@ def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
         budget -= size
         if budget < 0:
             return
-        if starts[start, size] < MIN_WORDS and ends[size, end] < MIN_WORDS:
+        first = 1 if ends[size, end] >= MIN_WORDS else len(start)
+        last = size if starts[start, size] >= MIN_WORDS else len(start)
+        if first >= last:
             continue
         # Squared, for sums of tuples' hashes are alike where two words change places.
         shares = [mark * mark for mark in map(hash, enumerate(key))]
         total = sum(shares)
-        for place, word in enumerate(key):
-            if len(word) > 1 and place:
+        for place in range(first, last):
+            if len(key[place]) > 1:
                 yield key, place, total - shares[place] + _HOLE_SHARES[place]
 
 

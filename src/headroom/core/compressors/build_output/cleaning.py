@@ -9,33 +9,51 @@ import re
 
 from headroom.core.folding import normalise
 
-_PERCENT = re.compile(r"(?m)(?<=[^\s|]) +\[ *\d{1,3}%\]$")
+_PERCENT = re.compile(r"(?<=[^\s|]) +\[ *\d{1,3}%\]$")
 """pytest's progress, at the right edge of a line of results."""
 
-_RULER = re.compile(r"(?m)^([=_*#~━─═-])\1{7,}(?:( [^\n]*? )\1{2,})?$")
-_SPACED_RULER = re.compile(r"(?m)^(?:([_-]) ){4,}\1$")
+_RULER = re.compile(r"([=_*#~━─═-])\1{7,}(?:( [^\n]*? )\1{2,})?$")
+_SPACED_RULER = re.compile(r"(?:([_-]) ){4,}\1$")
 _BAR = re.compile(r"[━─]{8,}|[█▉▊▋▌▍▎▏]{8,}|#{30,}|(?<!=)={30,}>?(?=\])")
 _RULERS = tuple(sign * 8 for sign in "=_*#~━─═-")
+_SPACED = ("_ _ _ _", "- - - -")
 _BARS = ("#" * 30, "=" * 30)
-_GUTTER = re.compile(r"(?m)(?:(?<=\n)|\A) +[|│]\n")
+_BAR_SIGNS = "━─█▉▊▋▌▍▎▏"
+_GUTTER = re.compile(r" +[|│]")
 _EMPTY = re.compile(r"\n{3,}")
-_WORKER = re.compile(r"(?m)^(\[gw\d+\]) \[ *\d{1,3}%\] ")
+_WORKER = re.compile(r"(\[gw\d+\]) \[ *\d{1,3}%\] ")
 
 
 def clean(text: str) -> str:
     """The text as its lossless form gives it back."""
     text = normalise(text)
-    if "%]" in text:
-        text = _WORKER.sub(r"\1 ", _PERCENT.sub("", text))
-    if any(ruler in text for ruler in _RULERS):
-        text = _RULER.sub(_drawn, text)
-    if "_ _ _ _" in text or "- - - -" in text:
-        text = _SPACED_RULER.sub(r"\1 \1 \1", text)
-    if not text.isascii() or _BARS[0] in text or _BARS[1] in text:
+    if any(ruler in text for ruler in (*_RULERS, *_SPACED)) or "%]" in text:
+        text = "\n".join(map(_levelled, text.split("\n")))
+    if any(bar in text for bar in (*_BARS, *_BAR_SIGNS)):
         text = _BAR.sub(_shortened, text)
     if "|\n" in text or "│\n" in text:
-        text = _GUTTER.sub("", text)
+        *lines, last = text.split("\n")
+        lines = [line for line in lines if not _is_gutter(line)]
+        text = "\n".join([*lines, last])
     return _EMPTY.sub("\n\n", text) if "\n\n\n" in text else text
+
+
+def _levelled(line: str) -> str:
+    """The line without what depends on the width of the terminal or on progress."""
+    if line.endswith("%]"):
+        line = _PERCENT.sub("", line)
+    worker = _WORKER.match(line) if line.startswith("[gw") else None
+    if worker:
+        line = f"{worker[1]} {line[worker.end() :]}"
+    ruler = _RULER.match(line) if line.startswith(_RULERS) else None
+    if ruler:
+        return _drawn(ruler)
+    spaced = _SPACED_RULER.match(line) if line.startswith(_SPACED) else None
+    return f"{spaced[1]} {spaced[1]} {spaced[1]}" if spaced else line
+
+
+def _is_gutter(line: str) -> bool:
+    return line.endswith(("|", "│")) and _GUTTER.fullmatch(line) is not None
 
 
 def _drawn(ruler: re.Match[str]) -> str:
