@@ -16,6 +16,12 @@ _STATED = {
     }.items()
     for word in words.split()
 }
+_PARTS = (
+    "err", "warn", "info", "debug", "notice", "trace", "fatal", "crit", "severe",
+    "emerg", "alert", "panic", "fail", "verbose", "fine",
+)  # fmt: skip
+"""One of these is in every word for a level, in lower case."""
+
 _WORD = re.compile(r"[\w.-]+")
 """A level is a whole word by this: no part of a name, a file's or a host's."""
 
@@ -46,6 +52,12 @@ def level(text: str) -> str:
     found = _LETTER.match(head)
     if found is not None:
         return found.lastgroup or ""
+    lower = head.lower()
+    for part in _PARTS:
+        if part in lower:
+            break
+    else:
+        return ""
     words = _WORD.findall(head)
     if _STATED.keys().isdisjoint(words):
         return ""

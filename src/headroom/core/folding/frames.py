@@ -8,13 +8,10 @@ gdb's ``backtrace``, Ruby's ``Exception#full_message``.
 import re
 
 _FRAMES = (
-    r"\s+at \S"
-    r"|\s*File \"[^\"]+\", line \d+"
-    r"|\s*#\d+ +(?:0x[0-9a-fA-F]+ in )?\S+"
-    r"|\s+\d+: +(?:0x[0-9a-fA-F]+ - )?[\w<$]"
+    r"\s+(?:at \S|\d+: +(?:0x[0-9a-fA-F]+ - )?[\w<$]|from \S+:\d+:in )"
+    r"|\s*(?:File \"[^\"]+\", line \d+|#\d+ +(?:0x[0-9a-fA-F]+ in )?\S+"
+    r"|\.\.\. \d+ (?:more|common frames))"
     r"|\t\S+\.(?:go|s):\d+"
-    r"|\s+from \S+:\d+:in "
-    r"|\s*\.\.\. \d+ (?:more|common frames)"
     r"|--- End of (?:inner exception )?stack trace"
 )
 _EXCEPTIONS = (

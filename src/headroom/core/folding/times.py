@@ -70,12 +70,21 @@ class Notation(NamedTuple):
     clock: re.Pattern[str]
     is_leading: bool
 
-    def is_in(self, line: str) -> bool:
-        """Whether ``cut`` finds a time in the line."""
-        if not self.is_leading:
-            return self.full.search(line, 0, _INSIDE_LIMIT) is not None
-        found = self.full.match(line)
-        return found is not None and not line.startswith("$", found.end())
+    def count_in(self, lines: Sequence[str], least: int) -> int:
+        """In how many lines ``cut`` finds a time; 0 if not in more than ``least``."""
+        match, search = self.full.match, self.full.search
+        others_left = len(lines) - least
+        for line in lines:
+            if self.is_leading:
+                found = match(line)
+                is_in = found is not None and not line.startswith("$", found.end())
+            else:
+                is_in = search(line, 0, _INSIDE_LIMIT) is not None
+            if not is_in:
+                others_left -= 1
+                if others_left <= 0:
+                    return 0
+        return least + others_left
 
     def cut_all(self, lines: Sequence[str]) -> tuple[list[Stamp | None], list[str]]:
         """As ``cut`` for each line; the text of a line without a time is the line.
@@ -163,7 +172,7 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
             candidate = notation(name, is_leading=is_leading)
             if candidate is None or (name == "clock" and not is_leading):
                 continue  # within a line, a bare clock is the last resort below
-            hits = sum(1 for line in timed if candidate.is_in(line))
+            hits = candidate.count_in(timed, best_hits)
             if hits > best_hits:
                 best, best_hits = candidate, hits
         if best is not None and _pays(best, lines):
@@ -171,8 +180,9 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
         if best is not None:
             # Several notations in turn: their clocks alone have one form.
             bare = notation("clock", is_leading=False)
-            hits = sum(1 for line in timed if bare and bare.is_in(line))
-            return bare if hits > best_hits * 9 // 10 else None
+            least = best_hits * 9 // 10
+            hits = bare.count_in(timed, least) if bare else 0
+            return bare if hits > least else None
     return None
 
 

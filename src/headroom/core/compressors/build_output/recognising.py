@@ -9,8 +9,10 @@ import re
 
 from headroom.core.folding import normalise
 
-_HEAD_CHARS = 16_000
-_TAIL_CHARS = 6_000
+_HEAD_CHARS = 8_000
+_TAIL_CHARS = 4_000
+_HEAD_LINES = 120
+_TAIL_LINES = 60
 _MIN_LINES = 3
 _MIN_HITS = 3
 
@@ -70,8 +72,11 @@ _LINES = (
     r'\[(?:INFO|WARNING|ERROR)\] |\{"Time":.*"Action":"|(?:PASS|FAIL) \S+\.\w+',
     r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: |CMake (?:Error|Warning)",
 )
-_RUN = re.compile(rf"(?m)^[ \t]*+(?:{'|'.join(_RUNS)})")
-_LINE = re.compile(rf"(?m)^(?:{'|'.join(_LINES)})")
+_RUN = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})")
+_LINE = re.compile("|".join(_LINES))
+_EITHER = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})|{'|'.join(_LINES)}")
+_DATA = ('"', "}", "]", "<", "|")
+"""How no such line begins, and lines of data do; tools' JSON lines begin with ``{``."""
 
 
 def recognise(text: str) -> float:
@@ -81,8 +86,14 @@ def recognise(text: str) -> float:
     rows = [row for row in normalise(text).split("\n") if row and not row.isspace()]
     if len(rows) < _MIN_LINES:
         return 0.0
-    runs = sum(1 for row in rows if _RUN.match(row))
-    hits = runs + sum(1 for row in rows if _LINE.match(row))
+    if len(rows) > _HEAD_LINES + _TAIL_LINES:
+        rows = rows[:_HEAD_LINES] + rows[-_TAIL_LINES:]
+    runs = hits = 0
+    for row in rows:
+        if not row.lstrip().startswith(_DATA) and _EITHER.match(row):
+            is_run = _RUN.match(row) is not None
+            runs += is_run
+            hits += is_run + (_LINE.match(row) is not None)
     share = min(1.0, hits / len(rows))
     if runs >= 2 or (runs and 10 * hits >= len(rows)):
         return min(0.97, 0.86 + 0.5 * share)

@@ -41,8 +41,8 @@ _MIN_MEAN_CHARS = 10
 _MIN_LOSSY_CHARS = 2400
 """About 600 tokens; nearly all values that are used later stand in small outputs."""
 
-_DETECT_CHARS = 16_000
-_DETECT_LINES = 120
+_DETECT_CHARS = 12_000
+_DETECT_LINES = 100
 _MIN_ENTRIES = 40
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")

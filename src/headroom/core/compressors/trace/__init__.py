@@ -37,8 +37,8 @@ _MIN_MEAN_CHARS = 10
 """Lines that are shorter on average have nothing to fold."""
 
 _MIN_LOSSY_LINES = 12
-_DETECT_CHARS = 24_000
-_DETECT_LINES = 200
+_DETECT_CHARS = 10_000
+_DETECT_LINES = 120
 # strace's and ltrace's calls; valgrind's and the sanitizers' reports.
 _TOOL = re.compile(
     r"(?:\[pid +\d+\] |\d+ +)?(?:[\d:.]+ )?(?:\w+(?:->\w+)?\(.*\) += -?\S|[+-]{3} \w+ )"
