@@ -9,6 +9,8 @@ that share least with the question. Pure and linear in the text's length.
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
+from math import fsum
 from typing import Final
 
 from msgspec import Struct
@@ -108,14 +110,14 @@ def _weigh(paragraphs: Sequence[str], question: str) -> list[Sentence]:
             if end - start >= MIN_SENTENCE_CHARS and not _REFERENCE.search(text):
                 places.append((index, start, end))
                 texts.append(text)
-    common: Counter[str] = Counter()
-    for text in texts:
-        common.update(set(_LONG_WORD.findall(text.lower())))
+    bags = [set(_LONG_WORD.findall(text.lower())) for text in texts]
+    common = Counter(chain.from_iterable(bags))
     answers = rank(question, texts)
     sentences: list[Sentence] = []
-    for (index, start, end), text, answer in zip(places, texts, answers, strict=True):
-        bag = set(_LONG_WORD.findall(text.lower()))
-        rarity = sum([1 / common[word] for word in sorted(bag)]) / (len(bag) or 1)
+    for place, text, bag, answer in zip(places, texts, bags, answers, strict=True):
+        index, start, end = place
+        # The exact sum is the same in every order, and sets have none.
+        rarity = fsum([1 / common[word] for word in bag]) / (len(bag) or 1)
         loss = rarity + 0.4 * len(_QUOTABLE.findall(text))
         if _CREDIT.match(text):
             loss = 0.0

@@ -114,17 +114,21 @@ class _Lines:
                     found.append(Unit(0, "", at + 1, at + 1, is_prose=False))
                 at += 1
                 continue
-            body = line.lstrip()
             indent = len(line) - len(line.lstrip(" "))
-            fence = _FENCE.match(body) if body[:1] in {"`", "~"} else None
+            fence = _FENCE.match(line) if "```" in line or "~~~" in line else None
             if fence is not None:
                 end = self._fence_end(at, fence[1])
             elif indent > literal >= 0:
                 end = at + 1
             else:
                 literal = indent if line.endswith("::") else -1
-                end = self._paragraph_end(at, indent)
-                found.append(self._unit(at, end, indent))
+                end = at + 1
+                if len(line) <= MAX_WIDTH and end < size and lines[end]:
+                    end = self._paragraph_end(at, indent)
+                if end == at + 1:
+                    found.append(self._one_line(at, line[indent:], indent))
+                else:
+                    found.append(self._joined(at, end, indent))
                 at = end
                 continue
             found += [_plain(lines[n], n) for n in range(at, end)]
@@ -189,15 +193,14 @@ class _Lines:
             known = self._worded[text] = is_worded(text)
         return known
 
-    def _unit(self, at: int, end: int, indent: int) -> Unit:
+    def _one_line(self, at: int, text: str, indent: int) -> Unit:
+        if text[0] in _RULERS and _RULER.match(text):
+            text = text[0] * 3
+        is_prose = text[-1] in ".!?" and self._is_worded(text)
+        return Unit(indent, text, at + 1, at + 1, is_prose=is_prose)
+
+    def _joined(self, at: int, end: int, indent: int) -> Unit:
         lines = self.lines[at:end]
-        if end == at + 1:
-            line = lines[0]
-            text = line[indent:]
-            if text[0] in _RULERS and _RULER.match(text):
-                text = text[0] * 3
-            is_prose = text[-1] in ".!?" and self._is_worded(text)
-            return Unit(indent, text, at + 1, end, is_prose=is_prose)
         parts = [line.lstrip(" ") for line in lines]
         full = self.width * 0.97
         parts[1:-1] = [
