@@ -48,7 +48,7 @@ from headroom.core.compressors.table_text.layout import Layout, plan
 MARK = "#table "
 OMITTED = "#omitted "
 _SEPARATORS = (" ", "\t", ",", "|")
-_SAMPLE_ROWS = 24
+_SAMPLE_ROWS = 16
 _CODES = re.compile(r"@\d+")
 
 
