@@ -43,13 +43,15 @@ _HEADING = re.compile(
 )
 # Records of a package manager: fields with capital names.
 _FIELD = re.compile(r"\n[A-Z][A-Za-z0-9-]+: \S", re.MULTILINE)
-# Lines at the margin that begin statements, and comments; others end with a sign.
+# Lines at the margin that begin statements, lines of Ruby and its kin, and comments;
+# others end with a sign.
 _CODE = re.compile(
     r"\n(?:(?:def \w|class \w.*[:{]$|import [\w.]+(?: as \w+)?$|from [\w.]+ import |#!"
     r"|#include|#define|#ifn?def|#endif|package [\w:.]+;?$|func |fn \w|use [\w:.]+.*;$"
     r"|pub |(?:const|let|var|my|our|export|static|local) .*=|sub \w|(?:public|private) "
     r"|(?:typedef|struct|enum) |fi$|done$|esac$|then$|\}|@\w[\w.()]*$|[\"']{3}|/\*|\*/"
-    r"|//|<\?))",
+    r"|//|<\?)|[ \t]*(?:end|(?:def|elsif|unless|rescue|attr_\w+) .*)$"
+    r"|require(?:_relative)? [\"'])",
     re.MULTILINE,
 )
 _COMMENT = re.compile(r"\n(?:[ \t]*(?:#+(?: |$)|//|;)| \*(?: |$|/))", re.MULTILINE)
