@@ -65,18 +65,24 @@ def _is_stat(line: str) -> bool:
     )
 
 
+# Notes that a file has no newline at its end: one for each side.
+_MAX_NOTES = 2
+
+
 def hunk_size(lines: list[str], start: int, old: int, new: int) -> int | None:
     """How many lines from ``start`` on a hunk takes; ``None`` if it is cut off."""
     index = start
-    while old > 0 or new > 0:
-        sign = lines[index][:1] if index < len(lines) else "?"
-        if sign in {" ", ""}:
+    for line in lines[start : start + max(old + new, 0) + _MAX_NOTES]:
+        if old <= 0 and new <= 0:
+            break
+        sign = line[:1]
+        if sign == " " or not sign:
             old -= 1
+            new -= 1
+        elif sign == "+":
             new -= 1
         elif sign == "-":
             old -= 1
-        elif sign == "+":
-            new -= 1
         elif sign != "\\":
             return None
         index += 1

@@ -16,6 +16,7 @@ Source: git-diff(1), "Generating patch text with -p".
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -52,16 +53,26 @@ class Roots(NamedTuple):
         return self.prefixes[0] + left + old, self.prefixes[1] + right + new
 
 
+_SIDES = re.compile(
+    r"\n(rename to .*\n(?:index .*\n)?)?--- (\S+)\n\+\+\+ (\S+)$", re.MULTILINE
+)
+
+
 def find_roots(text_start: str) -> Roots:
-    """The roots by the first file that stands on both sides."""
-    marks = re.findall(r"^--- (\S+)\n\+\+\+ (\S+)$", text_start, re.MULTILINE)
-    for old, new in marks:
-        if "/dev/null" in {old, new}:
+    """The roots of most files that stand on both sides; of the first, if in doubt.
+
+    A file that was moved says nothing of the others.
+    """
+    found: Counter[Roots] = Counter()
+    for moved, old, new in _SIDES.findall(f"\n{text_start}"):
+        if moved or "/dev/null" in {old, new}:
             continue
         if old.startswith("a/") and new.startswith("b/"):
-            return Roots(directories=_directories(old[2:], new[2:]))
-        return Roots(prefixes=("", ""), directories=_directories(old, new))
-    return Roots()
+            found[Roots(directories=_directories(old[2:], new[2:]))] += 1
+        else:
+            roots = Roots(prefixes=("", ""), directories=_directories(old, new))
+            found[roots] += 1
+    return found.most_common(1)[0][0] if found else Roots()
 
 
 def _directories(old: str, new: str) -> tuple[str, str]:

@@ -52,8 +52,11 @@ class Moves:
         moves: list[Move] = []
         index = 0
         while index + _GRAM <= len(body):
-            gram = tuple(line[1:] for line in body[index : index + _GRAM])
-            place = self._places.get(gram) if body[index][:1] == "+" else None
+            if body[index][:1] != "+":
+                index += 1
+                continue
+            gram = tuple([line[1:] for line in body[index : index + _GRAM]])
+            place = self._places.get(gram)
             if place is None:
                 index += 1
                 continue
