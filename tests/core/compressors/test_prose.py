@@ -268,7 +268,7 @@ OTHERS = {
     "  return 0;\n}\n" * 3,
     "ruby": "  # Reads the list of all that is for sale in this shop and no more.\n"
     "  def read(list_of_all_things_for_sale)\n    things = list_of_all.map(&:name)\n"
-    "    things unless things.empty? or the list is not for people to read\n  end\n" * 6,
+    "    things unless things.empty? or it is not for people\n  end\n" * 6,
     "class body": "        # What is not yet known of it is read from the file.\n"
     "    def known_things(self, thing, other):\n        return thing or other\n" * 6,
     "log": "2025-01-01 10:00:00 INFO the server is up and it is ready to go\n" * 9,
