@@ -98,6 +98,14 @@ def test_the_surest_compressor_comes_first_and_the_named_kind_before_it(use):
     assert [c.name for c in ranked(TEXT, kind="diff")] == ["silent", "sure", "unsure"]
 
 
+def test_who_has_lossy_forms_alone_is_asked_only_where_they_may_be_used(use):
+    outline = Compressor("outline", "code", lambda _: 1.0, None, is_lossy_only=True)
+    sure = compressor(None, kind="json", confidence=0.9, name="sure")
+    use(outline, sure)
+    assert [c.name for c in ranked(TEXT)] == ["outline", "sure"]
+    assert [c.name for c in ranked(TEXT, wants_lossy=False)] == ["sure"]
+
+
 def test_of_what_people_wrote_only_machine_output_is_served(use):
     use(compressor(Compressed(lossless=Candidate("p", "p")), kind="prose"))
     assert run(is_tool=False).action == "no_compression_applied"

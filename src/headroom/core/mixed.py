@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from headroom.core.content.sections import MIN_SECTION_CHARS, split
-from headroom.core.types import KINDS, Candidate
+from headroom.core.types import KINDS, Candidate, LostTag
 
 STRATEGY = "sections"
 _HEADER = "[sections]"
@@ -25,6 +25,7 @@ class Section(Struct, frozen=True):
     kind: str
     form: str
     omitted: str
+    lost_tags: tuple[LostTag, ...] = ()
 
 
 def compress_sections(
@@ -45,6 +46,7 @@ def compress_sections(
         return None
     pieces = [f"{_HEADER}\n"]
     omitted: list[str] = []
+    lost_tags: list[LostTag] = []
     is_shorter = False
     for number, section in enumerate(sections, 1):
         found = shorten(section) if len(section) >= MIN_SECTION_CHARS else None
@@ -52,6 +54,7 @@ def compress_sections(
             pieces.append(_ANNOUNCEMENT.sub(r"\\\g<0>", section))
             continue
         is_shorter = True
+        lost_tags += found.lost_tags
         if found.omitted:
             omitted.append(f"section {number}: {found.omitted}")
         if not pieces[-1].endswith("\n"):
@@ -60,7 +63,12 @@ def compress_sections(
         pieces.append(f"[{found.kind} {body.count(chr(10)) + 1}]\n{body}\n")
     if not is_shorter:
         return None
-    return Candidate("".join(pieces), STRATEGY, omitted="; ".join(omitted))
+    return Candidate(
+        "".join(pieces),
+        STRATEGY,
+        omitted="; ".join(omitted),
+        lost_tags=tuple(lost_tags),
+    )
 
 
 def announced(text: str) -> list[str]:

@@ -165,7 +165,12 @@ def is_own_form(text: str) -> bool:
 
 
 def ranked(
-    text: str, *, kind: str = "", is_tool: bool = True, hint: Hint = NO_HINT
+    text: str,
+    *,
+    kind: str = "",
+    is_tool: bool = True,
+    hint: Hint = NO_HINT,
+    wants_lossy: bool = True,
 ) -> Iterator[Compressor]:
     """The compressors that may serve a text, the surest first.
 
@@ -179,12 +184,14 @@ def ranked(
         is_tool: a tool returned it; of what people wrote only machine output is served.
         hint: what the call that asked for it tells; a file's own text is served by
             compressors of code alone, which alter no line.
+        wants_lossy: a lossy form could be used.
     """
     able = [
         compressor
         for compressor in COMPRESSORS
         if (is_tool or compressor.kind in USER_TEXT_KINDS)
         and (compressor.kind == "code" or not hint.is_file)
+        and (wants_lossy or not compressor.is_lossy_only)
     ]
     # Named ones first, then as registered; sorting is stable.
     able.sort(key=lambda compressor: compressor.kind != kind)
@@ -227,7 +234,11 @@ class _Block:
         task = self.task
         rejected: BlockOutcome | None = None
         for compressor in ranked(
-            task.text, kind=task.kind, is_tool=task.slot.is_tool, hint=self.hint
+            task.text,
+            kind=task.kind,
+            is_tool=task.slot.is_tool,
+            hint=self.hint,
+            wants_lossy=task.wants_lossy,
         ):
             outcome = self.attempt(compressor)
             if outcome is not None and outcome.action == "compressed":
@@ -248,7 +259,9 @@ class _Block:
             # What was merely cleaned is not worth an announcement.
             if found.replacement is None or found.kind == "mixed":
                 return None
-            return Section(found.kind, found.replacement, found.omitted)
+            return Section(
+                found.kind, found.replacement, found.omitted, found.lost_tags
+            )
 
         candidate = compress_sections(self.task.text, shorten)
         if candidate is None:
@@ -330,6 +343,7 @@ class _Block:
             compressed_tokens=after,
             is_lossy=is_lossy,
             omitted=candidate.omitted if is_lossy else "",
+            lost_tags=candidate.lost_tags if is_smaller else (),
             replacement=replacement if is_smaller else None,
             refers_to=candidate.refers_to,
         )

@@ -40,6 +40,7 @@ class Compressor(Struct, frozen=True):
             its decoder gives the facts back. Pure, linear in the text's length.
         most: the highest confidence that ``detect`` has of any text but its own form;
             one that cannot be surer than another already is need not look first.
+        is_lossy_only: it has lossy forms alone; it is not asked where none may be used.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Compressor(Struct, frozen=True):
     detect: Callable[[str], float]
     compress: Callable[[str, Context], Compressed | None]
     most: float = 1.0
+    is_lossy_only: bool = False
 
 
 class Provider(Protocol):

@@ -321,6 +321,18 @@ class Policy(Struct, frozen=True, gc=False):
     stabilisers: tuple[str, ...] = ()
 
 
+class LostTag(Struct, frozen=True, gc=False):
+    """A tag that compression lost, told to the log.
+
+    Attributes:
+        tag_preview: its beginning.
+        compressed_length: characters of the compressed text.
+    """
+
+    tag_preview: str
+    compressed_length: int
+
+
 class Candidate(Struct, frozen=True, gc=False):
     """One shorter form of a text.
 
@@ -330,12 +342,14 @@ class Candidate(Struct, frozen=True, gc=False):
         omitted: for a lossy form, what is missing, in units of the source, such as
             ``lines 120-980 omitted: 861 lines, 3 templates``; empty if lossless.
         refers_to: digests of earlier texts in the conversation it points at.
+        lost_tags: custom tags of the text that are not in a lossy form.
     """
 
     text: str
     strategy: str
     omitted: str = ""
     refers_to: tuple[str, ...] = ()
+    lost_tags: tuple[LostTag, ...] = ()
 
 
 class Compressed(Struct, frozen=True, gc=False):
@@ -400,7 +414,7 @@ class BlockOutcome(Struct, frozen=True, gc=False):
         reason: for ``excluded``: ``hot_zone_block_type``, ``below_frozen_floor``,
             ``above_live_zone``; for the rest, words for a person.
         replacement: the text to send, with its marker; only if ``compressed``.
-        original: the text to store; only if the replacement is lossy.
+        lost_tags: custom tags of the text that a lossy replacement went without.
     """
 
     action: Action
@@ -416,6 +430,7 @@ class BlockOutcome(Struct, frozen=True, gc=False):
     omitted: str = ""
     replacement: str | None = None
     refers_to: tuple[str, ...] = ()
+    lost_tags: tuple[LostTag, ...] = ()
 
 
 class ManifestEntry(Struct, frozen=True, gc=False):

@@ -17,6 +17,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from headroom.core.types import LostTag
+
 MAX_TAG_CHARS: Final = 512
 MAX_PREVIEW_CHARS: Final = 80
 
@@ -67,18 +69,6 @@ class Protected(Struct, frozen=True):
     text: str
     tags: tuple[Tag, ...]
     start: int = 0
-
-
-class LostTag(Struct, frozen=True):
-    """A tag that compression lost, told to the log.
-
-    Attributes:
-        tag_preview: its beginning.
-        compressed_length: characters of the compressed text.
-    """
-
-    tag_preview: str
-    compressed_length: int
 
 
 class Restored(Struct, frozen=True):

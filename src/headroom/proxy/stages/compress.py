@@ -214,6 +214,7 @@ class CompressStage:
                 reply.id, rewrite.thread_after(reply)
             )
         _describe(exchange, rewrite, forwarded)
+        _tell_lost_tags(exchange)
 
     async def _records(
         self, rewrite: Rewrite, size_bytes: int
@@ -294,6 +295,21 @@ def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:
         "stabilisers": list(rewrite.made_plan.stabilisers),
         "is_recomputed": rewrite.made_plan.is_recomputing,
     }
+
+
+def _tell_lost_tags(exchange: Exchange) -> None:
+    """Log each tag of a harness that a lossy form went without (SPEC R170)."""
+    for entry in exchange.manifest.entries if exchange.manifest is not None else ():
+        for lost in entry.outcome.lost_tags:
+            log.error(
+                "tag_protector_placeholder_lost",
+                extra={
+                    "request_id": exchange.request_id,
+                    "tag_preview": lost.tag_preview,
+                    "compressed_length": lost.compressed_length,
+                    "action": "discarded_wrap",
+                },
+            )
 
 
 class PrefixWatch:

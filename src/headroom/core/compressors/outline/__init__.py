@@ -208,5 +208,10 @@ def is_form(text: str) -> bool:
 
 
 COMPRESSOR = Compressor(
-    name=NAME, kind="code", detect=detect, compress=compress, most=_SURE
+    name=NAME,
+    kind="code",
+    detect=detect,
+    compress=compress,
+    most=_SURE,
+    is_lossy_only=True,
 )

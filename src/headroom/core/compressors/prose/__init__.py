@@ -19,7 +19,7 @@ from headroom.core.compressors.prose.lossy import is_own, reduce_units
 from headroom.core.compressors.prose.units import Unit, clean, read_units, squeeze
 from headroom.core.content.tags import Protected, protect, restore
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, LostTag
 
 __all__ = ["COMPRESSOR", "compress", "detect", "shorten", "squeeze"]
 
@@ -155,11 +155,13 @@ def _reduce(
     if reduced is None:
         return None
     short = "\n".join([reduced.header, *write_units(reduced.units)])
+    lost_tags: tuple[LostTag, ...] = ()
     if protected.tags:
-        short = restore(short, protected).text
+        restored = restore(short, protected)
+        short, lost_tags = restored.text, restored.lost
     if len(short) >= best_chars:
         return None
-    return Candidate(short, "prose_sentences", reduced.omitted)
+    return Candidate(short, "prose_sentences", reduced.omitted, lost_tags=lost_tags)
 
 
 def _is_unknown(ctx: Context) -> bool:

@@ -1,0 +1,65 @@
+"""What the compressing stage tells about what it did."""
+
+import json
+import logging
+
+import loopback
+from headroom.core import pipeline
+from headroom.core.protocols import Compressor
+from headroom.core.types import Candidate, Compressed, LostTag
+from scripted import call, message
+
+KEY = b"x-api-key: sk-ant-api03-test"
+PAGE = "<house-rule>Be kind.</house-rule> Some words about the work at hand.\n" * 80
+LOST = LostTag("<house-rule>", 120)
+
+
+def shorten(_text, _context):
+    words = "Words about the work at hand."
+    return Compressed(lossy=Candidate(words, "short", "79 lines", lost_tags=(LOST,)))
+
+
+def request(*messages):
+    body = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 100,
+        "tools": [{"name": "fetch_page", "input_schema": {"type": "object"}}],
+        "messages": list(messages),
+    }
+    return json.dumps(body).encode()
+
+
+async def test_a_tag_that_a_lossy_form_goes_without_is_told_to_the_log(
+    caplog, monkeypatch
+):
+    careless = Compressor("short", "prose", lambda _: 1.0, shorten)
+    monkeypatch.setattr(pipeline, "COMPRESSORS", (careless,))
+    run = {"type": "tool_result", "tool_use_id": "toolu_1", "content": PAGE}
+    messages = [
+        {"role": "user", "content": "help " * 3000},
+        {"role": "assistant", "content": [call(1, name="fetch_page", url="x")]},
+        {"role": "user", "content": [run]},
+    ]
+
+    async def answer(_received, writer):
+        data = json.dumps(message([{"type": "text", "text": "b"}])).encode()
+        await loopback.answer(writer, data)
+
+    async with (
+        loopback.provider(answer) as provider,
+        loopback.proxy(provider.url) as proxy,
+    ):
+        for body in (request(messages[0]), request(*messages), request(*messages)):
+            with caplog.at_level(logging.ERROR, "headroom.proxy"):
+                async with loopback.client(proxy) as client:
+                    await client.send(loopback.post(body, headers=[KEY]))
+                    await client.response()
+        assert PAGE.encode() not in provider.requests[1].body
+    told = [r for r in caplog.records if r.message == "tag_protector_placeholder_lost"]
+    # At first sight, and never again when the form is repeated.
+    assert len(told) == 1
+    assert told[0].levelno == logging.ERROR
+    assert told[0].tag_preview == "<house-rule>"
+    assert told[0].compressed_length == 120
+    assert told[0].action == "discarded_wrap"
+    assert told[0].request_id
