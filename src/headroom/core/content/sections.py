@@ -25,11 +25,17 @@ _FENCE = re.compile(r"[ \t]*(```|~~~)[^\n]*\n")
 _SCAN = json.JSONDecoder().raw_decode
 
 
+_SIGNS = ("```", "~~~", "\n[", "\n{", "$ ", "# ", "❯ ")
+"""Where none of these stands, only the text's beginning could be a break."""
+
+
 def split(text: str) -> list[str]:
     """The sections of a text in order; one if nothing cuts it.
 
     A fenced block's section is its inside: the fence lines stay with their neighbours.
     """
+    if text[:1] not in {"[", "{"} and not any(sign in text for sign in _SIGNS):
+        return [text]
     cuts = [0]
     attempts = 0
     position = 0
