@@ -19,6 +19,7 @@ from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
 from headroom.proxy.stages.compress import CompressStage
 from headroom.proxy.stages.retrieve import RetrieveStage
+from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings, policy_of
 
@@ -70,7 +71,8 @@ class App:
     async def start(self) -> None:
         """Make what needs the running loop."""
         self._upstream = Upstream(self._settings.upstream)
-        self._relay = Relay(self._settings, self._upstream, self.stages, self.metrics)
+        steps = Steps(self._settings, self.stages, self.metrics)
+        self._relay = Relay(self._settings, self._upstream, steps, self.metrics)
         source = self._source
         ledger = source if isinstance(source, Ledger) else None
         originals = Originals(source, self.metrics)

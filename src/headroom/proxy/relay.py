@@ -11,10 +11,8 @@ it were complete.
 """
 
 import asyncio
-import itertools
-import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 
 from headroom.errors import (
@@ -24,12 +22,13 @@ from headroom.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from headroom.proxy import access, auth, encodings, headers, record, replies, routes
+from headroom.proxy import access, encodings, headers, record, replies
+from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
-from headroom.proxy.exchange import Exchange, Guard, log
+from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.replies import Receive, Scope, Send
-from headroom.proxy.stages import Stage
+from headroom.proxy.steps import Steps
 from headroom.proxy.tee import Tee, make_tee
 from headroom.proxy.upstream import Body, Target, Upstream, UpstreamResponse
 from headroom.settings import Settings
@@ -49,39 +48,28 @@ class Relay:
         self,
         settings: Settings,
         upstream: Upstream,
-        stages: Sequence[Stage],
+        steps: Steps,
         metrics: Metrics,
     ) -> None:
         proxy = settings.proxy
         self._upstream = upstream
-        self._stages = stages
+        self._steps = steps
         self._metrics = metrics
         self._mode = proxy.compression_mode
-        self._is_on = proxy.compression
         self._token = proxy.token
-        self._allowlist = settings.upstream.base_url_allowlist
         self._strips_internal = proxy.strip_internal_headers == "enabled"
         self._max_bytes = proxy.max_body_bytes
         self._max_read_bytes = settings.compression_max_body_bytes
         self._too_large_status = proxy.body_too_large_status
         self._max_event_bytes = proxy.sse_buffer_max_bytes
-        # Unique is enough, and asking the kernel for every id is slow.
-        self._id_prefix = secrets.token_hex(8)
-        self._ids = itertools.count()
+        self._arrivals = Arrivals()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        own = headers.request_id(scope["headers"])
-        path = scope["raw_path"]
-        exchange = Exchange(
-            own or f"{self._id_prefix}{next(self._ids):016x}",
-            scope["method"],
-            path,
-            scope["headers"],
-            routes.choose(path, scope["headers"]),
+        exchange = self._arrivals.exchange(
+            scope["method"], scope["raw_path"], scope["headers"]
         )
         run = _Run(exchange, send, Incoming(receive, self._max_bytes))
-        _classify(exchange)
         self._metrics.began()
         try:
             await self._serve(run, scope["query_string"])
@@ -93,7 +81,7 @@ class Relay:
             await run.refuse(400, error)
         except UpstreamError as error:
             self._metrics.upstream_error(error.code)
-            await run.refuse(_upstream_status(error), error)
+            await run.refuse(upstream_status(error), error)
         except asyncio.CancelledError:
             exchange.response_status = exchange.response_status or CLIENT_GONE_STATUS
             if not run.is_client_gone:
@@ -119,11 +107,9 @@ class Relay:
                 426, "upgrades are not served here", "no_upgrade", closes=True
             )
             return
-        if not exchange.path.startswith(b"/"):
-            raise RequestError("the request target is no path")
-        if not query.isascii():
-            raise RequestError("the query is not percent-encoded")
-        target = Target(self._base(exchange), exchange.path, query)
+        target = self._upstream.target(
+            exchange.route.api, exchange.path, query, exchange.headers
+        )
         announced = headers.content_length(exchange.headers)
         if announced is not None and announced > self._max_bytes:
             raise LimitExceededError(
@@ -168,17 +154,6 @@ class Relay:
         kept = [pair for pair in first if pair[0] not in _ONCE]
         return await self._upstream.send(exchange.method, target, kept, body)
 
-    def _base(self, exchange: Exchange) -> str:
-        """The base URL, the client's own choice if the operator allows it.
-
-        Raises:
-            RequestError: it is not allowed.
-        """
-        given = headers.find(exchange.headers, b"x-headroom-base-url")
-        if given is None:
-            return self._upstream.base(exchange.route.api)
-        return access.checked_base_url(given, self._allowlist)
-
     async def _body(self, run: "_Run", announced: int | None) -> Body:
         """What to send as body; runs the stages where they may look at it."""
         exchange, incoming = run.exchange, run.incoming
@@ -199,21 +174,11 @@ class Relay:
 
     def _reason_to_pass(self, exchange: Exchange, announced: int | None) -> str | None:
         """Why the body is not read; ``None`` if it is."""
-        if exchange.method != "POST" or not exchange.route.provider:
+        if exchange.method != "POST":
             return "not_intercepted"
-        if not headers.is_json(exchange.headers):
+        if exchange.route.provider and not headers.is_json(exchange.headers):
             return "not_json_content"
-        if not self._is_on:
-            return "switched_off"
-        if self._mode == "off":
-            return "mode_off"
-        if not self._stages:
-            return "no_stage"
-        if headers.is_bypass(exchange.headers):
-            return "bypass_header"
-        if announced is not None and announced > self._max_read_bytes:
-            return "body_over_compression_cap"
-        return None
+        return self._steps.reason_to_pass(exchange, announced)
 
     async def _run_stages(self, run: "_Run", original: bytes) -> None:
         exchange = run.exchange
@@ -232,28 +197,7 @@ class Relay:
             if len(received) > self._max_read_bytes:
                 exchange.pass_through("body_over_compression_cap")
                 return
-        exchange.pass_through("no_stage")
-        for stage in self._stages:
-            guard = Guard(exchange, stage.name)
-            with guard:
-                await stage.on_request(exchange)
-            if guard.has_failed:
-                self._metrics.stage_failure(stage.name)
-        self._count(exchange)
-
-    def _count(self, exchange: Exchange) -> None:
-        """Figures of what the stages did, and the alarm for what they must not."""
-        if exchange.manifest is not None:
-            self._metrics.manifest(exchange.manifest)
-        if exchange.prefix_breaks:
-            self._metrics.prefix_breaks(exchange.prefix_breaks)
-        if exchange.conversation:
-            self._metrics.conversation()
-        if exchange.store_failures:
-            self._metrics.store_failure()
-        if not exchange.is_mutated and exchange.outgoing_body != exchange.received_body:
-            record.passthrough_modified(exchange)
-            self._metrics.passthrough_modified(exchange.route.label)
+        await self._steps.on_request(exchange)
 
     def _send_headers(
         self,
@@ -287,7 +231,7 @@ class Relay:
         exchange.response_headers = [
             (name.lower(), value) for name, value in response.headers
         ]
-        chunks = self._transformed(exchange, _chunks(response))
+        chunks = self._steps.on_response(exchange, _chunks(response))
         try:
             if chunks is not None:
                 await self._send_changed(run, chunks)
@@ -297,12 +241,8 @@ class Relay:
                 with _Closing(exchange, tee):
                     await _pass_chunks(run, response, tee)
         finally:
-            self._count_retrievals(exchange)
-        if exchange.usage:
-            self._metrics.usage(exchange.usage)
-        for stage in self._stages:
-            with Guard(exchange, stage.name):
-                await stage.on_end(exchange)
+            self._steps.count_retrievals(exchange)
+        await self._steps.on_end(exchange)
 
     async def _send_changed(self, run: "_Run", chunks: AsyncIterator[bytes]) -> None:
         """Pass on what a stage makes of the response."""
@@ -324,33 +264,6 @@ class Relay:
                 await chunks.aclose()
         exchange.usage = exchange.billed or exchange.usage
 
-    def _count_retrievals(self, exchange: Exchange) -> None:
-        """Figures of what the model asked back."""
-        found = exchange.retrievals
-        for retrieval in found:
-            self._metrics.retrieval(retrieval.outcome, retrieval.tokens)
-            if retrieval.is_store_failure:
-                self._metrics.store_failure()
-        if found:
-            exchange.fields["retrievals"] = len(found)
-            exchange.fields["retrieved_tokens"] = sum(r.tokens for r in found)
-            exchange.fields["retrieved"] = [
-                {"hash": r.digest, "outcome": r.outcome, "tokens": r.tokens}
-                for r in found
-            ]
-
-    def _transformed(
-        self, exchange: Exchange, chunks: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes] | None:
-        """The chunks as the stages change them, or ``None`` if none does."""
-        is_changed = False
-        for stage in self._stages:
-            with Guard(exchange, stage.name):
-                changed = stage.on_response(exchange, chunks)
-                if changed is not None:
-                    chunks, is_changed = changed, True
-        return chunks if is_changed else None
-
 
 class _Closing:
     """Around the passing of a response: what was read along is written down."""
@@ -368,20 +281,6 @@ class _Closing:
         if self._tee is not None:
             with Guard(self._exchange, "observe"):
                 self._tee.close(self._exchange)
-
-
-def _classify(exchange: Exchange) -> None:
-    found = auth.classify(exchange.headers)
-    exchange.auth_mode = found.mode
-    if found.problem:
-        log.warning(
-            "auth_mode_classified",
-            extra={
-                "request_id": exchange.request_id,
-                "auth_mode": found.mode,
-                "problem": found.problem,
-            },
-        )
 
 
 class _Run:
@@ -544,5 +443,6 @@ async def _chunks(response: UpstreamResponse) -> AsyncIterator[bytes]:
             return
 
 
-def _upstream_status(error: UpstreamError) -> int:
+def upstream_status(error: UpstreamError) -> int:
+    """The status that tells a client of a failure to reach the provider."""
     return 504 if isinstance(error, UpstreamTimeoutError) else 502

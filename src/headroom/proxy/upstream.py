@@ -19,7 +19,13 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from headroom.errors import UpstreamTimeoutError, UpstreamUnreachableError
+from headroom.errors import (
+    RequestError,
+    UpstreamError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
+from headroom.proxy import access, headers
 from headroom.proxy.routes import Api, Headers
 from headroom.settings import UpstreamSettings
 
@@ -30,6 +36,7 @@ _SKIPPED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _SLICE_BYTES = 256 * 1024
 _MAX_HEADER_BYTES = 64 * 1024
 _PROBE_TIMEOUT_S = 5.0
+_DNS_TTL_S = 60
 
 
 class _Attempt:
@@ -123,28 +130,40 @@ class Upstream:
             "openai": settings.openai_url,
             "gemini": settings.gemini_url,
         }
+        self._allowlist = settings.base_url_allowlist
         self._session = aiohttp.ClientSession(
             connector=_Connector(
                 limit=0,
                 keepalive_timeout=settings.keep_alive_s,
-                ttl_dns_cache=60,
+                ttl_dns_cache=_DNS_TTL_S,
             ),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=settings.connect_timeout_s,
-                sock_connect=settings.connect_timeout_s,
-                sock_read=settings.idle_timeout_s,
-            ),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_SKIPPED,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
+            **session_options(settings),
         )
 
     def base(self, api: Api) -> str:
         """The configured base URL of a provider."""
         return self._bases[api]
+
+    def target(self, api: Api, path: bytes, query: bytes, request: Headers) -> Target:
+        """Where a request goes: the client's own choice if the operator allows it.
+
+        Args:
+            api: whose base URL is meant.
+            path: as received.
+            query: as received.
+            request: its headers.
+
+        Raises:
+            RequestError: that is no place to go, or not allowed.
+        """
+        if not path.startswith(b"/"):
+            raise RequestError("the request target is no path")
+        if not query.isascii():
+            raise RequestError("the query is not percent-encoded")
+        given = headers.find(request, b"x-headroom-base-url")
+        if given is None:
+            return Target(self._bases[api], path, query)
+        return Target(access.checked_base_url(given, self._allowlist), path, query)
 
     async def send(
         self, method: str, target: Target, headers: list[tuple[str, str]], body: Body
@@ -166,12 +185,10 @@ class Upstream:
         for is_last in (False, True):
             try:
                 return await self._send_once(method, target, headers, body)
-            except TimeoutError as error:
-                raise UpstreamTimeoutError(_reason(error)) from error
-            except (aiohttp.ClientError, OSError, ValueError) as error:
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
                 is_stale = attempt.is_reused and _is_unanswered(error)
                 if is_last or not is_stale or not isinstance(body, bytes | None):
-                    raise UpstreamUnreachableError(_reason(error)) from error
+                    raise failure(error) from error
         raise AssertionError("unreachable")
 
     async def _send_once(
@@ -203,6 +220,30 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+def session_options(settings: UpstreamSettings) -> dict[str, Any]:
+    """What every session of aiohttp is made with: nothing is added or changed."""
+    return {
+        "timeout": aiohttp.ClientTimeout(
+            total=None,
+            connect=settings.connect_timeout_s,
+            sock_connect=settings.connect_timeout_s,
+            sock_read=settings.idle_timeout_s,
+        ),
+        "auto_decompress": False,
+        "cookie_jar": aiohttp.DummyCookieJar(),
+        "skip_auto_headers": _SKIPPED,
+        "max_line_size": _MAX_HEADER_BYTES,
+        "max_field_size": _MAX_HEADER_BYTES,
+    }
+
+
+def failure(error: Exception) -> UpstreamError:
+    """What a failure of aiohttp means to us."""
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeoutError(_reason(error))
+    return UpstreamUnreachableError(_reason(error))
 
 
 async def _slices(body: bytes) -> AsyncIterator[bytes]:
