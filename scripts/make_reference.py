@@ -14,6 +14,8 @@ from headroom.proxy.metrics import (
     COUNTERS,
     IN_FLIGHT,
     IN_FLIGHT_DESCRIPTION,
+    WEBSOCKETS,
+    WEBSOCKETS_DESCRIPTION,
 )
 from headroom.settings import SETTINGS, Setting, flag_name
 
@@ -82,6 +84,7 @@ def metrics_page() -> str:
     rows += [
         (ADDED, "histogram, seconds", ("route",), ADDED_DESCRIPTION),
         (IN_FLIGHT, "gauge", (), IN_FLIGHT_DESCRIPTION),
+        (WEBSOCKETS, "gauge", (), WEBSOCKETS_DESCRIPTION),
     ]
     lines = [
         f"| `{name}` | {kind} | {', '.join(labels)} | {description} |"

@@ -146,11 +146,17 @@ async def provider(respond=answer_ok):
 class Proxy:
     """A running proxy."""
 
-    def __init__(self, app, port, loaded):
+    def __init__(self, app, port, loaded, state):
         self.app = app
+        self._state = state
         self.port = port
         self.settings = loaded
         self.url = f"http://127.0.0.1:{port}"
+
+    def shutdown(self):
+        """Tell all connections that the server ends, as it does itself."""
+        for connection in list(self._state.connections):
+            connection.shutdown()
 
     def count(self, name, **labels):
         """The value of a metric; 0.0 if it was never touched."""
@@ -184,7 +190,7 @@ async def proxy(upstream, *, stages=None, core=None, **environ):
     loop = asyncio.get_running_loop()
     server = await loop.create_server(make_protocol, "127.0.0.1", 0)
     try:
-        yield Proxy(app, server.sockets[0].getsockname()[1], loaded)
+        yield Proxy(app, server.sockets[0].getsockname()[1], loaded, state)
     finally:
         server.close()
         for connection in list(state.connections):

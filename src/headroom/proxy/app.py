@@ -21,6 +21,8 @@ from headroom.proxy.stages.compress import CompressStage
 from headroom.proxy.stages.retrieve import RetrieveStage
 from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
+from headroom.proxy.websocket.provider import ProviderSockets
+from headroom.proxy.websocket.relay import WebSocketRelay
 from headroom.settings import Settings, policy_of
 
 Clock = Callable[[], float]
@@ -54,6 +56,8 @@ class App:
         self._clock = clock
         self._upstream: Upstream | None = None
         self._relay: Relay | None = None
+        self._providers: ProviderSockets | None = None
+        self._sockets: WebSocketRelay | None = None
         self._endpoints: Endpoints | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,6 +69,9 @@ class App:
                 await self._endpoints.handle(scope, receive, send)
             else:
                 await self._relay.handle(scope, receive, send)
+        elif scope["type"] == "websocket":
+            assert self._sockets is not None
+            await self._sockets.handle(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -73,6 +80,12 @@ class App:
         self._upstream = Upstream(self._settings.upstream)
         steps = Steps(self._settings, self.stages, self.metrics)
         self._relay = Relay(self._settings, self._upstream, steps, self.metrics)
+        self._providers = ProviderSockets(
+            self._settings.upstream, self._settings.proxy.max_body_bytes
+        )
+        self._sockets = WebSocketRelay(
+            self._settings, self._upstream, self._providers, self.metrics
+        )
         source = self._source
         ledger = source if isinstance(source, Ledger) else None
         originals = Originals(source, self.metrics)
@@ -90,6 +103,8 @@ class App:
         """Release it, last things first."""
         for stage in reversed(self.stages):
             await stage.close()
+        if self._providers is not None:
+            await self._providers.close()
         if self._upstream is not None:
             await self._upstream.close()
         self._source.close()

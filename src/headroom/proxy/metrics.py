@@ -33,6 +33,8 @@ ADDED = "headroom_added_seconds"
 ADDED_DESCRIPTION = "Time between the last byte of a request and its forwarding."
 IN_FLIGHT = "headroom_requests_in_flight"
 IN_FLIGHT_DESCRIPTION = "Requests that have not been answered in full."
+WEBSOCKETS = "headroom_websockets_open"
+WEBSOCKETS_DESCRIPTION = "WebSockets that are being relayed."
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "headroom_requests": (
@@ -130,6 +132,12 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._websockets = Gauge(
+            WEBSOCKETS,
+            WEBSOCKETS_DESCRIPTION,
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self._take_dropped: Callable[[], int] = int
 
     def _child(self, *key: str) -> Any:
@@ -150,6 +158,14 @@ class Metrics:
         """A request was answered, or given up (status 499: by the client)."""
         self._in_flight.dec()
         self._child("headroom_requests", route, str(status), decision).inc()
+
+    def websocket_opened(self) -> None:
+        """Both handshakes of a WebSocket are done."""
+        self._websockets.inc()
+
+    def websocket_closed(self) -> None:
+        """It has ended on both sides."""
+        self._websockets.dec()
 
     def added(self, route: str, seconds: float) -> None:
         """How long a request was held before it was forwarded."""

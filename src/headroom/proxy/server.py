@@ -33,6 +33,7 @@ from headroom.proxy.endpoints import Core
 from headroom.proxy.exchange import log
 from headroom.proxy.logs import Logs
 from headroom.proxy.metrics import Metrics
+from headroom.proxy.websocket.server import HttpProtocol, WebSocketProtocol
 from headroom.settings import Settings
 
 EX_CONFIG = 78
@@ -74,8 +75,13 @@ def make_config(app: App, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="auto",
-        http="httptools",
-        ws="none",
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=settings.proxy.max_body_bytes,
+        ws_ping_interval=settings.proxy.websocket_ping_s or None,
+        # Who does not answer while it works is no reason to cut its connection.
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

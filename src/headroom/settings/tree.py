@@ -91,7 +91,12 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
         ),
     ] = "enabled"
     max_body_bytes: Annotated[
-        int, about("Larger request bodies are refused.", "bytes", ge=1)
+        int,
+        about(
+            "Larger requests are refused; larger WebSocket messages close theirs.",
+            "bytes",
+            ge=1,
+        ),
     ] = 100_000_000
     compression_max_body_bytes: Annotated[
         int,
@@ -116,6 +121,15 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
     keep_alive_s: Annotated[
         int, about("Idle time after which clients are disconnected.", "seconds", ge=1)
     ] = 75
+    websocket_ping_s: Annotated[
+        float,
+        about(
+            "How often clients of WebSockets are pinged, so that idle connections are "
+            "kept open on their way; 0: never.",
+            "seconds",
+            ge=0,
+        ),
+    ] = 20.0
     graceful_shutdown_s: Annotated[
         int, about("Time that running streams get to finish.", "seconds", ge=0)
     ] = 30
