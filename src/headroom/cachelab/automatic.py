@@ -28,7 +28,13 @@ class AutomaticCache:
         self._expires_s: dict[tuple[str, bytes], float] = {}
 
     def bill(
-        self, scope: str, units: list[Unit], rules: CacheRules, now_s: float
+        self,
+        scope: str,
+        units: list[Unit],
+        rules: CacheRules,
+        now_s: float,
+        *,
+        is_explicit: bool = False,
     ) -> Bill:
         """Look a request up, keep its prefixes, and say what it costs.
 
@@ -38,13 +44,17 @@ class AutomaticCache:
             units: the request, from ``lay_out``.
             rules: the model's row of the price table.
             now_s: the clock's reading.
+            is_explicit: only what stands before the client's last breakpoint is kept
+                and looked up.
         """
         sums = [0]
         for unit in units:
             sums.append(sums[-1] + unit.tokens)
-        read = _kept(sums[self._match(scope, units, now_s)], rules)
-        kept = _kept(sums[-1], rules)
-        for unit in units:
+        marked = [number for number, unit in enumerate(units) if unit.marker]
+        eligible = units[: marked[-1] + 1 if marked else 0] if is_explicit else units
+        read = _kept(sums[self._match(scope, eligible, now_s)], rules)
+        kept = max(read, _kept(sums[len(eligible)], rules))
+        for unit in eligible:
             self._expires_s[scope, unit.key] = now_s + rules.ttl_s
         read_end = bisect_right(sums, read) - 1
         inside = read - sums[read_end]

@@ -88,6 +88,21 @@ def from_messages(conversation: Json) -> Json:
     return {"messages": messages, "tools": tools}
 
 
+def answers(messages: list[Json]) -> list[list[Json]]:
+    """What the assistant says, turn by turn."""
+    return [blocks_of(messages[end]) for end in turn_ends(messages)]
+
+
+def follow_up(messages: list[Json], text: str) -> list[Json]:
+    """What the user says after the last message: calls are cut short first."""
+    calls = messages[-1].get("tool_calls") or () if messages else ()
+    cut = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "Interrupted."}
+        for call in calls
+    ]
+    return [*cut, {"role": "user", "content": text}]
+
+
 def turn_ends(messages: list[Json]) -> list[int]:
     """Where the answers of the assistant stand."""
     return [n for n, m in enumerate(messages) if m["role"] == "assistant"]

@@ -63,10 +63,10 @@ def usage_of(usage: Usage, output: int, rules: CacheRules) -> Json:
     }
 
 
-def error(status: int, text: str) -> Json:
-    """An error in the API's shape."""
+def error(status: int, text: str, code: str | None = None) -> Json:
+    """An error in the shape of OpenAI's APIs."""
     kind = "authentication_error" if status == 401 else "invalid_request_error"
-    return {"error": {"message": text, "type": kind, "param": None, "code": None}}
+    return {"error": {"message": text, "type": kind, "param": None, "code": code}}
 
 
 def chunks(answer: Json, *, has_usage: bool) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
 """The client of a replay: sends one request and reads the answer as an agent does.
 
-Speaks Messages and Chat Completions. Reads both shapes of an answer, by its own reader
-and not by the proxy's, and reports anything a client would trip over: an error, a
-stream that ends early, an answer without usage.
+Speaks Messages, Chat Completions and Responses. Reads both shapes of an answer, by its
+own reader and not by the proxy's, and reports anything a client would trip over: an
+error, a stream that ends early, an answer without usage.
 """
 
 import asyncio
@@ -14,12 +14,16 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from headroom.cachelab import chat_answer
 from headroom.cachelab.chat_answer import NO_USAGE
+from headroom.cachelab.dialects import DIALECTS
 from headroom.cachelab.prefix import Json
 
-Api: TypeAlias = Literal["messages", "chat"]
-PATHS: dict[Api, str] = {"messages": "/v1/messages", "chat": "/v1/chat/completions"}
+Api: TypeAlias = Literal["messages", "chat", "responses"]
+PATHS: dict[Api, str] = {
+    "messages": "/v1/messages",
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+}
 
 _LARGE_BYTES = 2**20
 _API_VERSION = "2023-06-01"
@@ -67,7 +71,8 @@ class Client:
         """Post ``body`` with an API key and read the answer to its end."""
         assert self._session is not None
         headers = {"content-type": "application/json"}
-        if api == "chat":
+        dialect = None if api == "messages" else DIALECTS[api]
+        if dialect is not None:
             headers["authorization"] = f"Bearer {key}"
         else:
             headers |= {"x-api-key": key, "anthropic-version": _API_VERSION}
@@ -87,12 +92,12 @@ class Client:
         if response.status != 200:
             return Answer([], _error_text(response.status, data), elapsed_ms)
         is_stream = response.content_type == "text/event-stream"
-        if api == "chat":
-            read = chat_answer.read_stream if is_stream else chat_answer.read_whole
+        if dialect is not None:
+            read = dialect.read_stream if is_stream else dialect.read_whole
         else:
             read = read_stream if is_stream else _read_whole
         blocks, problem = read(data)
-        asks = api == "messages" or b'"include_usage"' in body
+        asks = api != "chat" or b'"include_usage"' in body
         if problem == NO_USAGE and not asks:
             problem = ""  # Chat streams tell figures only to who asks for them
         return Answer(blocks, problem, elapsed_ms)

@@ -13,8 +13,9 @@ move on every turn, and content that is a plain string becomes a block list whil
 marked. ``system``: only the first of these. ``as-recorded``: what the file says; a
 recording's bodies are then sent byte for byte.
 
-For Chat Completions, which has no markers, a file's own Chat conversation (under
-``openai``) is taken, else its Messages conversation is put into that shape.
+For OpenAI's APIs, which need no markers, a file's own Chat conversation (under
+``openai``) is taken for Chat Completions, else its Messages conversation is put into
+the shape of the API.
 """
 
 import lzma
@@ -27,6 +28,7 @@ from msgspec import Struct
 
 from headroom.cachelab import chat
 from headroom.cachelab.client import PATHS, Api
+from headroom.cachelab.dialects import DIALECTS, OpenAI
 from headroom.cachelab.lab import CACHE_KEY_PREFIX, user_id
 from headroom.cachelab.prefix import MARKER, Json, as_blocks
 from headroom.errors import ConfigError
@@ -82,9 +84,8 @@ class Conversation(Struct, frozen=True):
 
         Recorded thinking is signed by another provider, and stays in the history.
         """
-        if self.api == "chat":
-            said = (m for m in self.messages if m["role"] == "assistant")
-            return [chat.blocks_of(message) for message in said]
+        if self.api != "messages":
+            return DIALECTS[self.api].answers(self.messages)
         return [
             [b for b in as_blocks(m["content"]) if "thinking" not in b["type"]]
             for m in self.messages
@@ -167,8 +168,8 @@ def request_body(
     if turn.recorded:
         return _recorded_body(conversation, turn, sending)
     messages = list((history or conversation.messages)[: turn.end])
-    if conversation.api == "chat":
-        return _chat_body(conversation, turn, sending, copy, messages)
+    if conversation.api != "messages":
+        return _openai_body(conversation, turn, sending, copy, messages)
     if turn.follow_up:
         messages.append(_follow_up(messages, turn.follow_up))
     body: Json = {"model": sending.model or conversation.model, "messages": messages}
@@ -186,26 +187,23 @@ def request_body(
     return msgspec.json.encode(body)
 
 
-def _chat_body(
+def _openai_body(
     conversation: Conversation,
     turn: Turn,
     sending: Sending,
     copy: str,
     messages: list[Json],
 ) -> bytes:
+    assert conversation.api != "messages"
+    dialect = DIALECTS[conversation.api]
     if turn.follow_up:
-        messages += [
-            {"role": "tool", "tool_call_id": call["id"], "content": "Interrupted."}
-            for call in messages[-1].get("tool_calls") or ()
-        ]
-        messages.append({"role": "user", "content": turn.follow_up})
-    body: Json = {"model": sending.model or conversation.model, "messages": messages}
+        messages += dialect.follow_up(messages, turn.follow_up)
+    model = sending.model or conversation.model
+    body: Json = {"model": model, dialect.history: messages}
     if conversation.tools:
         body["tools"] = conversation.tools
     body["prompt_cache_key"] = f"{CACHE_KEY_PREFIX}{copy}"
-    if sending.is_stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return msgspec.json.encode(body)
+    return msgspec.json.encode(body | dialect.settings(sending.is_stream))
 
 
 def _recorded_body(conversation: Conversation, turn: Turn, sending: Sending) -> bytes:
@@ -277,7 +275,11 @@ def _bare_block(block: Json) -> Json:
 
 
 _SUFFIXES = {".json", ".jsonl"}
-_NAMES: dict[Api, str] = {"messages": "Messages", "chat": "Chat Completions"}
+_NAMES: dict[Api, str] = {
+    "messages": "Messages",
+    "chat": "Chat Completions",
+    "responses": "Responses",
+}
 
 
 class _Line(Struct):
@@ -310,25 +312,34 @@ def _load_file(path: Path, api: Api) -> Iterator[Conversation]:
     if not isinstance(whole, dict):
         return
     inner, name = whole.get("anthropic", whole), "anthropic"
-    if api == "chat":
-        inner, name = whole.get("openai") or _as_chat(inner), "openai"
-    messages = inner.get("messages")
+    if api == "chat" and whole.get("openai"):
+        inner, name = whole["openai"], "openai"
+    elif api != "messages":
+        inner, name = _put(inner, api), api
+    messages = inner.get(_history(api))
     if isinstance(messages, list) and messages:
-        ends = whole.get("slice", {}).get(name) or chat.turn_ends(messages)
+        find = chat.turn_ends if api == "messages" else DIALECTS[api].turn_ends
+        ends = whole.get("slice", {}).get(name) or find(messages)
         turns = tuple(Turn(end) for end in ends if end)
         named = whole.get("id", path.stem)
         yield _conversation(str(named), inner, turns, api)
 
 
-def _as_chat(inner: Json) -> Json:
+def _history(api: Api) -> str:
+    return "messages" if api == "messages" else DIALECTS[api].history
+
+
+def _put(inner: Json, api: OpenAI) -> Json:
+    """A Messages conversation in the shape of another API."""
     if not isinstance(inner.get("messages"), list):
         return {}
-    return {**chat.from_messages(inner), "model": inner.get("model")}
+    return {**DIALECTS[api].from_messages(inner), "model": inner.get("model")}
 
 
 def _recording(name: str, data: bytes, api: Api) -> Iterator[Conversation]:
     turns: list[Turn] = []
-    longest: Json = {"messages": []}
+    history = _history(api)
+    longest: Json = {history: []}
     for text in data.splitlines():
         if not text.strip():
             continue
@@ -336,8 +347,10 @@ def _recording(name: str, data: bytes, api: Api) -> Iterator[Conversation]:
         if line.method != "POST" or line.path.partition("?")[0] != PATHS[api]:
             continue
         body: Json = msgspec.json.decode(line.body)
-        turns.append(Turn(len(body["messages"]), recorded=bytes(line.body)))
-        if len(body["messages"]) > len(longest["messages"]):
+        if not isinstance(body.get(history), list):
+            continue
+        turns.append(Turn(len(body[history]), recorded=bytes(line.body)))
+        if len(body[history]) > len(longest[history]):
             longest = body
     if turns:
         found = _conversation(name, longest, tuple(turns), api)
@@ -349,7 +362,7 @@ def _conversation(
 ) -> Conversation:
     model = inner.get("model")
     family, default = ("claude", DEFAULT_MODEL)
-    if api == "chat":
+    if api != "messages":
         family, default = ("openai", DEFAULT_CHAT_MODEL)
     is_real = isinstance(model, str) and family_of(model) == family
     return Conversation(
@@ -357,7 +370,7 @@ def _conversation(
         model=str(model) if is_real else default,
         system=inner.get("system", ""),
         tools=inner.get("tools") or [],
-        messages=inner["messages"],
+        messages=inner[_history(api)],
         turns=turns,
         api=api,
     )

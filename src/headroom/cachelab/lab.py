@@ -1,13 +1,13 @@
 """One provider: its clock, caches, signatures and script, and a record per request.
 
-``Lab.messages`` and ``Lab.completions`` take a request's headers and bytes and return
-what to send back; the server only moves bytes. Organisations, hence caches, are told
-apart by the API key. Requests that a replay sends also name their conversation: in
-``metadata.user_id`` as Claude Code writes it (``user_…_session_cachelab-<id>``), in
-``prompt_cache_key`` (``cachelab-<id>``) or, where the body must stay as recorded, in
-the key (``sk-ant-cachelab-<id>``, ``sk-cachelab-<id>``). All of these reach the
-provider through any proxy, and each conversation then has caches of its own, which
-makes bills repeatable.
+``Lab.messages``, ``Lab.completions`` and ``Lab.responses`` take a request's headers and
+bytes and return what to send back; the server only moves bytes. Organisations, hence
+caches, are told apart by the API key. Requests that a replay sends also name their
+conversation: in ``metadata.user_id`` as Claude Code writes it
+(``user_…_session_cachelab-<id>``), in ``prompt_cache_key`` (``cachelab-<id>``) or,
+where the body must stay as recorded, in the key (``sk-ant-cachelab-<id>``,
+``sk-cachelab-<id>``). All of these reach the provider through any proxy, and each
+conversation then has caches of its own, which makes bills repeatable.
 """
 
 import functools
@@ -19,9 +19,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headroom.cachelab import chat, chat_answer, shape
+from headroom.cachelab import chat_answer, shape
 from headroom.cachelab.automatic import AutomaticCache
 from headroom.cachelab.cache import Bill, PromptCache, Usage, cost
+from headroom.cachelab.dialects import DIALECTS, Billed, Dialect
+from headroom.cachelab.kept import PREVIOUS, KeptAnswers
 from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, Unit, lay_out, parse
 from headroom.cachelab.script import Script, stop_reason
 from headroom.cachelab.stream import chunks
@@ -33,6 +35,9 @@ from headroom.providers.models import CacheRules, cache_rules, model_named
 KEY_PREFIX = "sk-ant-cachelab-"
 CHAT_KEY_PREFIX = "sk-cachelab-"
 CACHE_KEY_PREFIX = "cachelab-"
+REPLAY_KEY = "replay"
+"""The key's end in replays whose bodies name their conversation."""
+
 _SESSION_MARK = "_session_"
 _REPLAY_MARK = "_session_cachelab-"
 _BINDING_BETA = "thinking-binding-controls-2026-08-01"
@@ -156,6 +161,7 @@ class Lab:
         self._automatic = AutomaticCache()
         self._thinking = ThinkingLedger(is_strict=is_strict_thinking)
         self._threads = MessageThreads()
+        self._answers = KeptAnswers()
         # Records of a long conversation share the units of their common prefix.
         self._units: dict[bytes, Unit] = {}
         self._numbers = itertools.count(1)
@@ -175,7 +181,13 @@ class Lab:
 
     def completions(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer ``POST /v1/chat/completions``."""
-        return self._recorded(self._chat_exchange, headers, body)
+        exchange = functools.partial(self._openai_exchange, DIALECTS["chat"])
+        return self._recorded(exchange, headers, body)
+
+    def responses(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer ``POST /v1/responses``."""
+        exchange = functools.partial(self._openai_exchange, DIALECTS["responses"])
+        return self._recorded(exchange, headers, body)
 
     def _recorded(
         self,
@@ -256,44 +268,61 @@ class Lab:
         record = self._charged(record, units, bill, model.cache)
         return msgspec.structs.replace(record, thinking_dropped=len(dropped)), ""
 
-    def _chat_exchange(
-        self, headers: Mapping[str, str], key: str, body: bytes, request_id: str
+    def _openai_exchange(
+        self,
+        dialect: Dialect,
+        headers: Mapping[str, str],
+        key: str,
+        body: bytes,
+        request_id: str,
     ) -> tuple[Record, Reply]:
         request = parse(body)
+        own = key.removeprefix(CHAT_KEY_PREFIX)
         if isinstance(request, str):
-            name = key.removeprefix(CHAT_KEY_PREFIX)
-            reply = _chat_refusal(400, request, request_id)
-            return Record(name, "", error=request), reply
+            reply = _openai_refusal(400, request, request_id)
+            return Record(own, "", error=request), reply
         cache_key = str(request.get("prompt_cache_key") or "")
-        name = (cache_key or key).removeprefix(CHAT_KEY_PREFIX)
-        record = Record(
-            name.removeprefix(CACHE_KEY_PREFIX), str(request.get("model", ""))
-        )
-        status, problem = 400, next(chat.refusals(request), "")
+        # A recording keeps the cache key of the client it was made with.
+        is_named = own not in {key, REPLAY_KEY}
+        name = own if is_named else (cache_key or own).removeprefix(CACHE_KEY_PREFIX)
+        record = Record(name, str(request.get("model", "")))
+        problem: tuple[int, str, str] | None = None
         if not headers.get("authorization"):
-            status, problem = 401, "You didn't provide an API key."
+            problem = 401, "You didn't provide an API key.", ""
+        whole = self._answers.whole(request)
+        if whole is None:
+            text = f"Previous response with id '{request[PREVIOUS]}' not found."
+            problem = problem or (400, text, "previous_response_not_found")
+            whole = request
+        if (words := next(dialect.refusals(whole), None)) is not None:
+            problem = problem or (400, words, "")
         if problem:
-            reply = _chat_refusal(status, problem, request_id)
-            return msgspec.structs.replace(record, error=problem), reply
+            status, words, code = problem
+            reply = _openai_refusal(status, words, request_id, code)
+            return msgspec.structs.replace(record, error=words), reply
         if self._keeps_requests:
-            self.last_requests[record.conversation] = request
-        asked = chat.as_messages(request)
+            self.last_requests[record.conversation] = whole
+        asked = dialect.as_messages(whole)
         units = lay_out(asked, self.counter)
-        rules = cache_rules(record.model, "openai_chat")
+        rules = cache_rules(record.model, dialect.family)
         scope = f"{key}\n{cache_key}\n{record.model}"
-        bill = self._automatic.bill(scope, units, rules, self.clock.now())
+        options = request.get("prompt_cache_options") or {}
+        bill = self._automatic.bill(
+            scope,
+            units,
+            rules,
+            self.clock.now(),
+            is_explicit=options.get("mode") == "explicit",
+        )
         record = self._charged(record, units, bill, rules)
         blocks = self.script.answer(record.conversation, asked)
         output = _output_tokens(blocks, self.counter)
-        usage = chat_answer.usage_of(record.usage, output, rules)
-        answer = chat_answer.completion(request, blocks, usage, request_id=request_id)
-        said = chat.blocks_of(answer["choices"][0]["message"])
-        self.last_answers[record.conversation] = said
-        options = request.get("stream_options") or {}
-        pieces = functools.partial(
-            chat_answer.chunks, has_usage=options.get("include_usage") is True
-        )
+        billed = Billed(request_id, record.usage, output, rules)
+        answer = dialect.answer(request, blocks, billed)
+        self.last_answers[record.conversation] = dialect.said(answer)
+        self._answers.keep(whole, answer)
         is_stream = request.get("stream") is True
+        pieces = dialect.pieces(request)
         reply = Reply(200, request_id, answer, is_stream, b"x-request-id", pieces)
         return record, reply
 
@@ -348,8 +377,8 @@ def refusal(status: int, text: str, request_id: str, *, code: str = "") -> Reply
     return Reply(status, request_id, body)
 
 
-def _chat_refusal(status: int, text: str, request_id: str) -> Reply:
-    body = chat_answer.error(status, text)
+def _openai_refusal(status: int, text: str, request_id: str, code: str = "") -> Reply:
+    body = chat_answer.error(status, text, code or None)
     return Reply(status, request_id, body, id_header=b"x-request-id")
 
 

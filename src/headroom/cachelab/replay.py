@@ -25,12 +25,13 @@ from headroom.cachelab.conversations import (
 from headroom.cachelab.lab import (
     CHAT_KEY_PREFIX,
     KEY_PREFIX,
+    REPLAY_KEY,
     Lab,
     Record,
     TokenCounter,
 )
 from headroom.cachelab.measure import Exchange, Result
-from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, as_blocks
+from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json
 from headroom.cachelab.script import Script
 from headroom.cachelab.server import make_app, serving
 from headroom.errors import ConfigError
@@ -151,14 +152,15 @@ class Bench:
         body = request_body(conversation, turn, sending, copy, history)
         api = conversation.api
         start = len(side.lab.records)
-        prefix = CHAT_KEY_PREFIX if api == "chat" else KEY_PREFIX
-        key = f"{prefix}{copy if turn.recorded else 'replay'}"
+        prefix = KEY_PREFIX if api == "messages" else CHAT_KEY_PREFIX
+        key = f"{prefix}{copy if turn.recorded else REPLAY_KEY}"
         answer = await side.client.send(body, key, api)
         records = tuple(r for r in side.lab.records[start:] if r.conversation == copy)
         error = answer.error
-        if not error and _shows_retrieval(answer, history):
+        if not error and _shows_retrieval(answer, conversation):
             error = "a call of the retrieval tool reached the client"
-        if sending.thinks and answer.blocks and not turn.follow_up:
+        is_echoing = sending.thinks and api == "messages"
+        if is_echoing and answer.blocks and not turn.follow_up:
             _echo(history, turn.end, answer.blocks)
         return Exchange(
             records=records,
@@ -244,15 +246,14 @@ def _echo(history: list[Json], index: int, blocks: list[Json]) -> None:
         history[index] = {**history[index], "content": blocks}
 
 
-def _shows_retrieval(answer: Answer, history: list[Json]) -> bool:
+def _shows_retrieval(answer: Answer, conversation: Conversation) -> bool:
     """The client is asked to run a tool that only the proxy knows."""
-    return any(
-        block["type"] == "tool_use" and block["name"] == RETRIEVAL_TOOL
-        for block in answer.blocks
-    ) and not any(
-        block.get("name") == RETRIEVAL_TOOL
-        for message in history
-        for block in as_blocks(message["content"])
+
+    def is_call(block: Json) -> bool:
+        return bool(block["type"] == "tool_use" and block["name"] == RETRIEVAL_TOOL)
+
+    return any(map(is_call, answer.blocks)) and not any(
+        is_call(block) for blocks in conversation.answers() for block in blocks
     )
 
 

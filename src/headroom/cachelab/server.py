@@ -1,9 +1,9 @@
 """cachelab on a socket: a raw ASGI application on uvicorn, on loopback only.
 
-Serves ``/v1/messages``, ``/v1/messages/count_tokens``, ``/v1/chat/completions`` and
-``/v1/models`` as the providers do, and ``/cachelab/`` for whoever runs the experiment:
-``GET stats`` (usage and errors per conversation), ``POST clock`` with
-``{"advance_s": …}``, ``POST reset``.
+Serves ``/v1/messages``, ``/v1/messages/count_tokens``, ``/v1/chat/completions``,
+``/v1/responses`` and ``/v1/models`` as the providers do, and ``/cachelab/`` for whoever
+runs the experiment: ``GET stats`` (usage and errors per conversation), ``POST clock``
+with ``{"advance_s": …}``, ``POST reset``.
 """
 
 import asyncio
@@ -79,6 +79,8 @@ def _route(
             return lab.count_tokens(headers, body)
         case "POST", "/v1/chat/completions":
             return lab.completions(headers, body)
+        case "POST", "/v1/responses":
+            return lab.responses(headers, body)
         case "GET", "/v1/models":
             return Reply(200, "req_models", _models())
         case _, path if path.startswith("/cachelab/"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headroom.cachelab.replay import Options, Progress, Restart
 
 _FILE_COLUMNS = 140
-_APIS = ("messages", "chat")
+_APIS = ("messages", "chat", "responses")
 _MARKERS = ("newest", "system", "none", "as-recorded")
 
 
