@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import random
 
 import openai
 import pytest
@@ -12,24 +11,13 @@ from pydantic import BaseModel
 from headroom.cachelab.lab import Lab, TokenCounter
 from headroom.cachelab.script import Script
 from headroom.cachelab.server import make_app, serving
+from jobs import ANSWERS, log
 from loopback import answer, proxy
 from loopback import provider as scripted
 
 pytestmark = pytest.mark.e2e
 
 MODEL = "gpt-5"
-ANSWERS = [
-    [
-        {"type": "text", "text": "I look at the log of part 0 first."},
-        {"type": "tool_use", "id": "call_1", "name": "read_log", "input": {"part": 0}},
-        {"type": "tool_use", "id": "call_2", "name": "read_log", "input": {"part": 1}},
-    ],
-    [
-        {"type": "text", "text": "And at the next part, “2” — with its ids."},
-        {"type": "tool_use", "id": "call_3", "name": "read_log", "input": {"part": 2}},
-    ],
-    [{"type": "text", "text": "Job 1 failed: the disk is full."}],
-]
 TOOL = {
     "type": "function",
     "function": {
@@ -46,16 +34,6 @@ TOOL = {
 }
 SYSTEM = {"role": "system", "content": "You are careful. " * 400}
 QUESTION = {"role": "user", "content": "Why are the jobs slow?"}
-
-
-def log(part):
-    rng = random.Random(part)
-    lines = [
-        f"2026-03-0{1 + part}T12:{i // 60:02d}:{i % 60:02d}Z INFO"
-        f" worker-{rng.randrange(8)} took job {rng.randrange(10**6)} in {i % 97} ms\n"
-        for i in range(500)
-    ]
-    return "".join(lines)
 
 
 @contextlib.asynccontextmanager

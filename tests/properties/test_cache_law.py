@@ -16,9 +16,8 @@ from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline
 from headroom.core.repeats import SourceMemo
 from headroom.core.types import Policy
-from headroom.providers.anthropic.request import AnthropicMessages
+from remembering import LINES, Provider
 
-PROVIDER = AnthropicMessages()
 MARK = {"type": "ephemeral"}
 TOOLS = [{"name": name, "input_schema": {}} for name in ("Bash", "Read", "Grep")]
 
@@ -97,26 +96,6 @@ class Client:
         }
 
 
-class Provider:
-    """Remembers what it was sent for each prefix; complains when that changes."""
-
-    def __init__(self) -> None:
-        self.sent: dict[bytes, bytes] = {}
-
-    def receive(self, rewrite, forwarded: bytes) -> None:
-        view = PROVIDER.parse(forwarded)
-        assert len(view.messages) == len(rewrite.view.messages)
-        for key, message in zip(rewrite.chain.keys, view.messages, strict=True):
-            where = key + rewrite.chain.lineage
-            before = self.sent.setdefault(where, message.canonical)
-            assert before == message.canonical, "a prefix that was sent has changed"
-
-
-LINES = st.integers(2, 40).map(
-    lambda n: "".join(
-        f"2026-01-01 line {i} of {n} is ordinary output\n" for i in range(n)
-    )
-)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.text("ab ", max_size=9), st.booleans()),
@@ -159,7 +138,7 @@ def take_step(client: Client, step: tuple) -> None:
 @settings(max_examples=1000)
 @given(STEPS, st.data())
 def test_no_generated_conversation_ever_breaks_a_prefix(steps, data):
-    store, provider, client = DictStore(), Provider(), Client()
+    store, provider, client = DictStore(), Provider("anthropic"), Client()
     policy = Policy(cache_minimum_tokens=0)
     memo = SourceMemo(max_chars=2_000)
     client.say("please help", as_blocks=data.draw(st.booleans()))
@@ -176,7 +155,7 @@ def test_no_generated_conversation_ever_breaks_a_prefix(steps, data):
 @settings(max_examples=200)
 @given(STEPS, st.data())
 def test_a_ledger_that_cannot_be_read_breaks_no_conversation_it_began(steps, data):
-    store, provider, client = DictStore(), Provider(), Client()
+    store, provider, client = DictStore(), Provider("anthropic"), Client()
     client.say("please help", as_blocks=True)
     for step in steps:
         if step[0] in {"say", "tools", "retry"}:
@@ -189,7 +168,7 @@ def test_a_ledger_that_cannot_be_read_breaks_no_conversation_it_began(steps, dat
 @settings(max_examples=200)
 @given(STEPS, st.integers(2, 4))
 def test_identical_conversations_side_by_side_do_not_disturb_each_other(steps, copies):
-    store, provider = DictStore(), Provider()
+    store, provider = DictStore(), Provider("anthropic")
     clients = [Client() for _ in range(copies)]
     for client in clients:
         client.say("please help", as_blocks=True)
@@ -204,7 +183,7 @@ def test_identical_conversations_side_by_side_do_not_disturb_each_other(steps, c
 
 
 def test_the_check_itself_notices_a_changed_prefix():
-    store, provider, client = DictStore(), Provider(), Client()
+    store, provider, client = DictStore(), Provider("anthropic"), Client()
     client.say("please help", as_blocks=True)
     client.run_tools(["".join(f"line {i}\n" for i in range(90))], "")
     forwarded, rewrite = forward(client.body("newest"), store)

@@ -16,9 +16,8 @@ from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline
 from headroom.core.repeats import SourceMemo
 from headroom.core.types import Policy
-from headroom.providers.openai_chat.request import OpenAIChat
+from remembering import LINES, Provider
 
-PROVIDER = OpenAIChat()
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {}}}
     for name in ("bash", "read", "grep")
@@ -93,26 +92,6 @@ class Client:
         return {"model": "gpt-x", "tools": self.tools, "messages": messages}
 
 
-class Provider:
-    """Remembers what it was sent for each prefix; complains when that changes."""
-
-    def __init__(self) -> None:
-        self.sent: dict[bytes, bytes] = {}
-
-    def receive(self, rewrite, forwarded: bytes) -> None:
-        view = PROVIDER.parse(forwarded)
-        assert len(view.messages) == len(rewrite.view.messages)
-        for key, message in zip(rewrite.chain.keys, view.messages, strict=True):
-            where = key + rewrite.chain.lineage
-            before = self.sent.setdefault(where, message.canonical)
-            assert before == message.canonical, "a prefix that was sent has changed"
-
-
-LINES = st.integers(2, 40).map(
-    lambda n: "".join(
-        f"2026-01-01 line {i} of {n} is ordinary output\n" for i in range(n)
-    )
-)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.text("ab ", max_size=9)),
@@ -153,7 +132,7 @@ def take_step(client: Client, step: tuple) -> None:
 @settings(max_examples=700)
 @given(STEPS, st.data())
 def test_no_generated_chat_conversation_ever_breaks_a_prefix(steps, data):
-    store, provider, client = DictStore(), Provider(), Client()
+    store, provider, client = DictStore(), Provider("openai_chat"), Client()
     policy = Policy(cache_minimum_tokens=0)
     memo = SourceMemo(max_chars=2_000)
     for step in [("retry",), *steps]:
@@ -171,7 +150,7 @@ def test_no_generated_chat_conversation_ever_breaks_a_prefix(steps, data):
 @settings(max_examples=200)
 @given(STEPS, st.data())
 def test_a_ledger_that_cannot_be_read_breaks_no_chat_it_began(steps, data):
-    store, provider, client = DictStore(), Provider(), Client()
+    store, provider, client = DictStore(), Provider("openai_chat"), Client()
     for step in steps:
         if step[0] in {"say", "tools", "retry"}:
             take_step(client, step)
@@ -199,7 +178,7 @@ def test_workers_without_each_others_memory_decide_alike(outputs, is_warm):
 
 
 def test_the_check_itself_notices_a_changed_prefix():
-    store, provider, client = DictStore(), Provider(), Client()
+    store, provider, client = DictStore(), Provider("openai_chat"), Client()
     client.run_tools(["".join(f"line {i}\n" for i in range(90))], as_parts=False)
     forwarded, rewrite = forward(client.body("plain"), store, api="openai_chat")
     provider.receive(rewrite, forwarded)
