@@ -41,12 +41,14 @@ class Part(Struct, frozen=True, gc=False, array_like=True):
         data: the call's block, or the results of a turn joined by commas, as JSON.
         offset: of a hidden part that stands inside the text the client sees behind it:
             how many of the text's characters, white space aside, stand before it.
+        blanks: how many of the blanks behind these stand before it too.
     """
 
     kind: Kind
     anchor: str = ""
     data: bytes = b""
     offset: int = 0
+    blanks: int = 0
 
 
 class Answer(Struct, frozen=True, gc=False, array_like=True):
@@ -72,12 +74,14 @@ class Place(Struct, frozen=True, gc=False, array_like=True):
 
     Attributes:
         offset: as in ``Part``: it stands so far inside that block's text.
+        blanks: as in ``Part``.
     """
 
     position: int
     kind: Kind
     data: bytes
     offset: int = 0
+    blanks: int = 0
 
 
 class Placement(Struct, frozen=True, gc=False, array_like=True):
@@ -186,7 +190,7 @@ def place(answer: Answer, anchors: Sequence[str]) -> Placement | None:
         position = _position(before, matched, anchors)
         if position is None:
             return None
-        places.append(Place(position, part.kind, part.data, part.offset))
+        places.append(Place(position, part.kind, part.data, part.offset, part.blanks))
     return _without_loose_end(places, answer.results, len(anchors))
 
 

@@ -132,7 +132,7 @@ def _cut(part: Part, inside: list[Place], before: int, found: _Sequence) -> int:
     taken = 0
     while inside and inside[0].offset <= before + count:
         offset = inside[0].offset - before
-        cut = _position(rest.text or "", offset - taken)
+        cut = _position(rest.text or "", offset - taken, inside[0].blanks)
         left, right = (rest.text or "")[:cut], (rest.text or "")[cut:]
         if left.strip():
             found.append(_with_text(rest, left, is_last=not right.strip()))
@@ -149,14 +149,18 @@ def _size(text: str) -> int:
     return len("".join(text.split()))
 
 
-def _position(text: str, count: int) -> int:
-    """Behind so many characters, white space aside, and the white space after them."""
+def _position(text: str, count: int, blanks: int) -> int:
+    """Behind so many characters, white space aside, and so many blanks after them."""
     seen = 0
     for position, char in enumerate(text):
         if not char.isspace():
             if seen == count:
                 return position
             seen += 1
+        elif seen == count:
+            if not blanks:
+                return position
+            blanks -= 1
     return len(text)
 
 

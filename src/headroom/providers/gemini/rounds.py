@@ -6,6 +6,7 @@ is then told to stand inside that text.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -121,46 +122,67 @@ def said(message: Message) -> Said:
 
 def answer_of(turns: Sequence[Turn], messages: Sequence[Message]) -> Answer:
     """All that was said, in the terms of ``core.hidden``."""
-    parts: list[HiddenPart] = []
-    run: list[Part] = []
-    inside: list[HiddenPart] = []  # hidden parts since the run of texts began
-    size = 0
+    telling = _Telling()
     results = b""
-
-    def end_run() -> None:
-        nonlocal size
-        if run:
-            before = [part for part in inside if part.offset < size]
-            parts.extend(before)
-            parts.append(HiddenPart("seen", anchors(run)[0]))
-            behind = [part for part in inside if part.offset >= size]
-            parts.extend(msgspec.structs.replace(p, offset=0) for p in behind)
-        else:
-            parts.extend(msgspec.structs.replace(p, offset=0) for p in inside)
-        run.clear()
-        inside.clear()
-        size = 0
-
     for turn, message in zip(turns, messages, strict=True):
         lender = Lender()
         for part in message.parts:
-            if is_hidden(part):
-                lender.visible([part])
-                if turn.verdict != "cut":
-                    inside.append(HiddenPart("call", data=part.raw, offset=size))
-                continue
-            (seen,) = lender.visible([part])
-            if seen.is_thought or seen.text == "":
-                continue
-            if seen.text is not None:
-                run.append(seen)
-                size += len("".join(seen.text.split()))
-                continue
-            end_run()
-            parts.append(HiddenPart("seen", anchors([seen])[0]))
+            seen = lender.visible([part])
+            if seen:
+                telling.see(seen[0])
+            elif turn.verdict != "cut":
+                telling.hide("call", part.raw)
         if turn.verdict == "continue":
-            inside.append(HiddenPart("turn", data=turn.results, offset=size))
+            telling.hide("turn", turn.results)
         elif turn.verdict == "mixed":
             results = turn.results
-    end_run()
-    return Answer(tuple(parts), results)
+    return Answer(telling.parts(), results)
+
+
+class _Telling:
+    """Puts what was said in order, texts in runs as clients join them."""
+
+    def __init__(self) -> None:
+        self._parts: list[HiddenPart] = []
+        self._run: list[Part] = []
+        self._size = 0  # characters of the run, white space aside
+        self._blanks = 0  # behind them
+        self._inside: list[HiddenPart] = []  # hidden since the run began
+
+    def see(self, part: Part) -> None:
+        """Add a part that the client sees."""
+        if part.is_thought or part.text == "":
+            return
+        if part.text is None:
+            self._end_run()
+            self._parts.append(HiddenPart("seen", anchors([part])[0]))
+            return
+        self._run.append(part)
+        words = part.text.rstrip()
+        if words:
+            self._size += len("".join(words.split()))
+            self._blanks = 0
+        self._blanks += len(part.text) - len(words)
+
+    def hide(self, kind: Literal["call", "turn"], data: bytes) -> None:
+        """Add a part that it does not see."""
+        part = HiddenPart(kind, data=data, offset=self._size, blanks=self._blanks)
+        self._inside.append(part)
+
+    def parts(self) -> tuple[HiddenPart, ...]:
+        """All of it."""
+        self._end_run()
+        return tuple(self._parts)
+
+    def _end_run(self) -> None:
+        """A hidden part behind the whole text stands there; others stand inside it."""
+        inside = [part for part in self._inside if part.offset < self._size]
+        behind = [part for part in self._inside if part.offset >= self._size]
+        self._parts += inside
+        if self._run:
+            self._parts.append(HiddenPart("seen", anchors(self._run)[0]))
+        self._parts += (
+            msgspec.structs.replace(part, offset=0, blanks=0) for part in behind
+        )
+        self._run, self._inside = [], []
+        self._size = self._blanks = 0
