@@ -172,7 +172,7 @@ async def proxy(upstream, *, stages=None, core=None, **environ):
     """
     env = {f"HEADROOM_{name}": str(value) for name, value in environ.items()}
     env.setdefault("HEADROOM_STORE", "memory://")
-    for api in ("ANTHROPIC", "OPENAI", "GEMINI"):
+    for api in ("ANTHROPIC", "OPENAI", "GEMINI", "CHATGPT", "COPILOT"):
         env.setdefault(f"HEADROOM_{api}_URL", upstream)
     env.setdefault("HOME", "/nonexistent")
     loaded = settings.load({}, env).settings

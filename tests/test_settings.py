@@ -97,7 +97,7 @@ BAD = {
 def test_every_variable_sets_its_setting_and_refuses_garbage(setting):
     for variable in setting.env:
         good = setting.shown(setting.default) if not setting.is_secret else "t"
-        good = good or "x.example"
+        good = good or ("http://x.example" if setting.is_url else "x.example")
         if setting.is_store:
             good = "memory://"
         loaded = load({variable: f"  {good.upper() if setting.choices else good} "})

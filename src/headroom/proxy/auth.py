@@ -26,10 +26,14 @@ SUBSCRIPTION_AGENTS: tuple[bytes, ...] = (
     b"cursor/",
     b"claude-vscode/",
     b"github-copilot/",
+    b"githubcopilotchat/",
     b"anthropic-cli/",
     b"antigravity/",
 )
 """What the clients of subscription plans call themselves, in lower case."""
+
+SUBSCRIPTION_HEADERS = frozenset({b"copilot-integration-id", b"chatgpt-account-id"})
+"""What clients say under plans of Copilot and ChatGPT, whatever their names."""
 
 _BEARER = b"bearer"
 _OAUTH_TOKEN = b"sk-ant-oat"
@@ -86,6 +90,8 @@ def classify(headers: Headers) -> Classified:
             agent = value.lower()
         elif name == b"authorization" and authorization is None:
             authorization = value
+        elif name in SUBSCRIPTION_HEADERS:
+            return _SUBSCRIPTION
     if agent is not None and any(word in agent for word in SUBSCRIPTION_AGENTS):
         return _SUBSCRIPTION
     # Keys in x-api-key and x-goog-api-key, and no credential at all, are payg.

@@ -108,7 +108,7 @@ class Relay:
             )
             return
         target = self._upstream.target(
-            exchange.route.api, exchange.path, query, exchange.headers
+            exchange.route, exchange.path, query, exchange.headers
         )
         announced = headers.content_length(exchange.headers)
         if announced is not None and announced > self._max_bytes:

@@ -16,8 +16,11 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headroom.core.types import NO_PATH, PathView
+from headroom.proxy import destinations
+from headroom.proxy.destinations import Upstreams
 
 Api: TypeAlias = Literal["anthropic", "openai", "gemini"]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -31,12 +34,16 @@ class Route(Struct, frozen=True, gc=False):
         label: the path as it appears in metrics: out of a bounded set.
         provider: the module that reads its bodies; empty if they are passed through.
         path: what the path says of the request, for the provider's ``parse``.
+        upstream: which base URL applies, if not the API's.
+        upstream_path: the path there, if not the one received.
     """
 
     api: Api
     label: str
     provider: str = ""
     path: PathView = NO_PATH
+    upstream: Upstreams = ""
+    upstream_path: bytes = b""
 
 
 _EXACT: dict[bytes, Route] = {
@@ -83,6 +90,17 @@ def choose(path: bytes, headers: Headers) -> Route:
         path: as received, percent-encoding and all.
         headers: names in lower case.
     """
+    route = _by_path(path, headers)
+    destination = destinations.choose(path, headers)
+    if not destination.upstream:
+        return route
+    if destination.upstream == "chatgpt" and not route.provider:
+        route = replace(route, api="openai")  # a path that no API has
+    return replace(route, upstream=destination.upstream, upstream_path=destination.path)
+
+
+def _by_path(path: bytes, headers: Headers) -> Route:
+    """The route by the path, and where providers share it, by the credentials."""
     route = _EXACT.get(path) or _gemini(path)
     if route is None:
         route = next((r for prefix, r in _PREFIXES if path.startswith(prefix)), None)

@@ -10,6 +10,7 @@ provider had already given up: the connection was used before, not one byte of a
 came, and the body can be sent again.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
@@ -26,7 +27,7 @@ from headroom.errors import (
     UpstreamUnreachableError,
 )
 from headroom.proxy import access, headers
-from headroom.proxy.routes import Api, Headers
+from headroom.proxy.routes import Headers, Route
 from headroom.settings import UpstreamSettings
 
 Body = bytes | AsyncIterator[bytes] | None
@@ -37,6 +38,8 @@ _SLICE_BYTES = 256 * 1024
 _MAX_HEADER_BYTES = 64 * 1024
 _PROBE_TIMEOUT_S = 5.0
 _DNS_TTL_S = 60
+_VERSION = re.compile(r"(?<=[^/]/)v\d+(?:alpha|beta)?(?=/|$)")
+"""A version in a base URL: paths then go without the one that clients prepend."""
 
 
 class _Attempt:
@@ -115,8 +118,8 @@ class Target(Struct, frozen=True, gc=False):
     def url(self) -> URL:
         """The URL, with path and query as the client wrote them."""
         base, path = self.base, self.path.decode("ascii")
-        if base.endswith("/v1") and path.startswith("/v1/"):
-            base = base[:-3]  # a base URL as the OpenAI SDK takes it
+        if path.startswith("/v1/") and _VERSION.search(base):
+            path = path[3:]  # a base URL as the OpenAI SDK takes it
         tail = f"?{self.query.decode('ascii')}" if self.query else ""
         return URL(f"{base}{path}{tail}", encoded=True)
 
@@ -125,10 +128,13 @@ class Upstream:
     """The pool; made inside a running loop, closed at the end."""
 
     def __init__(self, settings: UpstreamSettings) -> None:
-        self._bases: dict[Api, str] = {
+        self._bases: dict[str, str] = {
             "anthropic": settings.anthropic_url,
             "openai": settings.openai_url,
             "gemini": settings.gemini_url,
+            "chatgpt": settings.chatgpt_url,
+            "copilot": settings.copilot_url,
+            "azure": settings.azure_url or settings.openai_url,
         }
         self._allowlist = settings.base_url_allowlist
         self._session = aiohttp.ClientSession(
@@ -140,15 +146,13 @@ class Upstream:
             **session_options(settings),
         )
 
-    def base(self, api: Api) -> str:
-        """The configured base URL of a provider."""
-        return self._bases[api]
-
-    def target(self, api: Api, path: bytes, query: bytes, request: Headers) -> Target:
+    def target(
+        self, route: Route, path: bytes, query: bytes, request: Headers
+    ) -> Target:
         """Where a request goes: the client's own choice if the operator allows it.
 
         Args:
-            api: whose base URL is meant.
+            route: whose base URL is meant, and which path there.
             path: as received.
             query: as received.
             request: its headers.
@@ -162,7 +166,8 @@ class Upstream:
             raise RequestError("the query is not percent-encoded")
         given = headers.find(request, b"x-headroom-base-url")
         if given is None:
-            return Target(self._bases[api], path, query)
+            base = self._bases[route.upstream or route.api]
+            return Target(base, route.upstream_path or path, query)
         return Target(access.checked_base_url(given, self._allowlist), path, query)
 
     async def send(

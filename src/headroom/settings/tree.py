@@ -154,6 +154,31 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
         str,
         about("Base URL of the Gemini API.", env=("HEADROOM_GEMINI_URL",), is_url=True),
     ] = "https://generativelanguage.googleapis.com"
+    chatgpt_url: Annotated[
+        str,
+        about(
+            "Base URL for requests under a ChatGPT account.",
+            env=("HEADROOM_CHATGPT_URL",),
+            is_url=True,
+        ),
+    ] = "https://chatgpt.com"
+    copilot_url: Annotated[
+        str,
+        about(
+            "Base URL for requests of GitHub Copilot's clients.",
+            env=("HEADROOM_COPILOT_URL",),
+            is_url=True,
+        ),
+    ] = "https://api.githubcopilot.com"
+    azure_url: Annotated[
+        str,
+        about(
+            "Endpoint of the Azure OpenAI resource that `/openai/...` paths are for; "
+            "empty: they go where OpenAI's go.",
+            env=("HEADROOM_AZURE_URL",),
+            is_url=True,
+        ),
+    ] = ""
     base_url_allowlist: Annotated[
         tuple[str, ...],
         about(

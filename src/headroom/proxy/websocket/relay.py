@@ -172,7 +172,7 @@ class WebSocketRelay:
             return None
         route = exchange.route
         target = self._upstream.target(
-            route.api, exchange.path, scope["query_string"], exchange.headers
+            route, exchange.path, scope["query_string"], exchange.headers
         )
         outbound = headers.for_upstream(
             exchange.headers, route.api, strips_internal=self._strips_internal
