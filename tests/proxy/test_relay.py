@@ -123,7 +123,11 @@ async def test_head_and_get_send_no_body_and_no_headers_of_their_own():
     async def respond(request, writer):
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: b\r\n\r\n")
 
-    async with provider(respond) as up, proxy(up.url) as px, client(px) as c:
+    async with (
+        provider(respond) as up,
+        proxy(up.url, AUTH_PAYG="compress") as px,
+        client(px) as c,
+    ):
         await c.send(get(b"/v1/models").replace(b"GET", b"HEAD", 1))
         status, headers = await c.head()
     assert status == 200
@@ -140,7 +144,11 @@ async def test_request_headers_arrive_with_their_duplicates_and_order():
         b"cookie: a=b",
         b"x-trace-id: caf\xc3\xa9",
     ]
-    async with provider() as up, proxy(up.url) as px, client(px) as c:
+    async with (
+        provider() as up,
+        proxy(up.url, AUTH_PAYG="compress") as px,
+        client(px) as c,
+    ):
         await c.send(post(b"{}", headers=sent))
         await c.response()
     got = up.requests[0]

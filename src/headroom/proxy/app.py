@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from headroom.ccr.contract import ManagedStore
 from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores import open_store
+from headroom.proxy import auth
 from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.metrics import Metrics
@@ -17,6 +18,7 @@ from headroom.proxy.originals import Originals, StoreOnDemand
 from headroom.proxy.relay import Relay
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
+from headroom.proxy.stages.betas import BetaStage
 from headroom.proxy.stages.compress import CompressStage
 from headroom.proxy.stages.retrieve import RetrieveStage
 from headroom.proxy.steps import Steps
@@ -167,10 +169,15 @@ def _make_stages(settings: Settings, ledger: Ledger | None) -> tuple[Stage, ...]
     if ledger is None:
         return ()
     notes = HiddenNotes(ledger)
-    return (
-        CompressStage(ledger, policy=policy_of(settings), notes=notes),
-        RetrieveStage(ledger, notes),
+    policies = auth.policies_of(settings.auth)
+    compress = CompressStage(
+        ledger, policy=policy_of(settings), notes=notes, policies=policies
     )
+    retrieve = RetrieveStage(ledger, notes, policies=policies)
+    if settings.proxy.beta_header_sticky == "disabled":
+        return (compress, retrieve)
+    sessions = settings.proxy.beta_tracker_max_sessions
+    return (compress, BetaStage(policies, max_sessions=sessions), retrieve)
 
 
 def is_compressing(settings: Settings, core: Core) -> bool:

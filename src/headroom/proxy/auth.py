@@ -9,15 +9,18 @@ What always holds: classifying never raises; what cannot be read counts as ``pay
 the mode of plain API use, and says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from headroom.proxy.routes import Headers
+from headroom.settings import AuthSettings
 
 AuthMode: TypeAlias = Literal["payg", "oauth", "subscription"]
+
+_MODES = ("payg", "oauth", "subscription", "unknown")
 
 SUBSCRIPTION_AGENTS: tuple[bytes, ...] = (
     b"claude-cli/",
@@ -45,27 +48,67 @@ class AuthPolicy(Struct, frozen=True):
     """What may be done to requests of one mode.
 
     Attributes:
+        compresses: tool outputs may be compressed at all.
         allows_lossy: parts may be left out of tool outputs, and the tool that fetches
             them back may be offered; else results stay lossless.
         stabilises: what stands in front of conversations may be put in order.
+        keeps_betas: beta words that a session used once are sent again.
+        remembers: memory may be added to a message, and its tools to the list.
+        forwards: ``x-forwarded-*`` and ``x-request-id`` are added.
         may_drop_encoding: ``accept-encoding`` may be taken out, so that the answer
             comes uncompressed; else it leaves as it came.
     """
 
+    compresses: bool = False
     allows_lossy: bool = False
     stabilises: bool = False
+    keeps_betas: bool = False
+    remembers: bool = False
+    forwards: bool = False
     may_drop_encoding: bool = False
 
 
-POLICIES: Mapping[str, AuthPolicy] = MappingProxyType(
+AuthPolicies: TypeAlias = Mapping[str, AuthPolicy]
+"""By mode; ``unknown`` before a request has been classified."""
+
+WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "payg": AuthPolicy(allows_lossy=True, stabilises=True, may_drop_encoding=True),
-        "oauth": AuthPolicy(),
-        "subscription": AuthPolicy(),
-        "unknown": AuthPolicy(),
+        "compress": "compresses",
+        "lossy": "allows_lossy",
+        "stabilise": "stabilises",
+        "betas": "keeps_betas",
+        "memory": "remembers",
+        "forwarded": "forwards",
+        "encoding": "may_drop_encoding",
     }
 )
-"""What holds for each mode; ``unknown`` before a request has been classified."""
+"""The words of the settings → the fields of a policy."""
+
+
+def policies_of(settings: AuthSettings) -> AuthPolicies:
+    """The policy table as the settings have it.
+
+    Where it is not enforced, every credential is treated as an API key.
+    """
+    payg = _policy(settings.payg)
+    if settings.policy_enforcement == "disabled":
+        return MappingProxyType(dict.fromkeys(_MODES, payg))
+    return MappingProxyType(
+        {
+            "payg": payg,
+            "oauth": _policy(settings.oauth),
+            "subscription": _policy(settings.subscription),
+            "unknown": _policy(settings.subscription),
+        }
+    )
+
+
+def _policy(words: Iterable[str]) -> AuthPolicy:
+    return AuthPolicy(**{WORDS[word]: True for word in words})
+
+
+POLICIES: AuthPolicies = policies_of(AuthSettings())
+"""What holds for each mode unless the operator says otherwise."""
 
 
 class Classified(Struct, frozen=True, gc=False):

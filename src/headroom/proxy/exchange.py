@@ -33,6 +33,7 @@ log = logging.getLogger("headroom.proxy")
 _STORE_FAILURES = frozenset(
     {StoreUnavailableError.code, CorruptOriginalError.code, DamagedRecordError.code}
 )
+_MAX_SESSION_BYTES = 256
 SendAgain: TypeAlias = Callable[[bytes], Awaitable[UpstreamResponse]]
 
 
@@ -88,6 +89,9 @@ class Exchange:
         chain_key: the ledger's key of the conversation up to here.
         conversation: id of the provider's own conversation that the request adds to.
         dropped_headers: names, in lower case, that are not sent upstream.
+        set_headers: names, in lower case, and the values they are sent with instead.
+        session_id: which session it belongs to: the client's word, or derived from the
+            conversation; empty if the body was not read.
         send_again: sends another body where this request went, with its headers.
         holds_head: the head of the answer waits for its first bytes: a stage may still
             change ``response_status`` and ``response_headers``.
@@ -126,6 +130,8 @@ class Exchange:
         "retrievals",
         "route",
         "send_again",
+        "session_id",
+        "set_headers",
         "store_failures",
         "usage",
     )
@@ -159,6 +165,8 @@ class Exchange:
         self.chain_key = b""
         self.conversation = ""
         self.dropped_headers: frozenset[str] = frozenset()
+        self.set_headers: dict[str, str] = {}
+        self.session_id = _given_session(headers)
         self.send_again: SendAgain = _nowhere
         self.holds_head = False
         self.retrievals: list[Retrieval] = []
@@ -180,7 +188,7 @@ class Exchange:
         """
         if not reason:
             raise ValueError("a change of the body has a reason")
-        if body is self.outgoing_body:
+        if body is self.outgoing_body and not self.is_mutated:
             return
         self.outgoing_body = body
         if reason not in self.mutation_reasons:
@@ -213,6 +221,13 @@ class Exchange:
                 before += entry.outcome.original_tokens
                 after += entry.outcome.compressed_tokens
         return before, after
+
+
+def _given_session(headers: Headers) -> str:
+    for name, value in headers:
+        if name == b"x-headroom-session-id":
+            return value[:_MAX_SESSION_BYTES].decode("latin-1").strip()
+    return ""
 
 
 class Guard:

@@ -28,6 +28,7 @@ HOP_BY_HOP = frozenset(
 _REBUILT = frozenset({b"host", b"content-length", b"expect"})
 _INTERNAL = b"x-headroom-"
 _TOKEN = b"x-headroom-token"
+_FORWARDED_FOR = b"x-forwarded-for"
 _FOREIGN: dict[bytes, Api] = {b"x-goog-api-key": "gemini"}
 """Credentials that are one provider's by their header's name."""
 _OWN_RESPONSE = frozenset({b"x-request-id", b"headroom-upstream-request-id"})
@@ -81,6 +82,37 @@ def for_upstream(headers: Headers, api: Api, *, strips_internal: bool) -> Outbou
             shown = ascii(name)[1:]
             raise RequestError(f"header {shown} is not valid UTF-8") from error
     return Outbound(kept, stripped)
+
+
+def put(found: list[tuple[str, str]], name: str, value: str) -> None:
+    """Set a header to one value, in the place of the first of its name."""
+    places = [number for number, pair in enumerate(found) if pair[0] == name]
+    if not places:
+        found.append((name, value))
+        return
+    found[places[0]] = (name, value)
+    for number in reversed(places[1:]):
+        del found[number]
+
+
+def forwarded(headers: Headers, client: str) -> list[tuple[str, str]]:
+    """The ``x-forwarded-*`` headers that tell who is behind the proxy.
+
+    Args:
+        headers: as received; what others before us added is kept and extended.
+        client: the address the request came from; empty if that is not known.
+    """
+    chain = [
+        value.decode("latin-1") for name, value in headers if name == _FORWARDED_FOR
+    ]
+    chain += [client] if client else []
+    found = [("x-forwarded-for", ", ".join(chain))] if chain else []
+    if find(headers, b"x-forwarded-proto") is None:
+        found.append(("x-forwarded-proto", "http"))
+    host = find(headers, b"host")
+    if host is not None and find(headers, b"x-forwarded-host") is None:
+        found.append(("x-forwarded-host", host.decode("latin-1")))
+    return found
 
 
 def for_client(headers: Headers) -> Headers:

@@ -55,6 +55,7 @@ class Relay:
         self._upstream = upstream
         self._steps = steps
         self._metrics = metrics
+        self._policies = auth.policies_of(settings.auth)
         self._mode = proxy.compression_mode
         self._token = proxy.token
         self._strips_internal = proxy.strip_internal_headers == "enabled"
@@ -70,6 +71,7 @@ class Relay:
             scope["method"], scope["raw_path"], scope["headers"]
         )
         run = _Run(exchange, send, Incoming(receive, self._max_bytes))
+        run.client = scope["client"][0] if scope.get("client") else ""
         self._metrics.began()
         try:
             await self._serve(run, scope["query_string"])
@@ -119,6 +121,11 @@ class Relay:
             exchange.headers, exchange.route.api, strips_internal=self._strips_internal
         )
         exchange.fields["stripped_count"] = outbound.stripped
+        if self._policies[exchange.auth_mode].forwards:
+            for name, value in headers.forwarded(exchange.headers, run.client):
+                headers.put(outbound.headers, name, value)
+            if headers.find(exchange.headers, b"x-request-id") is None:
+                outbound.headers.append(("x-request-id", exchange.request_id))
         await run.incoming.begin()
         started = time.perf_counter()
         body = await self._body(run, announced)
@@ -214,6 +221,8 @@ class Relay:
                 for pair in outbound.headers
                 if pair[0] not in exchange.dropped_headers
             ]
+        for name, value in exchange.set_headers.items():
+            headers.put(outbound.headers, name, value)
         if exchange.is_mutated:
             outbound.headers = [
                 pair for pair in outbound.headers if pair[0] != "content-encoding"
@@ -293,6 +302,7 @@ class _Run:
         "_watcher",
         "added_s",
         "body_bytes_out",
+        "client",
         "exchange",
         "first_byte_s",
         "incoming",
@@ -306,6 +316,7 @@ class _Run:
     def __init__(self, exchange: Exchange, send: Send, incoming: Incoming) -> None:
         self.exchange = exchange
         self.incoming = incoming
+        self.client = ""
         self.started = time.perf_counter()
         self.added_s = self.stages_s = self.first_byte_s = 0.0
         self.body_bytes_out = -1

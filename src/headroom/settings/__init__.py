@@ -22,6 +22,7 @@ from headroom.settings.reading import (
     parse,
 )
 from headroom.settings.tree import (
+    AuthSettings,
     CompressionMode,
     CompressionSettings,
     LogSettings,
@@ -35,6 +36,7 @@ from headroom.settings.tree import (
 
 __all__ = [
     "SETTINGS",
+    "AuthSettings",
     "CompressionMode",
     "CompressionSettings",
     "Loaded",

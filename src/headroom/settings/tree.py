@@ -90,6 +90,22 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
             ),
         ),
     ] = "enabled"
+    beta_header_sticky: Annotated[
+        Switch,
+        about(
+            "Repeat beta words that a session has used, where credentials allow it.",
+            env=("HEADROOM_BETA_HEADER_STICKY",),
+        ),
+    ] = "enabled"
+    beta_tracker_max_sessions: Annotated[
+        int,
+        about(
+            "Sessions whose beta words are remembered.",
+            "sessions",
+            ge=1,
+            env=("HEADROOM_BETA_TRACKER_MAX_SESSIONS",),
+        ),
+    ] = 1000
     max_body_bytes: Annotated[
         int,
         about(
@@ -218,6 +234,44 @@ class CompressionSettings(Struct, frozen=True, kw_only=True):
     ] = "lossless"
 
 
+AuthWord: TypeAlias = Literal[
+    "compress", "lossy", "stabilise", "betas", "memory", "forwarded", "encoding"
+]
+"""What may be done to requests under one kind of credential; see ``proxy.auth``."""
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True):
+    """What may be done to requests, by whose credential they carry.
+
+    The words: ``compress`` tool outputs; leave parts out (``lossy``); put the front in
+    order (``stabilise``); repeat a session's beta words (``betas``); add ``memory``;
+    add ``x-forwarded-*`` (``forwarded``); ask for answers without ``encoding``.
+    """
+
+    policy_enforcement: Annotated[
+        Switch,
+        about(
+            "Tell credentials apart; disabled: treat all as API keys.",
+            env=("HEADROOM_PROXY_AUTH_MODE_POLICY_ENFORCEMENT",),
+        ),
+    ] = "enabled"
+    payg: Annotated[tuple[AuthWord, ...], about("Under API keys.")] = (
+        "compress",
+        "lossy",
+        "stabilise",
+        "betas",
+        "memory",
+        "forwarded",
+        "encoding",
+    )
+    oauth: Annotated[
+        tuple[AuthWord, ...], about("Under tokens of a cloud or an account.")
+    ] = ("compress", "memory")
+    subscription: Annotated[
+        tuple[AuthWord, ...], about("In coding clients under their user's plan.")
+    ] = ("compress", "memory")
+
+
 class StabiliseSettings(Struct, frozen=True, kw_only=True):
     """What is put in order in front of conversations under API keys.
 
@@ -302,6 +356,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     proxy: ProxySettings = ProxySettings()
     upstream: UpstreamSettings = UpstreamSettings()
     compression: CompressionSettings = CompressionSettings()
+    auth: AuthSettings = AuthSettings()
     stabilise: StabiliseSettings = StabiliseSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()

@@ -14,8 +14,9 @@ from headroom.core.types import JsonValue
 if TYPE_CHECKING:
     from headroom.proxy.exchange import Exchange
 
-STAGES: tuple[str, ...] = ("compress", "retrieve")
-"""The order of the stages: what edits the body runs before what only watches."""
+STAGES: tuple[str, ...] = ("compress", "betas", "retrieve")
+"""The order of the stages: what edits the body runs before what only watches; the beta
+words of a session are known when its conversation is."""
 
 
 class Stage(Protocol):

@@ -29,7 +29,7 @@ from headroom.errors import MalformedBodyError, StoreUnavailableError
 from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.providers.models import cache_minimum_tokens
-from headroom.proxy.auth import POLICIES
+from headroom.proxy.auth import POLICIES, AuthPolicies
 from headroom.proxy.compute import Compute
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.hidden_notes import HiddenNotes
@@ -65,7 +65,9 @@ class CompressStage:
         notes: HiddenNotes | None = None,
         namespace: str = "",
         compute: Compute | None = None,
+        policies: AuthPolicies = POLICIES,
     ) -> None:
+        self._policies = policies
         self._ledger = ledger
         self._policy = policy
         self._conversations = Threads(ledger, namespace=namespace)
@@ -98,7 +100,10 @@ class CompressStage:
         if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
-        allowed = POLICIES[exchange.auth_mode]
+        allowed = self._policies[exchange.auth_mode]
+        if not allowed.compresses:
+            exchange.pass_through("auth_mode_policy")
+            return
         policy = msgspec.structs.replace(
             self._policy,
             cache_minimum_tokens=cache_minimum_tokens(view.model, view.api),
@@ -208,6 +213,7 @@ class CompressStage:
         exchange.prefix_breaks = self._watch.breaks(rewrite)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
         exchange.chain_key = rewrite.keys[-1]
+        exchange.session_id = exchange.session_id or _session_id(view, rewrite)
         exchange.has_own_tool = rewrite.adds_tool
         if view.is_threaded:
             exchange.on_reply = lambda reply: self._conversations.keep(
@@ -268,6 +274,14 @@ class CompressStage:
             return work(*arguments)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(threads or self._threads, work, *arguments)
+
+
+def _session_id(view: RequestView, rewrite: Rewrite) -> str:
+    """The same for all requests that begin with the same user message (SPEC D8)."""
+    for message, key in zip(view.messages, rewrite.keys, strict=True):
+        if message.role == "user":
+            return key.hex()
+    return ""
 
 
 def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:

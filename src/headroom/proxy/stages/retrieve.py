@@ -34,7 +34,7 @@ from headroom.errors import (
 from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.proxy import encodings, headers, replies
-from headroom.proxy.auth import POLICIES
+from headroom.proxy.auth import POLICIES, AuthPolicies
 from headroom.proxy.exchange import Exchange, Retrieval
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.routes import Headers
@@ -54,8 +54,14 @@ class RetrieveStage:
     name = "retrieve"
 
     def __init__(
-        self, ledger: Ledger, notes: HiddenNotes, *, namespace: str = ""
+        self,
+        ledger: Ledger,
+        notes: HiddenNotes,
+        *,
+        namespace: str = "",
+        policies: AuthPolicies = POLICIES,
     ) -> None:
+        self._policies = policies
         self._ledger = ledger
         self._notes = notes
         self._namespace = namespace
@@ -69,7 +75,8 @@ class RetrieveStage:
 
     async def on_request(self, exchange: Exchange) -> None:
         """Ask for an answer that can be read, where that may be asked."""
-        if exchange.has_own_tool and POLICIES[exchange.auth_mode].may_drop_encoding:
+        allowed = self._policies[exchange.auth_mode]
+        if exchange.has_own_tool and allowed.may_drop_encoding:
             exchange.dropped_headers |= {"accept-encoding"}
 
     def on_response(
