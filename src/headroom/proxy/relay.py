@@ -22,7 +22,7 @@ from headroom.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from headroom.proxy import access, encodings, headers, record, replies
+from headroom.proxy import access, auth, encodings, headers, record, replies
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
 from headroom.proxy.exchange import Exchange, Guard
