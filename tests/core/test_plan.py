@@ -264,7 +264,7 @@ def test_lines_between_references_are_referred_to_where_they_were_sent(monkeypat
         history += [use(name), results((name, text))]
         forwarded, _ = forward(body(*history), store)
     sent = texts(forwarded)
-    assert sent[2].startswith("[repeats #1 Bash x; #2 Bash x]")
+    assert sent[2].startswith("[repeats #1, #2 Bash x]")
     assert said not in sent[2]
     known = {str(number): text for number, text in enumerate(sent, 1)}
     assert [expand(form, known) for form in sent[1:]] == shown

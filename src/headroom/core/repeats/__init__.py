@@ -26,6 +26,7 @@ made, and the whole must save ``MIN_SAVING`` of the text, else there is no form 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -59,10 +60,13 @@ __all__ = [
 
 STRATEGY = "repeat"
 
-MIN_RUN_CHARS = 104
-"""About 26 tokens: a shorter run costs its reference (about 14) and a look-up."""
+MIN_RUN_CHARS = 64
+"""About 16 tokens: a shorter run costs its reference (about 9) and a look-up."""
 
-MIN_SOURCE_CHARS = 2 * MIN_RUN_CHARS
+MIN_USED_CHARS = 90
+"""Of one source in all: naming it takes about 14 tokens."""
+
+MIN_SOURCE_CHARS = 208
 """Shorter results are neither referred to nor made into references."""
 
 MAX_CANDIDATES = 8
@@ -72,12 +76,12 @@ STEPS_PER_LINE = 24
 MIN_STEPS = 4_000
 """Lines compared before the search gives up: counted, so that it is the same always."""
 
-MAX_REFERENCES = 16
-MIN_SAVING = 0.3
+MAX_REFERENCES = 40
+MIN_SAVING = 0.2
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |[=+ -] )#\d")
 _REFERENCE = re.compile(
-    r"\[([=+ -]) #(\d+c?):(\d+)-(\d+)(?: numbers ([+-]\d+)| numbered (\d+)"
+    r"\[([=+ -]) #(\d+c?):(\d+)(?:-(\d+))?(?: numbers ([+-]\d+)| numbered (\d+)"
     r"|( bare)|( indented))?\]"
 )
 
@@ -119,17 +123,22 @@ def refer(
     if not sources:
         return None
     lines = split(text)
-    runs = _best_runs(_find_runs(lines, sources))
+    runs = _best_runs(_worth_naming(_find_runs(lines, sources), lines))
     covered = sum(_chars(lines, run.start, run.length) for run in runs)
     if not runs or covered < MIN_SAVING * len(text):
         return None
     used = {run.source.name: run.source for run in runs}
-    names = "; ".join(f"#{n} {source.label}" for n, source in used.items())
-    pieces = [f"[repeats {names}]"]
+    labels: dict[str, list[str]] = {}
+    for name, source in used.items():
+        labels.setdefault(source.label, []).append(f"#{name}")
+    named = "; ".join(f"{', '.join(names)} {label}" for label, names in labels.items())
+    pieces = [f"[repeats {named}]"]
     cursor = 0
     for run in runs:
         pieces += [_escape(line) for line in lines.raw[cursor : run.start]]
-        reach = f"{run.at + 1}-{run.at + run.length}"
+        reach = f"{run.at + 1}"
+        if run.length > 1:
+            reach += f"-{run.at + run.length}"
         pieces.append(f"[{run.sign} #{run.source.name}:{reach}{run.dress}]")
         cursor = run.start + run.length
     pieces += [_escape(line) for line in lines.raw[cursor:]]
@@ -158,7 +167,7 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
             lines.append(line[1:] if _NOTATION.match(line) else line)
             continue
         source = split(originals[match[2]])
-        reach = slice(int(match[3]) - 1, int(match[4]))
+        reach = slice(int(match[3]) - 1, int(match[4] or match[3]))
         if match[1] != "=":
             lines += [match[1] + bare for bare in source.bare[reach]]
         elif match[5]:
@@ -183,6 +192,7 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
     """
     places = _places(lines, sources)
     runs: list[_Run] = []
+    used: set[str] = set()
     position = 0
     total = len(lines.raw)
     steps = STEPS_PER_LINE * total + MIN_STEPS
@@ -192,13 +202,22 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
             for source, at in _candidates(position, lines, places):
                 run = _extend(position, at, lines, source)
                 steps -= run.length + 1
-                if best is None or run.length > best.length:
+                if (
+                    best is None
+                    or run.length > best.length
+                    or (
+                        run.length == best.length
+                        and run.source.name in used
+                        and best.source.name not in used
+                    )
+                ):
                     best = run
         best = _long_enough(best, lines)
         if best is None:
             position += 1
             continue
         runs.append(best)
+        used.add(best.source.name)
         position += best.length
     return runs
 
@@ -309,6 +328,14 @@ def _same(start: int, at: int, reach: int, lines: Lines, theirs: Lines) -> int:
 def _while(length: int, holds: Callable[[int], bool]) -> int:
     """The first index below ``length`` at which a condition fails, else ``length``."""
     return next((i for i in range(length) if not holds(i)), length)
+
+
+def _worth_naming(runs: list[_Run], lines: Lines) -> list[_Run]:
+    """Without the runs of sources that give too little to be named."""
+    given: Counter[str] = Counter()
+    for run in runs:
+        given[run.source.name] += _chars(lines, run.start, run.length)
+    return [run for run in runs if given[run.source.name] >= MIN_USED_CHARS]
 
 
 def _best_runs(runs: list[_Run]) -> list[_Run]:
