@@ -154,6 +154,59 @@ def test_a_row_that_differs_from_a_constant_says_so():
     assert json.loads(restored(form)) == rows
 
 
+def test_rows_of_one_file_stand_below_its_name():
+    rows = [
+        {"file": f"src/part {i // 9}.py", "name": name, "line": 7 * i}
+        for i, name in enumerate([f"name_{i}" for i in range(40)] + ["^odd", " blank"])
+    ]
+    for some in (rows[:40], rows, [{**row, "file": "*1"} for row in rows[:30]]):
+        assert json.loads(restored(lossless(json.dumps(some)))) == some
+    form = lossless(json.dumps(rows[:40]))
+    assert form.startswith("#json>[^file")
+    assert form.count("src/part 2.py") == 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(WORDS), st.integers(1, 5)), max_size=6),
+    st.lists(scalars, min_size=3, max_size=9),
+)
+def test_groups_of_any_kind_come_back(runs, cells):
+    rows = [
+        {"group": group, "cell": cells[i % len(cells)], "n": i}
+        for group, times in runs
+        for i in range(times)
+    ]
+    text = json.dumps({"rows": rows, "flat": rows})
+    found = compress(text, CONTEXT)
+    if found is not None and found.lossless is not None:
+        assert restored(found.lossless.text) == compact(read(text))
+
+
+def test_names_and_codes_stand_with_the_code_in_front():
+    codes = {f"Some Thing {i}": str(3_377_618_313 + 7_919 * i) for i in range(30)}
+    form = lossless(json.dumps(codes))
+    assert form.startswith("#json<str\n3377618313 Some Thing 0\n")
+    assert restored(form) == json.dumps(codes, separators=(",", ":"))
+    numbers = {key: int(code) for key, code in codes.items()}
+    form = lossless(json.dumps(numbers))
+    assert form.startswith("#json<\n3377618313 Some Thing 0\n")
+    assert restored(form) == json.dumps(numbers, separators=(",", ":"))
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=4) | st.sampled_from(WORDS),
+        st.sampled_from(["12", "x", "a-b", "é", ""]) | st.text(max_size=3),
+        min_size=8,
+    )
+)
+def test_objects_of_words_come_back(words):
+    text = json.dumps(words)
+    found = compress(text, Context(count=len))
+    if found is not None and found.lossless is not None:
+        assert restored(found.lossless.text) == compact(read(text))
+
+
 def test_a_tree_is_one_table():
     tree = {"name": "root", "dependencies": {}}
     level = tree["dependencies"]
@@ -213,6 +266,12 @@ def test_hostile_texts_take_less_than_a_second_per_megabyte(text):
         "#json>[a b]\n1",
         "#json>{@ a}\nx 1\nx 2",
         "#json: {a:1} z",
+        "#json>[^a b]\n1 2",
+        "#json>[^a b]\n^x y\n1 2 3",
+        "#json<\n1 a\n2 a",
+        "#json<\none a",
+        "#json<str\nvalue",
+        "#json<other\nvalue key",
     ],
 )
 def test_a_broken_form_is_refused(form):

@@ -18,6 +18,7 @@ import marshal
 from headroom.core.compressors.json_table.decode import decode as decode_document
 from headroom.core.compressors.json_table.encode import encode
 from headroom.core.compressors.json_table.notation import FormError
+from headroom.core.compressors.json_table.pairs import encode_pairs
 from headroom.core.compressors.json_table.parse import (
     Document,
     RefusedError,
@@ -95,6 +96,9 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         short = compact(document)
         if form is None or not _is_cheaper(form, short, ctx):
             form = short
+    pairs = encode_pairs(document)
+    if pairs is not None and _is_cheaper(pairs, form, ctx):
+        form = pairs
     if not _is_unicode(form):
         return None
     lossless = None

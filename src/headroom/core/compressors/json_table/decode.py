@@ -19,6 +19,8 @@ from headroom.core.compressors.json_table.notation import (
     of_word,
     read_name,
 )
+from headroom.core.compressors.json_table.pairs import HEADER as PAIRS_HEADER
+from headroom.core.compressors.json_table.pairs import decode_pairs
 from headroom.core.compressors.json_table.parse import (
     ABSENT,
     DECODER,
@@ -51,6 +53,8 @@ def decode(form: str) -> Document:
     Raises:
         FormError: it is no such form.
     """
+    if form.startswith(PAIRS_HEADER):
+        return decode_pairs(form)
     header, _, rest = form.partition("\n")
     lines = rest.split("\n") if rest else []
     label = LINES_HEADER if header.startswith(LINES_HEADER) else HEADER
@@ -146,10 +150,18 @@ class _Reader:
         keyed: dict[str, Value] = {}
         found: list[Value] = []
         left = len(self.lines) if count is None else count
+        group: str | None = None
         while left and self._is_at(depth):
-            left -= 1
             line = self.lines[self.at]
             self.at += 1
+            if items.is_grouped:
+                if line.startswith("^", depth):
+                    group = line[depth + 1 :]
+                    continue
+                if group is None:
+                    raise FormError("a row belongs to no group")
+                line = line[:depth] + group + notation.separator + line[depth:]
+            left -= 1
             key, value, end = cells.item(items, line, depth, nested=False)
             if end != len(line):
                 raise FormError("a row does not end with its line")

@@ -18,16 +18,19 @@ cells follow in line, ``name[…]`` items in brackets with ``;`` between them,
 items below with a schema of their own. ``:str`` marks strings that look like something
 else, ``:raw`` strings whose quotes belong to them, ``:json`` (``:json+`` with blanks)
 strings that hold JSON, ``-`` an absent key, ``={…}`` the JSON of something that departs
-from the schema (where the schema allows it by ``?``).
+from the schema (where the schema allows it by ``?``). ``[^name …]`` is a table in
+groups: ``^cell`` stands above the rows whose first cell it is.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from headroom.core.compressors.json_table.columns import Items, Record
 from headroom.core.compressors.json_table.notation import BLANK, TAB, name
 from headroom.core.compressors.json_table.parse import (
+    Cell,
     Document,
     Value,
     embedded,
@@ -37,6 +40,7 @@ from headroom.core.compressors.json_table.parse import (
 from headroom.core.compressors.json_table.rows import TableWriter
 from headroom.core.compressors.json_table.tables import (
     block_of,
+    group_of,
     is_ragged,
     leaves_of,
     looks_like_table,
@@ -181,10 +185,12 @@ def _codes(root: Node) -> dict[str, str]:
     for node in nodes:
         nodes.extend(node.below)
         if node.table is not None:
+            group = group_of(node.table)
             for one in leaves_of(node.table):
+                values = one.values if one is not group else _runs(one.values)
                 seen.update(
                     value
-                    for value in one.values
+                    for value in values
                     if type(value) is str and len(value) >= _MIN_CODED_CHARS
                 )
     often = [one for one in seen.most_common(_MAX_CODED) if one[1] > 2]
@@ -196,6 +202,11 @@ def _codes(root: Node) -> dict[str, str]:
         if text.isprintable() and text.strip() == text:
             codes[f"*{len(codes) + 1}"] = text
     return codes
+
+
+def _runs(values: Sequence[Cell]) -> list[Cell]:
+    """Each value once for each of its runs."""
+    return [value for value, _ in groupby(values)]
 
 
 def _lines(node: Node, depth: int, writer: TableWriter) -> list[str]:

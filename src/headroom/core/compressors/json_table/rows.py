@@ -28,6 +28,7 @@ from headroom.core.compressors.json_table.parse import (
 )
 from headroom.core.compressors.json_table.tables import (
     block_of,
+    group_of,
     leaves_of,
 )
 from headroom.core.content.tokens import estimate_tokens
@@ -97,9 +98,15 @@ class TableWriter:
     def _table(
         self, label: str, table: Items, depth: int, notation: Notation
     ) -> list[str]:
-        lines = [label + _items_schema(table, notation)]
+        schema_line = _items_schema(table, notation)
+        lines = [label + schema_line]
         self._rows(table, notation, depth, lines)
-        return lines
+        group = group_of(table)
+        if group is None:
+            return lines
+        cells = self._leaf(group, notation, nested=False)
+        rows = _grouped(lines[1:], cells, depth)
+        return lines if rows is None else [f"{label}[^{schema_line[1:]}", *rows]
 
     def _rows(
         self, table: Items, notation: Notation, depth: int, lines: list[str]
@@ -254,6 +261,22 @@ def _emit_local(
     for i in range(*span):
         out.append(pad + rows[i])
         out += [f"{pad} {line}" for line in local[i]]
+
+
+def _grouped(rows: list[str], cells: list[str], depth: int) -> list[str] | None:
+    """The rows without their first cells, which stand above each run of them."""
+    pad = " " * depth
+    found: list[str] = []
+    last: str | None = None
+    for row, cell in zip(rows, cells, strict=True):
+        if cell != last:
+            found.append(f"{pad}^{cell}")
+            last = cell
+        rest = row[depth + len(cell) + 1 :]
+        if rest.startswith(("^", " ")):
+            return None
+        found.append(pad + rest)
+    return found
 
 
 def _scatter(

@@ -69,6 +69,7 @@ class ItemsShape:
         block_mode: ``shared`` schema, ``local`` header below each row, or ``self``.
         inner: the schema of the items below, if shared.
         is_plain: rows are cells side by side, with no brackets anywhere.
+        is_grouped: the first cell of a run of rows stands above them.
     """
 
     item: "Shape"
@@ -82,6 +83,7 @@ class ItemsShape:
     block_mode: str = ""
     inner: "ItemsShape | None" = None
     is_plain: bool = False
+    is_grouped: bool = False
 
 
 Shape = LeafShape | RecordShape | ItemsShape
@@ -93,6 +95,8 @@ def read_items(line: str, at: int, notation: Notation) -> tuple[ItemsShape, int]
     at = expect(line, at, "{@" if is_keyed else "[")
     closing = "}" if is_keyed else "]"
     item: Shape
+    is_grouped = not is_keyed and line.startswith("^", at)
+    at += is_grouped
     may_depart = line.startswith("?", at)
     at += may_depart
     is_separated = line.startswith(notation.separator, at)
@@ -106,7 +110,7 @@ def read_items(line: str, at: int, notation: Notation) -> tuple[ItemsShape, int]
         item, at = _read_record(line, at, notation, closing)
         at -= 1
     item.may_depart = may_depart
-    items = ItemsShape(item, is_keyed)
+    items = ItemsShape(item, is_keyed, is_grouped=is_grouped)
     if isinstance(item, RecordShape):
         _open_scope(items, item)
         items.is_plain = _is_plain(item)

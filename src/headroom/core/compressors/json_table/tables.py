@@ -6,7 +6,7 @@ equal another leaf.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 from headroom.core.compressors.json_table.columns import (
@@ -186,6 +186,28 @@ def block_of(record: Record) -> "tuple[Field, Items] | None":
             if found:
                 return found
     return None
+
+
+_MIN_GROUP = 3
+"""Rows a group has on average: fewer do not pay for the line that names it."""
+
+
+def group_of(table: Items) -> Leaf | None:
+    """The first column, if its cells come in runs: then each is said once, above."""
+    item = table.item
+    if table.keys is not None or not isinstance(item, Record) or item.rows is not None:
+        return None
+    if item.is_array or item.arity < 2 or block_of(item) is not None or table.below:
+        return None
+    first = next((one for one in item.fields if one.mode == "cell"), None)
+    column = first.column if first is not None and not first.is_block else None
+    if not isinstance(column, Leaf) or column.is_raw:
+        return None
+    values = column.values
+    if any(type(value) is not str for value in values):
+        return None
+    runs = 1 + sum(a != b for a, b in pairwise(values))
+    return column if runs * _MIN_GROUP <= len(values) else None
 
 
 def _link(record: Record, keys: list[str] | None) -> None:
