@@ -66,6 +66,13 @@ def test_a_form_that_is_not_smaller_is_rejected(use, longer):
     assert (outcome.action, outcome.replacement) == ("rejected_not_smaller", None)
 
 
+def test_a_form_that_reads_like_any_text_leaves_as_it_would_come_to_rest(use):
+    use(compressor(Compressed(lossless=Candidate("few   \n\x1b[1mwords\x1b[0m", "f"))))
+    assert run().replacement == "few\nwords"
+    use(compressor(Compressed(lossless=Candidate("#table 1   \nwords", "f"))))
+    assert run().replacement == "#table 1   \nwords"
+
+
 def test_an_identical_form_is_no_compression(use):
     use(compressor(Compressed(lossless=Candidate(TEXT, "same"))))
     assert run().action == "no_compression_applied"

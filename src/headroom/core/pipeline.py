@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from headroom.core import digest, markers
 from headroom.core.compressors import COMPRESSORS
+from headroom.core.content.clean import clean
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.hidden import decode_placement
 from headroom.core.mixed import Section, announced, compress_sections
@@ -293,7 +294,10 @@ class _Block:
             or self.hint.kind == "html"
         )
         if found.lossless is not None and is_enough:
-            lossless = self._gate(compressor.kind, found.lossless, found.lossless.text)
+            form = found.lossless.text
+            if not self.hint.is_file:
+                form = _at_rest(form)
+            lossless = self._gate(compressor.kind, found.lossless, form)
         if found.lossy is not None and self._may_be_lossy(compressor):
             lossy = self._gate(
                 compressor.kind, found.lossy, self._marked(found.lossy), is_lossy=True
@@ -347,6 +351,14 @@ class _Block:
             replacement=replacement if is_smaller else None,
             refers_to=candidate.refers_to,
         )
+
+
+def _at_rest(form: str) -> str:
+    """A form that reads like any text, as cleaning leaves it.
+
+    Nothing tells it from a tool's output when it comes again, and that is cleaned.
+    """
+    return form if _OWN_HEADER.match(form) is not None else clean(form)
 
 
 def _better(
