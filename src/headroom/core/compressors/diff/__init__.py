@@ -20,6 +20,7 @@ from headroom.core.compressors.diff.form import (
 )
 from headroom.core.compressors.diff.lossy import reduce_diff
 from headroom.core.compressors.diff.stat import STAT_LINE, SUMMARY
+from headroom.core.content.crumbs import is_crumbled
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -93,7 +94,7 @@ def _may_be_diff(sample: str, lines: int) -> bool:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a diff; ``None`` for own output and for anything else."""
-    if _is_own(text) or not detect(text):
+    if is_crumbled(text) or _is_own(text) or not detect(text):
         return None
     plain = normalise(text)
     form = shorten(plain)

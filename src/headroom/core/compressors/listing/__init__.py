@@ -29,6 +29,7 @@ from headroom.core.compressors.listing.tree import (
     encode_tree,
     parse_tree,
 )
+from headroom.core.content.crumbs import is_crumbled
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -36,8 +37,6 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ARCHIVE = re.compile(r"Archive: .*\n +Length +(?:\w+ +)*Date +Time +")
 # Shorter lists stay lossless: most of what is used later stands in short outputs.
 _MIN_LOSSY_CHARS = 1800
-# That many lines of a few characters each cost more time than they have tokens to give.
-_MANY_LINES = 50_000
 _HEAD_CHARS = 4000
 _HEAD_LINES = 60
 
@@ -62,11 +61,9 @@ def detect(text: str) -> float:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a listing, ``None`` if it is none or nothing is won."""
-    if _is_form(text):
+    if is_crumbled(text) or _is_form(text):
         return None
     lines = _clean(text).split("\n")
-    if len(lines) > _MANY_LINES and len(text) < 10 * len(lines):
-        return None
     tree = parse_tree(lines)
     if tree is not None:
         form = encode_tree(tree)

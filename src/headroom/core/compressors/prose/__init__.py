@@ -17,6 +17,7 @@ from typing import Final
 from headroom.core.compressors.prose.form import write_units
 from headroom.core.compressors.prose.lossy import is_own, reduce_units
 from headroom.core.compressors.prose.units import Unit, clean, read_units, squeeze
+from headroom.core.content.crumbs import is_crumbled
 from headroom.core.content.tags import Protected, protect, restore
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context, LostTag
@@ -126,6 +127,8 @@ def _settle(form: str) -> str | None:
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a text; ``None`` for own output and files that may be edited."""
     if is_own(text) or _is_unknown(ctx) or text.startswith("[html]"):
+        return None
+    if is_crumbled(text):
         return None
     units = read_units(clean(text))
     form = _settle("\n".join(write_units(units)))

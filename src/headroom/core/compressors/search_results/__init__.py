@@ -26,6 +26,7 @@ from headroom.core.compressors.search_results.parse import (
     parse,
     render,
 )
+from headroom.core.content.crumbs import is_crumbled
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -80,7 +81,7 @@ def detect(text: str) -> float:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of search results; ``None`` for own output and for anything else."""
-    if _is_own(text):
+    if is_crumbled(text) or _is_own(text):
         return None
     found = parse(normalise(text))
     if found is None:

@@ -9,9 +9,8 @@ from headroom.core.compressors.table_text.delimited import (
     parse_markdown,
 )
 from headroom.core.compressors.table_text.grid import Grid
+from headroom.core.content.crumbs import is_crumbled
 
-# That many lines of a few characters each cost more time than they have tokens to give.
-_MANY_LINES = 50_000
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -26,10 +25,10 @@ def parse_grid(text: str) -> Grid | None:
     """The table that makes up the text, or ``None``."""
     text = clean(text)
     first = text.lstrip("\n")[:1]
-    if not first or first in "{[<" or "\r" in text:
+    if not first or first in "{[<" or "\r" in text or is_crumbled(text):
         return None
     lines = text.split("\n")
-    if len(lines) < 4 or (len(lines) > _MANY_LINES and len(text) < 10 * len(lines)):
+    if len(lines) < 4:
         return None
     head = "\n".join(lines[:60])
     grid = None
