@@ -95,6 +95,8 @@ _TIME_BEFORE_DIGIT = re.compile(rf" {TIME_MARK} (?=\d)")
 def join_words(words: Sequence[str], time: str) -> str:
     """The text whose words these are; ``time`` stands where one was cut out."""
     text = " ".join(words)
+    if text.isprintable():
+        return text
     for sign, word in (*_SEPARATORS, _EQUALS):
         text = text.replace(word, sign)
     return _TIME_BEFORE_DIGIT.sub(f"{time}{END}", text).replace(f" {TIME_MARK} ", time)

@@ -87,8 +87,12 @@ def mine(found_families: Sequence[Template]) -> list[Template]:
     """The templates that serve the families best, those that save most first."""
     found: list[Template] = []
     for family in found_families:
-        if len(family.rows) >= _MIN_ROWS:
+        if len(family.rows) < _MIN_ROWS:
+            continue
+        if HOLE in family.words:
             _settle(family, found, 0)
+        else:
+            found.append(family)
     if len(found) > 1:
         found.sort(key=lambda t: (-len(t.rows) * t.literal_cost(), t.rows[0][0]))
     return found

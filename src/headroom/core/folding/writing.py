@@ -47,30 +47,31 @@ def write(
     rows = fold(_rows(source, chosen, in_full), symbols)
     uses = Counter(rows.symbols)
     uses.pop(VERBATIM, None)
-    forms: dict[Parts, int] = {}
-    for symbol, count in uses.items():
+    # Symbols that show their time differently have one form.
+    form_of: dict[Parts, int] = {}
+    forms: list[tuple[Parts, list[int]]] = []
+    for symbol in uses:
         parts = symbols.parts[symbol]
-        forms[parts] = forms.get(parts, 0) + count
-    paying = [
-        (count, parts)
-        for parts, count in forms.items()
-        if len(parts) > 1
-        or _pays(costs[parts[0].template], templates[parts[0].template].holes(), count)
-    ]
+        at = form_of.setdefault(parts, len(forms))
+        if at == len(forms):
+            forms.append((parts, []))
+        forms[at][1].append(symbol)
+    paying: list[tuple[int, Parts, list[int]]] = []
+    for parts, members in forms:
+        count = sum([uses[symbol] for symbol in members])
+        first = parts[0].template
+        if len(parts) > 1 or _pays(costs[first], templates[first].holes(), count):
+            paying.append((count, parts, members))
     if not paying:
         return None
     paying.sort(key=lambda p: -p[0])
-    codes = {parts: _code(at) for at, (_, parts) in enumerate(paying)}
-    legend = [
-        f"${code}=" + "\n+".join(_legend_lines(parts, source, templates))
-        for parts, code in codes.items()
-    ]
+    names: dict[int, str] = {}
+    legend: list[str] = []
+    for at, (_, parts, members) in enumerate(paying):
+        code = f"${_code(at)}"
+        legend.append(f"{code}=" + "\n+".join(_legend_lines(parts, source, templates)))
+        names.update(dict.fromkeys(members, code))
     body = _Body(source, coded_row(source.notation.name if source.notation else ""))
-    names = {
-        symbol: f"${codes[symbols.parts[symbol]]}"
-        for symbol in uses
-        if symbols.parts[symbol] in codes
-    }
     written = _looped(_counted(body.rows(rows, names)))
     return "\n".join([header_line(name, source.notation), *legend, "", *written])
 

@@ -54,12 +54,18 @@ _RUNS = (
     r"Terraform (?:will|used|has) |Plan: \d+ to add|Apply complete!",
     r"(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\]|\[command\])",
 )
-_LINES = (
+_PLACES = (
     r"[^\s:]\S*?:\d+(?::\d+)?: (?:fatal )?(?:error|warning|note|[A-Z]{1,6}\d{2,5})\b",
     r"\S+\(\d+,\d+\): (?:error|warning) \w+: |\S+:\d+:\d+ - (?:error|warning)\b",
-    r" +(?:\S+:)?\d+:\d+ +(?:- )?(?:error|warning)\b| *--> \S+:\d+:\d+",
-    r"(?:FAILED|ERROR|PASSED) \S+::\S+|\S+\.py [.FEsxX]+(?:\s|$)",
+    r"\S+\.py [.FEsxX]+(?:\s|$)",
     r"\S+::\S+(?:\[.*\])? (?:PASSED|FAILED|SKIPPED|ERROR|XFAIL)",
+    r"\S+: (?:Refreshing|Creating|Creation|Still|Destroying|Modif)",
+)
+"""Lines that begin with a place in one word."""
+
+_LINES = (
+    r" +(?:\S+:)?\d+:\d+ +(?:- )?(?:error|warning)\b| *--> \S+:\d+:\d+",
+    r"(?:FAILED|ERROR|PASSED) \S+::\S+",
     r"\w+ \([\w.]+\) \.\.\. (?:ok|FAIL|ERROR|skipped)",
     r"test \S+ \.\.\. (?:ok|FAILED|ignored)|\s*[✓✔✕✗×✘] \S",
     r"npm (?:warn|WARN|error|notice|info) ",
@@ -68,12 +74,13 @@ _LINES = (
     r"\[[*+!x-]\] \S| *\d+%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::",
     r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]",
     r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S",
-    r" +# \S+ will be |\S+: (?:Refreshing|Creating|Creation|Still|Destroying|Modif)",
+    r" +# \S+ will be ",
     r'\[(?:INFO|WARNING|ERROR)\] |\{"Time":.*"Action":"|(?:PASS|FAIL) \S+\.\w+',
     r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: |CMake (?:Error|Warning)",
 )
 _RUN = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})")
 _LINE = re.compile("|".join(_LINES))
+_PLACE = re.compile("|".join(_PLACES))
 _EITHER = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})|{'|'.join(_LINES)}")
 _DATA = ('"', "}", "]", "<", "|")
 """How no such line begins, and lines of data do; tools' JSON lines begin with ``{``."""
@@ -90,13 +97,23 @@ def recognise(text: str) -> float:
         rows = rows[:_HEAD_LINES] + rows[-_TAIL_LINES:]
     runs = hits = 0
     for row in rows:
-        if not row.lstrip().startswith(_DATA) and _EITHER.match(row):
+        if row.lstrip().startswith(_DATA):
+            continue
+        if _EITHER.match(row):
             is_run = _RUN.match(row) is not None
             runs += is_run
-            hits += is_run + (_LINE.match(row) is not None)
+            hits += is_run + (_LINE.match(row) is not None or _is_placed(row))
+        else:
+            hits += _is_placed(row)
     share = min(1.0, hits / len(rows))
     if runs >= 2 or (runs and 10 * hits >= len(rows)):
         return min(0.97, 0.86 + 0.5 * share)
     if hits >= _MIN_HITS and 4 * hits >= len(rows):
         return min(0.96, 0.6 + 0.5 * share)
     return 0.3 if runs else 0.0
+
+
+def _is_placed(row: str) -> bool:
+    word = row.partition(" ")[0]
+    may_be = ":" in word or "(" in word or word.endswith(".py")
+    return may_be and _PLACE.match(row) is not None
