@@ -53,8 +53,10 @@ _SOURCES: dict[str, tuple[str, str, str]] = {
     "epoch": (r"((?<!\d))", _EPOCH, r"()(?!\d)"),
 }
 
-_MAY_HAVE_TIME = re.compile(r"\d:\d\d:\d\d|\d{6}|\d\d\.\d\d\.\d\d")
-"""What every notation has within its clock."""
+_MAY_HAVE_TIME = re.compile(
+    r"[0-9](?::[0-9]{2}:[0-9]{2}|[0-9](?:[0-9]{4}|\.[0-9]{2}\.[0-9]{2}))"
+)
+"""What every notation has within its clock, in one shape that is searched for fast."""
 
 _SAMPLE_LINES = 48
 _LEAD_LIMIT = 240

@@ -64,14 +64,14 @@ _PLACES = (
 """Lines that begin with a place in one word."""
 
 _LINES = (
-    r" +(?:\S+:)?\d+:\d+ +(?:- )?(?:error|warning)\b| *--> \S+:\d+:\d+",
+    r" ++(?:[^\s:]++:)?\d++:\d++ ++(?:- )?(?:error|warning)\b| *+--> \S+:\d+:\d+",
     r"(?:FAILED|ERROR|PASSED) \S+::\S+",
     r"\w+ \([\w.]+\) \.\.\. (?:ok|FAIL|ERROR|skipped)",
-    r"test \S+ \.\.\. (?:ok|FAILED|ignored)|\s*[✓✔✕✗×✘] \S",
+    r"test \S+ \.\.\. (?:ok|FAILED|ignored)",
     r"npm (?:warn|WARN|error|notice|info) ",
-    r"\s*(?:Downloading|Downloaded|Using cached) \S",
+    r"\s*+(?:Downloading|Downloaded|Using cached|[✓✔✕✗×✘]) \S",
     r"(?:Get|Hit|Ign|Err):\d+ https?:|(?:Inst|Conf|Preparing|Processing) \S+ ",
-    r"\[[*+!x-]\] \S| *\d+%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::",
+    r"\[[*+!x-]\] \S| *+\d++%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::",
     r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]",
     r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S",
     r" +# \S+ will be ",

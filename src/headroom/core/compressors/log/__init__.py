@@ -44,7 +44,7 @@ _MIN_LOSSY_CHARS = 2400
 _DETECT_CHARS = 12_000
 _DETECT_LINES = 100
 _MIN_ENTRIES = 40
-_DATED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_DATED = re.compile(r"[0-9][0-9]{3}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 _RARE_ERROR = 12
 """Trouble up to this frequency has its first line in full in the lossless form."""

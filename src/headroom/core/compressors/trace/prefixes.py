@@ -37,8 +37,8 @@ _HOMES = (
 """One of these is in every directory of a library."""
 
 _PACKAGE = re.compile(
-    r"(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|scala|akka|reactor"
-    r"|org\.springframework|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun"
+    r"(?:[\w.]+/)?(?:java|javax|jdk|sun|kotlin|kotlinx|scala|akka|reactor|android|androidx"
+    r"|org\.springframework|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun|com\.android"
     r"|com\.fasterxml|com\.zaxxer|System|Microsoft)(?:\.[A-Za-z]\w*)*?(?=\.[A-Z]\w*[.$]|\.\w+\()"
 )
 _SAME_FILE = re.compile(

@@ -28,7 +28,7 @@ _PLACES = (
             r"|akka|groovy|org\.(?:springframework|apache|hibernate|junit|eclipse|jboss"
             r"|codehaus|gradle|aspectj|testng|mockito|slf4j)"
             r"|io\.(?:netty|grpc|reactivex|micrometer|undertow)|reactor"
-            r"|com\.(?:google|fasterxml|zaxxer|mysql)|android|androidx|dalvik"
+            r"|com\.(?:android|google|fasterxml|zaxxer|mysql)|android|androidx|dalvik"
             r"|System|Microsoft|Newtonsoft|Xunit|NUnit)\.)"
         ),
     ),
