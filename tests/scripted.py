@@ -1,6 +1,7 @@
 """Answers of a scripted provider, round by round, and who takes them to their end."""
 
 import json
+import random
 from typing import ClassVar
 
 from hypothesis import strategies as st
@@ -33,6 +34,16 @@ def call(number, name="Bash", **arguments):
 
 def retrieval(number, digest="a" * 24):
     return call(number, TOOL, hash=digest)
+
+
+def noisy_log(number, lines=200):
+    """Much output, of which little matters."""
+    rng = random.Random(number)
+    return "".join(
+        f"2026-03-0{1 + number % 9}T12:{i // 60 % 60:02d}:{i % 60:02d}Z INFO"
+        f" worker-{rng.randrange(8)} took job {rng.randrange(10**6)} in {i % 97} ms\n"
+        for i in range(lines)
+    )
 
 
 def message(blocks, *, stop_reason=None, output_tokens=10, number=1):

@@ -4,7 +4,6 @@ The provider bills like the real one; what it had cached must be read back every
 """
 
 import contextlib
-import random
 
 import pytest
 
@@ -12,17 +11,9 @@ from headroom.cachelab import chat
 from headroom.cachelab.conversations import Conversation, Sending, Turn
 from headroom.cachelab.launcher import headroom
 from headroom.cachelab.replay import Options, bench
+from scripted import noisy_log
 
 pytestmark = pytest.mark.e2e
-
-
-def log(turn):
-    rng = random.Random(turn)
-    return "".join(
-        f"2026-03-0{1 + turn % 9}T12:{i // 60 % 60:02d}:{i % 60:02d}Z INFO"
-        f" worker-{rng.randrange(8)} took job {rng.randrange(10**6)} in {i % 97} ms\n"
-        for i in range(200)
-    )
 
 
 def conversation(name, turns, *, as_parts):
@@ -40,7 +31,7 @@ def conversation(name, turns, *, as_parts):
         words = None if turn % 2 else f"Looking at part {turn}."
         messages.append({"role": "assistant", "content": words, "tool_calls": calls})
         for number, call in enumerate(calls):
-            text = log(10 * turn + number)
+            text = noisy_log(10 * turn + number)
             content = [{"type": "text", "text": text}] if as_parts else text
             messages.append(
                 {"role": "tool", "tool_call_id": call["id"], "content": content}

@@ -8,11 +8,14 @@ error, a stream that ends early, an answer without usage.
 import asyncio
 import io
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import aiohttp
 import msgspec
 from msgspec import Struct
+from multidict import CIMultiDict
+from yarl import URL
 
 from headroom.cachelab.chat_answer import NO_USAGE
 from headroom.cachelab.dialects import DIALECTS
@@ -26,6 +29,7 @@ PATHS: dict[Api, str] = {
 }
 
 _LARGE_BYTES = 2**20
+_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _API_VERSION = "2023-06-01"
 
 
@@ -39,6 +43,16 @@ class Answer(Struct, frozen=True):
     """
 
     blocks: list[Json]
+    error: str
+    elapsed_ms: float
+
+
+class Raw(Struct, frozen=True):
+    """A response as it came; ``error`` says why there is none."""
+
+    status: int
+    content_type: str
+    data: bytes
     error: str
     elapsed_ms: float
 
@@ -69,38 +83,52 @@ class Client:
 
     async def send(self, body: bytes, key: str, api: Api = "messages") -> Answer:
         """Post ``body`` with an API key and read the answer to its end."""
-        assert self._session is not None
-        headers = {"content-type": "application/json"}
-        dialect = None if api == "messages" else DIALECTS[api]
-        if dialect is not None:
-            headers["authorization"] = f"Bearer {key}"
+        headers = [("content-type", "application/json")]
+        if api == "messages":
+            headers += [("x-api-key", key), ("anthropic-version", _API_VERSION)]
         else:
-            headers |= {"x-api-key": key, "anthropic-version": _API_VERSION}
-        url = f"{self.base_url}{PATHS[api]}"
+            headers.append(("authorization", f"Bearer {key}"))
+        return self.read(await self.post(PATHS[api], headers, body), body, api)
+
+    async def post(
+        self, path: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> "Raw":
+        """Post ``body`` with just these headers and take the answer as it comes."""
+        assert self._session is not None
         started = time.perf_counter()
+        status, content_type, data, problem = 0, "", b"", ""
         try:
             # aiohttp sends large bodies piece by piece only from a file.
             data_in = io.BytesIO(body) if len(body) > _LARGE_BYTES else body
             async with self._session.post(
-                url, data=data_in, headers=headers
+                URL(f"{self.base_url}{path}", encoded=True),
+                data=data_in,
+                headers=CIMultiDict(headers),
+                skip_auto_headers=_AUTOMATIC,
             ) as response:
                 data = await response.read()
+                status, content_type = response.status, response.content_type
         except (aiohttp.ClientError, TimeoutError) as error:
-            elapsed_ms = (time.perf_counter() - started) * 1000
-            return Answer([], f"{type(error).__name__}: {error}", elapsed_ms)
+            problem = f"{type(error).__name__}: {error}"
         elapsed_ms = (time.perf_counter() - started) * 1000
-        if response.status != 200:
-            return Answer([], _error_text(response.status, data), elapsed_ms)
-        is_stream = response.content_type == "text/event-stream"
-        if dialect is not None:
+        return Raw(status, content_type, data, problem, elapsed_ms)
+
+    def read(self, raw: "Raw", body: bytes, api: Api) -> Answer:
+        """The answer to ``body`` as an agent reads it."""
+        if raw.error or raw.status != 200:
+            text = raw.error or _error_text(raw.status, raw.data)
+            return Answer([], text, raw.elapsed_ms)
+        is_stream = raw.content_type == "text/event-stream"
+        if api != "messages":
+            dialect = DIALECTS[api]
             read = dialect.read_stream if is_stream else dialect.read_whole
         else:
             read = read_stream if is_stream else _read_whole
-        blocks, problem = read(data)
+        blocks, problem = read(raw.data)
         asks = api != "chat" or b'"include_usage"' in body
         if problem == NO_USAGE and not asks:
             problem = ""  # Chat streams tell figures only to who asks for them
-        return Answer(blocks, problem, elapsed_ms)
+        return Answer(blocks, problem, raw.elapsed_ms)
 
     async def is_ready(self, timeout_s: float, path: str = "/readyz") -> bool:
         """Whether the other side answers (anything at all) within a time."""

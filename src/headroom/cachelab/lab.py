@@ -128,6 +128,12 @@ class Reply(Struct, frozen=True):
     id_header: bytes = b"request-id"
     pieces: Callable[[Json], Iterator[bytes]] = chunks
 
+    def data(self) -> bytes:
+        """All that is sent."""
+        if self.is_stream:
+            return b"".join(self.pieces(self.message))
+        return msgspec.json.encode(self.message)
+
 
 class Lab:
     """The provider's whole state; one per side of a comparison."""
@@ -156,6 +162,7 @@ class Lab:
         self.records: list[Record] = []
         self.last_requests: dict[str, Json] = {}
         self.last_answers: dict[str, list[Json]] = {}
+        self._replies: dict[str, Reply] = {}
         self._keeps_requests = keeps_requests
         self._cache = PromptCache()
         self._automatic = AutomaticCache()
@@ -173,6 +180,7 @@ class Lab:
         self.records.clear()
         self.last_requests.clear()
         self.last_answers.clear()
+        self._replies.clear()
         self._units.clear()
 
     def messages(self, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -189,6 +197,10 @@ class Lab:
         exchange = functools.partial(self._openai_exchange, DIALECTS["responses"])
         return self._recorded(exchange, headers, body)
 
+    def sent_bytes(self, conversation: str) -> bytes:
+        """What was last sent to a conversation, as it left."""
+        return self._replies[conversation].data()
+
     def _recorded(
         self,
         exchange: "Callable[..., tuple[Record, Reply]]",
@@ -201,6 +213,7 @@ class Lab:
         record, reply = exchange(headers, key, body, request_id)
         server_ms = (time.perf_counter() - started) * 1000
         self.records.append(msgspec.structs.replace(record, server_ms=server_ms))
+        self._replies[record.conversation] = reply
         return reply
 
     def count_tokens(self, headers: Mapping[str, str], body: bytes) -> Reply:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from headroom.cachelab.clients import Replayed
 from headroom.cachelab.measure import Result, SideTotals, percentile, total
 from headroom.cachelab.prefix import Json
 
@@ -47,6 +48,71 @@ def problems(results: Sequence[Result]) -> list[str]:
         if result.rewrites:
             found.append(f"{result.name}: {result.rewrites} turns rewrite history")
     return found
+
+
+def client_problems(replays: Sequence[Replayed]) -> list[str]:
+    """What must not happen to a recorded client, answers with other bytes included."""
+    found = problems([replayed.result for replayed in replays])
+    for replayed in replays:
+        numbers = ", ".join(str(number + 1) for number in replayed.changed)
+        if numbers:
+            name = replayed.result.name
+            found.append(f"{name}: answers with other bytes: requests {numbers}")
+    return found
+
+
+def clients_as_json(replays: Sequence[Replayed]) -> Json:
+    """All figures of recorded clients."""
+    return {
+        "clients": [
+            {
+                **_row(replayed.result),
+                "skipped": replayed.skipped,
+                "changed_answers": [number + 1 for number in replayed.changed],
+                "spliced_answers": replayed.spliced,
+                "tool_tokens": list(replayed.tool_tokens),
+                "input_tokens": list(replayed.input_tokens),
+            }
+            for replayed in replays
+        ]
+    }
+
+
+def print_clients(console: "Console", replays: Sequence[Replayed]) -> None:
+    """A table of recorded clients; then what went wrong."""
+    from rich.table import Table  # noqa: PLC0415  (slow to import)
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("client", no_wrap=True)
+    names = ("requests", "skipped", "breaks", "own breaks", "errors", "other bytes")
+    for name in (*names, "spliced", "tool tokens", "saved", "input", "ratio"):
+        table.add_column(name, justify="right")
+    for replayed in replays:
+        result = replayed.result
+        sides = [side for side in (result.direct, result.target) if side is not None]
+        errors = sum(len(side.errors) for side in sides)
+        table.add_row(
+            result.name,
+            str(result.turns),
+            str(replayed.skipped),
+            str(len(result.breaks)),
+            str(result.client_breaks),
+            str(errors),
+            str(len(replayed.changed)),
+            str(replayed.spliced),
+            f"{replayed.tool_tokens[0]:,}",
+            _saved(replayed.tool_tokens),
+            _saved(replayed.input_tokens),
+            f"{result.ratio:.3f}",
+        )
+    console.print(table)
+    for line in client_problems(replays):
+        console.print(f"[red]{line}[/red]", highlight=False)
+
+
+def _saved(tokens: tuple[int, int]) -> str:
+    before, after = tokens
+    return f"{1 - after / before:.1%}" if before else ""
 
 
 def print_report(

@@ -77,7 +77,7 @@ def _route(
             return lab.messages(headers, body)
         case "POST", "/v1/messages/count_tokens":
             return lab.count_tokens(headers, body)
-        case "POST", "/v1/chat/completions":
+        case "POST", path if path.endswith("/chat/completions"):
             return lab.completions(headers, body)
         case "POST", "/v1/responses":
             return lab.responses(headers, body)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from contextlib import ExitStack
 
+    from headroom.cachelab.clients import Recording, Replayed
     from headroom.cachelab.conversations import Conversation
     from headroom.cachelab.measure import Result
     from headroom.cachelab.replay import Options, Progress, Restart
@@ -148,6 +149,79 @@ def run(conversations: tuple[Path, ...], **options: Any) -> None:
         report.print_report(console, results, strays)
     if report.problems(results):
         raise SystemExit(1)
+
+
+@command.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    metavar="URL",
+    help="The proxy to measure, whose upstream is cachelab (see --listen). "
+    "Default: a Headroom proxy is started for the run.",
+)
+@click.option("--listen", default=0, metavar="PORT", help="cachelab's port.")
+@click.option("--proxy-args", default="", help="Arguments for the proxy started here.")
+@click.option("--restart-command", metavar="CMD", help="Run in the middle.")
+@click.option(
+    "--kill-restart",
+    is_flag=True,
+    help="kill -9 the proxy started here in the middle, and start it again.",
+)
+@click.option(
+    "--retrieve", default=0, metavar="N", help="Ask back every N-th lossy block."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def clients(recordings: tuple[Path, ...], **options: Any) -> None:
+    """Replay RECORDINGS of clients, directly and through a proxy, as they were sent.
+
+    Files of one request per line (see the guide), or directories of them. The exit
+    status is 1 if a prefix was broken that the client did not break itself, an answer
+    arrived with other bytes, or anything failed.
+    """
+    import asyncio
+
+    import msgspec
+
+    from headroom.cachelab import report
+    from headroom.cachelab.clients import load
+    from headroom.errors import ConfigError
+
+    try:
+        loaded = load(recordings)
+        replays = asyncio.run(_replay_clients(loaded, options))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    if options["as_json"]:
+        click.echo(msgspec.json.encode(report.clients_as_json(replays)))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        if not console.is_terminal:
+            console.width = _FILE_COLUMNS
+        report.print_clients(console, replays)
+    if report.client_problems(replays):
+        raise SystemExit(1)
+
+
+async def _replay_clients(
+    loaded: "Sequence[Recording]", options: dict[str, Any]
+) -> "list[Replayed]":
+    import contextlib
+
+    from headroom.cachelab.clients import replay
+    from headroom.cachelab.launcher import end_on_sigterm
+    from headroom.cachelab.replay import Options, bench
+
+    end_on_sigterm()
+    with contextlib.ExitStack() as stack:
+        target = _target(stack, options)
+        settings = Options(retrieve_every=options["retrieve"])
+        async with bench(
+            settings, listen_port=options["listen"], target=target
+        ) as running:
+            with _Progress(is_quiet=options["as_json"]) as progress:
+                return [await replay(running, one, progress) for one in loaded]
 
 
 async def _measure(
