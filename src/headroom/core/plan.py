@@ -363,6 +363,8 @@ class _Planner:
                     return records[0].decision
             if self.last_assistant >= 0 or self.view.continues:
                 return Decision()
+        if self.view.is_prewarm:
+            return Decision()
         return Decision(
             tools=first_tools(self.policy, self.view),
             stabilisers=first_stabilisers(self.policy, self.provider, self.view),
@@ -437,7 +439,7 @@ class _Planner:
 
     def _plan_live(self, index: int) -> None:
         """Tasks for every block of a live message; settled at once if it has none."""
-        if self.view.messages[index].role != "user":
+        if self.view.messages[index].role != "user" or self.view.is_prewarm:
             self.decisions[index] = Decision()
             return
         edits: list[SlotEdit] = []

@@ -85,11 +85,16 @@ class App:
         self._providers = ProviderSockets(
             self._settings.upstream, self._settings.proxy.max_body_bytes
         )
-        self._sockets = WebSocketRelay(
-            self._settings, self._upstream, self._providers, self.metrics
-        )
         source = self._source
         ledger = source if isinstance(source, Ledger) else None
+        self._sockets = WebSocketRelay(
+            self._settings,
+            self._upstream,
+            self._providers,
+            steps,
+            self.metrics,
+            keeps_state=lambda: self._keeps_state(ledger),
+        )
         originals = Originals(source, self.metrics)
         self._endpoints = Endpoints(
             self._settings,
@@ -100,6 +105,13 @@ class App:
         )
         for stage in self.stages:
             await stage.start()
+
+    def _keeps_state(self, ledger: Ledger | None) -> bool:
+        """Whether decisions are found again by every worker, whatever comes next."""
+        proxy, store = self._settings.proxy, self._settings.store_url
+        is_shared = proxy.workers == 1 or not store.startswith("memory:")
+        is_up = ledger is None or ledger.health()["status"] == "ok"
+        return is_up and is_shared and proxy.reapply == "enabled"
 
     async def close(self) -> None:
         """Release it, last things first."""

@@ -8,6 +8,8 @@ What is dropped: connection-level headers (RFC 9110, section 7.6.1) with whateve
 Headroom's own ``x-headroom-*``.
 """
 
+from collections.abc import Sequence
+
 from headroom.errors import RequestError
 from headroom.proxy.routes import Api, Headers, is_anthropic_credential
 
@@ -137,6 +139,22 @@ def dropped_names(headers: Headers) -> frozenset[bytes]:
         for token in value.split(b",")
     }
     return HOP_BY_HOP | named if named - HOP_BY_HOP else HOP_BY_HOP
+
+
+def merged_tokens(given: str, required: Sequence[str]) -> str:
+    """A comma-separated header with tokens that must be in it.
+
+    The client's tokens come first and keep their order and casing; none stands twice.
+
+    Args:
+        given: the client's value, or values joined by commas; may be empty.
+        required: added behind, in this order.
+    """
+    kept: dict[str, str] = {}
+    for token in (*given.split(","), *required):
+        if stripped := token.strip():
+            kept.setdefault(stripped.lower(), stripped)
+    return ",".join(kept.values())
 
 
 def find(headers: Headers, name: bytes) -> bytes | None:

@@ -137,6 +137,24 @@ class Tee:
             }
 
 
+class MessageTee:
+    """The reading of an answer whose events come as messages of their own."""
+
+    def __init__(self, on_reply: Callable[[Reply], None] | None) -> None:
+        self._reader = openai_responses.StreamReader()
+        plain = encodings.ResponseDecoder((), _MAX_STREAM_BYTES)
+        self._tee = Tee(self._reader, plain, on_reply)
+
+    def take(self, event: bytes) -> None:
+        """Take one event, before it is sent."""
+        self._reader.take(event)
+        self._tee.feed(b"")
+
+    def close(self, exchange: Exchange) -> None:
+        """Write down in the exchange what was read."""
+        self._tee.close(exchange)
+
+
 def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
     """A reader for the response whose head is in ``exchange``, if there is one."""
     readers = _READERS.get(exchange.route.provider)

@@ -90,6 +90,9 @@ class OpenAIResponses:
         unknown: dict[str, None] = {}
         messages = self._messages(body, given, unknown)
         previous = text_of(body, top.get("previous_response_id"))
+        # The connection keeps what the request asks not to store.
+        is_message = text_of(body, top.get("type")) == "response.create"
+        is_stored = not _is(body, top.get("store"), b"false")
         return RequestView(
             api=API,
             body=body,
@@ -102,11 +105,12 @@ class OpenAIResponses:
             text_before=tuple(span for span in before if span is not None),
             may_drop_earlier=bool(previous) or _may_drop(body, top),
             tools=tools,
-            is_threaded=not _is(body, top.get("store"), b"false") or bool(previous),
+            is_threaded=is_stored or is_message or bool(previous),
             may_add_tool=False,
             continues=previous,
             conversation=_conversation(body, top.get("conversation")),
             unknown_types=tuple(unknown),
+            is_prewarm=_is(body, top.get("generate"), b"false"),
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:

@@ -11,7 +11,7 @@ side that is gone takes the other along.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Set
+from collections.abc import Callable, Coroutine, Set
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -25,7 +25,9 @@ from headroom.proxy.metrics import Metrics
 from headroom.proxy.relay import CLIENT_GONE_STATUS, upstream_status
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.routes import Headers
+from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
+from headroom.proxy.websocket import responses
 from headroom.proxy.websocket.client import RESTARTING, ClientSocket, Draining
 from headroom.proxy.websocket.provider import (
     BROKEN,
@@ -35,11 +37,14 @@ from headroom.proxy.websocket.provider import (
     ProviderSocket,
     ProviderSockets,
 )
+from headroom.proxy.websocket.responses import Desk, ResponsesTraffic
 from headroom.settings import Settings
 
 SWITCHING = 101
 
 _HANDSHAKE = b"sec-websocket-"
+_BETA = "openai-beta"
+_SOCKETS_BETA = "responses_websockets=2026-02-06"
 _OPENAI_KEY = "openai-insecure-api-key."
 """Browsers can send no header with a handshake; OpenAI takes their key like this."""
 
@@ -102,16 +107,33 @@ class WebSocketRelay:
         settings: Settings,
         upstream: Upstream,
         sockets: ProviderSockets,
+        steps: Steps,
         metrics: Metrics,
+        *,
+        keeps_state: Callable[[], bool],
     ) -> None:
+        """Relay what arrives.
+
+        Args:
+            settings: all of them.
+            upstream: where things go.
+            sockets: opens the provider's side.
+            steps: the stages.
+            metrics: figures to add to.
+            keeps_state: whether what is decided here is found again later, and
+                elsewhere.
+        """
         self._settings = settings
         self._upstream = upstream
         self._sockets = sockets
+        self._steps = steps
         self._metrics = metrics
+        self._keeps_state = keeps_state
         self._mode = settings.proxy.compression_mode
         self._token = settings.proxy.token
         self._strips_internal = settings.proxy.strip_internal_headers == "enabled"
         self._arrivals = Arrivals()
+        self._desk = Desk(self._arrivals, steps, metrics, self._mode)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket, from its handshake to its end."""
@@ -125,13 +147,26 @@ class WebSocketRelay:
             return
         provider = await self._open(exchange, client, scope)
         if provider is not None:
-            connection = _Connection(client, provider, Passing(client, provider))
+            traffic = self._traffic(exchange, client, provider)
+            connection = _Connection(client, provider, traffic)
             self._metrics.websocket_opened()
             try:
                 await connection.run()
             finally:
                 self._metrics.websocket_closed()
                 connection.record(exchange)
+
+    def _is_read(self, exchange: Exchange) -> bool:
+        """Whether there are requests in the messages that the stages look at."""
+        is_ours = exchange.route.provider == responses.PROVIDER
+        return is_ours and self._steps.reason_to_pass(exchange, None) is None
+
+    def _traffic(
+        self, exchange: Exchange, client: ClientSocket, provider: ProviderSocket
+    ) -> Traffic:
+        if self._is_read(exchange):
+            return ResponsesTraffic(client, provider, exchange, self._desk)
+        return Passing(client, provider)
 
     async def _open(
         self, exchange: Exchange, client: ClientSocket, scope: Scope
@@ -170,6 +205,12 @@ class WebSocketRelay:
             error = RequestError("x-headroom-token is missing or wrong")
             await _refuse(exchange, client, 401, error, code="bad_token")
             return None
+        if self._is_read(exchange) and not self._keeps_state():
+            # What goes on from an answer could not be told from what begins; over HTTP
+            # the client sends everything, and falls back to it on this status.
+            error = RequestError("WebSockets are not served while the ledger is down")
+            await _refuse(exchange, client, 426, error, code="no_state")
+            return None
         route = exchange.route
         target = self._upstream.target(
             route, exchange.path, scope["query_string"], exchange.headers
@@ -179,6 +220,8 @@ class WebSocketRelay:
         )
         exchange.fields["stripped_count"] = outbound.stripped
         sent = [pair for pair in outbound.headers if not _is_handshakes(pair[0])]
+        if route.provider == responses.PROVIDER:
+            sent = _with_beta(sent, exchange.auth_mode)
         offered = [
             name
             for name in scope["subprotocols"]
@@ -363,6 +406,19 @@ async def _refuse(
 
 def _figures(total_ms: float) -> record.Figures:
     return record.Figures(0, 0, 0, 0.0, 0.0, total_ms, total_ms)
+
+
+def _with_beta(sent: list[tuple[str, str]], auth_mode: str) -> list[tuple[str, str]]:
+    """The headers with the beta that the Responses API's sockets once began as.
+
+    A subscription's are left: it is told by what its client sends.
+    """
+    if auth_mode == "subscription":
+        return sent
+    given = ",".join(value for name, value in sent if name == _BETA)
+    merged = headers.merged_tokens(given, (_SOCKETS_BETA,))
+    kept = [pair for pair in sent if pair[0] != _BETA]
+    return [*kept, (_BETA, merged)]
 
 
 def _is_handshakes(name: str) -> bool:

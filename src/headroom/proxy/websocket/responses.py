@@ -1,0 +1,244 @@
+"""What is asked over the Responses API's WebSockets, compressed like any request.
+
+Each ``response.create`` of the client is one exchange: it goes through the stages, its
+answer is read along, and its record is written when the answer has ended. All other
+messages pass as they are, and so does one that cannot be read or compressed.
+
+Answers come in the order of their requests, lane by lane: a request names its lane by
+``stream_id``, and every event of its answer repeats that; those without one share a
+lane. A request goes on from an earlier answer by ``previous_response_id``, on this
+connection or another (https://developers.openai.com/api/docs/guides/websocket-mode).
+"""
+
+import time
+from collections import deque
+
+import msgspec
+from msgspec import Struct
+
+from headroom.errors import UpstreamError
+from headroom.proxy import record
+from headroom.proxy.arrivals import Arrivals
+from headroom.proxy.exchange import Exchange, Guard
+from headroom.proxy.metrics import Metrics
+from headroom.proxy.relay import CLIENT_GONE_STATUS
+from headroom.proxy.steps import Steps
+from headroom.proxy.tee import MessageTee
+from headroom.proxy.websocket.client import ClientSocket
+from headroom.proxy.websocket.provider import Message, ProviderSocket
+
+PROVIDER = "openai_responses"
+"""The provider whose requests come in messages of their own."""
+
+_METHOD = "WS"
+_CREATE = "response.create"
+_ENDS = frozenset(
+    {"response.completed", "response.incomplete", "response.failed",
+     "response.cancelled", "error"}
+)  # fmt: skip
+_OK, _BROKEN_OFF = 200, 502
+_MAX_WAITING = 1000
+"""Requests without an answer in one lane; a provider that answers none of so many is
+not one whose answers can be told apart."""
+
+
+class _Head(Struct, frozen=True, gc=False):
+    """What tells messages apart.
+
+    Attributes:
+        stream_id: the lane.
+        status: of an ``error``.
+    """
+
+    type: str = ""
+    stream_id: str | None = None
+    status: int | None = None
+
+
+_HEADS = msgspec.json.Decoder(_Head)
+
+
+class _Turn:
+    """One ``response.create`` and its answer."""
+
+    __slots__ = ("added_s", "bytes_in", "bytes_out", "exchange", "first_byte_s",
+                 "response_bytes", "stages_s", "started", "tee")  # fmt: skip
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.tee: MessageTee | None = None
+        self.started = time.perf_counter()
+        self.added_s = self.stages_s = self.first_byte_s = 0.0
+        self.bytes_in = self.bytes_out = self.response_bytes = 0
+
+    def figures(self) -> record.Figures:
+        """Sizes and times."""
+        return record.Figures(
+            body_bytes_in=self.bytes_in,
+            body_bytes_out=self.bytes_out,
+            response_bytes=self.response_bytes,
+            added_ms=self.added_s * 1000,
+            stages_ms=self.stages_s * 1000,
+            first_byte_ms=self.first_byte_s * 1000,
+            total_ms=(time.perf_counter() - self.started) * 1000,
+        )
+
+
+class Desk(Struct, frozen=True):
+    """What all connections of one server process share."""
+
+    arrivals: Arrivals
+    steps: Steps
+    metrics: Metrics
+    mode: str
+
+
+class ResponsesTraffic:
+    """The messages of one connection to the Responses API."""
+
+    def __init__(
+        self,
+        client: ClientSocket,
+        provider: ProviderSocket,
+        opening: Exchange,
+        desk: Desk,
+    ) -> None:
+        self._client = client
+        self._provider = provider
+        self._opening = opening
+        self._desk = desk
+        self._lanes: dict[str, deque[_Turn]] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every request has its whole answer."""
+        return not self._lanes
+
+    async def on_client(self, message: Message) -> None:
+        """Compress a request; pass everything else.
+
+        Raises:
+            UpstreamError: the provider cannot be reached any more.
+        """
+        head = _head(message)
+        if head is None or head.type != _CREATE or not isinstance(message, str):
+            await self._provider.send(message)
+            return
+        turn = self._begin(head.stream_id or "")
+        found = await self._compressed(turn, message)
+        record.outbound(turn.exchange, turn.figures())
+        try:
+            await self._provider.send(found)
+        except UpstreamError as error:
+            turn.exchange.fields["error"] = error.code
+            self._desk.metrics.upstream_error(error.code)
+            raise
+
+    async def on_provider(self, message: Message) -> None:
+        """Read an event along and pass it.
+
+        Raises:
+            ClientGoneError: the client has left.
+        """
+        head = _head(message)
+        lane = (head.stream_id or "") if head is not None else ""
+        turns = self._lanes.get(lane)
+        if head is None or not turns or not isinstance(message, str):
+            await self._client.send(message)
+            return
+        turn = turns[0]
+        # Read before it is sent: the next request may go on from this very answer.
+        self._read(turn, head, message)
+        if head.type not in _ENDS:
+            await self._client.send(message)
+            return
+        turns.popleft()
+        if not turns:
+            del self._lanes[lane]
+        try:
+            await self._client.send(message)
+            await self._desk.steps.on_end(turn.exchange)
+        finally:
+            self._end(turn)
+
+    def close(self, *, is_client_gone: bool) -> None:
+        """The connection has ended: whatever has no whole answer will not get one."""
+        status = CLIENT_GONE_STATUS if is_client_gone else _BROKEN_OFF
+        for turns in self._lanes.values():
+            for turn in turns:
+                exchange = turn.exchange
+                exchange.response_status = exchange.response_status or status
+                _close(turn)
+                self._end(turn)
+        self._lanes.clear()
+
+    def _begin(self, lane: str) -> _Turn:
+        turn = _Turn(self._desk.arrivals.inside(_METHOD, self._opening))
+        turns = self._lanes.setdefault(lane, deque())
+        if len(turns) >= _MAX_WAITING:
+            self._end(turns.popleft())
+        turns.append(turn)
+        self._desk.metrics.began()
+        return turn
+
+    async def _compressed(self, turn: _Turn, message: str) -> str:
+        """The message to send in place of a request."""
+        exchange, desk = turn.exchange, self._desk
+        body = message.encode()
+        turn.bytes_in = turn.bytes_out = len(body)
+        reason = desk.steps.reason_to_pass(exchange, len(body))
+        if reason is not None:
+            exchange.pass_through(reason)
+            return message
+        exchange.set_body(body, body)
+        await desk.steps.on_request(exchange)
+        turn.tee = MessageTee(exchange.on_reply)
+        turn.stages_s = turn.added_s = time.perf_counter() - turn.started
+        desk.metrics.added(exchange.route.label, turn.added_s)
+        if not exchange.is_mutated:
+            return message
+        forwarded = exchange.forwarded_body()
+        turn.bytes_out = len(forwarded)
+        return forwarded.decode()
+
+    def _read(self, turn: _Turn, head: _Head, message: str) -> None:
+        """Take an event of a turn's answer."""
+        exchange = turn.exchange
+        data = message.encode()
+        if not turn.response_bytes:
+            turn.first_byte_s = time.perf_counter() - turn.started
+        turn.response_bytes += len(data)
+        if head.type == "error":
+            exchange.response_status = head.status or _BROKEN_OFF
+        elif not exchange.response_status:
+            exchange.response_status = _OK
+        if turn.tee is not None:
+            with Guard(exchange, "observe"):
+                turn.tee.take(data)
+        if head.type in _ENDS:
+            _close(turn)
+
+    def _end(self, turn: _Turn) -> None:
+        exchange = turn.exchange
+        exchange.forget()
+        record.write(exchange, turn.figures(), self._desk.mode)
+        self._desk.metrics.ended(
+            exchange.route.label, exchange.response_status, exchange.decision
+        )
+
+
+def _close(turn: _Turn) -> None:
+    """Write down what was read of an answer."""
+    if turn.tee is not None:
+        with Guard(turn.exchange, "observe"):
+            turn.tee.close(turn.exchange)
+
+
+def _head(message: Message) -> _Head | None:
+    """What a message is; ``None`` if it is no JSON object in text."""
+    if not isinstance(message, str):
+        return None
+    try:
+        return _HEADS.decode(message)
+    except msgspec.MsgspecError:
+        return None
