@@ -127,7 +127,7 @@ async def test_headers_pass_but_internal_ones_and_the_proxys_token_do_not():
         socket_provider() as up,
         proxy(up.url, PROXY_TOKEN="secret") as px,
         dial(
-            px, "/v1/responses", additional_headers=headers, user_agent_header="ua/1"
+            px, "/v1/embeddings", additional_headers=headers, user_agent_header="ua/1"
         ) as ws,
     ):
         await ws.send("x")
