@@ -4,6 +4,7 @@ import pytest
 
 from fakes import HALVE, count_words
 from headroom.core import pipeline
+from headroom.core.content.hints import Hint
 from headroom.core.digest import content_digest
 from headroom.core.pipeline import compress_block, ranked
 from headroom.core.protocols import Compressor
@@ -103,6 +104,16 @@ def test_the_surest_compressor_comes_first_and_the_named_kind_before_it(use):
     use(unsure, sure, silent)
     assert [c.name for c in ranked(TEXT)] == ["sure", "unsure"]
     assert [c.name for c in ranked(TEXT, kind="diff")] == ["silent", "sure", "unsure"]
+
+
+def test_the_kind_that_the_call_expects_looks_first(use):
+    first = compressor(None, kind="json", confidence=0.95, name="first")
+    expected = compressor(None, kind="log", confidence=0.75, name="expected")
+    unlike = compressor(None, kind="log", confidence=0.3, name="unlike")
+    use(first, expected, unlike)
+    assert [c.name for c in ranked(TEXT)] == ["first", "expected"]
+    hint = Hint("log")
+    assert [c.name for c in ranked(TEXT, hint=hint)] == ["expected", "first"]
 
 
 def test_who_has_lossy_forms_alone_is_asked_only_where_they_may_be_used(use):

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core import digest, markers
-from headroom.core.compressors import COMPRESSORS
+from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.clean import clean
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.hidden import decode_placement
@@ -122,7 +122,9 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         )
     work = _Block(task, size_bytes, context, policy)
     whole = work.whole()
-    cut = None if work.hint.is_file else work.sections()
+    # What was parsed as one document has no sections.
+    is_one = whole.replacement is not None and whole.strategy == json_table.NAME
+    cut = None if work.hint.is_file or is_one else work.sections()
     if cut is None:
         return whole
     return better(whole if whole.replacement is not None else None, cut)
@@ -194,8 +196,8 @@ def ranked(
         and (compressor.kind == "code" or not hint.is_file)
         and (wants_lossy or not compressor.is_lossy_only)
     ]
-    # Named ones first, then as registered; sorting is stable.
-    able.sort(key=lambda compressor: compressor.kind != kind)
+    # Named ones first, then those the call expects, then as registered: a stable sort.
+    able.sort(key=lambda found: (found.kind != kind, found.kind != hint.kind))
     rest: list[tuple[float, int, Compressor]] = []
     for position, compressor in enumerate(able):
         # Those that cannot be surer than the ones found look if these gain nothing.
