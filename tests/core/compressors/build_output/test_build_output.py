@@ -336,12 +336,12 @@ def test_satisfied_requirements_are_named_with_their_versions() -> None:
     assert "ERROR: No matching distribution found for part99" in form
 
 
-def test_of_many_parameters_that_fail_alike_the_first_are_shown() -> None:
+def test_of_many_parameters_that_fail_alike_the_first_have_their_message() -> None:
     lines = [
         "=== short test summary info ===",
         *(
-            f"FAILED tests/test_a.py::test_it[case {i}-x] - ValueError: too many"
-            f" values to unpack{'...'[: i % 4]}"
+            f"FAILED tests/test_a.py::test_it[case{i}-x] - ValueError: too many"
+            f" values to unpack from row {i * 7919} of the table{'...'[: i % 4]}"
             for i in range(60)
         ),
         "FAILED tests/test_a.py::test_it[odd] - KeyError: 'name'",
@@ -349,6 +349,7 @@ def test_of_many_parameters_that_fail_alike_the_first_are_shown() -> None:
     ]
     form = lossy("\n".join(lines))
     assert "… 58 more of FAILED tests/test_a.py::test_it with this message" in form
+    assert all(f"test_it[case{i}-x]" in form for i in range(60))
     assert "test_it[odd] - KeyError: 'name'" in form
     assert "61 failed" in form
 

@@ -55,6 +55,7 @@ _ARROW = re.compile(r" *(?:-->|╭─\[) ?\S+")
 _TITLE = re.compile(r"___ (.+) ___|(?:FAIL|ERROR): (\w+ \(.+\))")
 _SUMMARY = re.compile(r"((?:FAILED|ERROR) \S+::.*?) - (.+)")
 _PARAMETER = re.compile(r"((?:FAILED|ERROR) \S+?::[^\[]+)\[.*?\](?: - (.*))?")
+_NAMED = re.compile(r"(\[.*?\]) - .*")
 _SATISFIED = re.compile(
     r"Requirement already satisfied: ([\w.-]+(?:\[[\w,-]+\])?)[^ ]* .*\(([^()\s]+)\)"
 )
@@ -309,7 +310,7 @@ def _summaries(sheet: _Sheet) -> None:
 
 
 def _parameters(sheet: _Sheet) -> None:
-    """Of many failures of one test with one message the first ones, and how many."""
+    """Of many failures of one test with one message the first ones have it."""
     groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for at, line in sheet.open():
         found = _PARAMETER.fullmatch(line) if "[" in line else None
@@ -321,9 +322,11 @@ def _parameters(sheet: _Sheet) -> None:
         more = rows[_PARAMETERS_SHOWN:]
         if len(more) < _MIN_ALIKE:
             continue
-        sheet.notes[more[0]] = f"… {len(more)} more of {test} with this message"
+        sheet.notes[more[0]] = f"… {len(more)} more of {test} with this message:"
         for at in more:
-            sheet.omit(at, "of the summary with the message of others")
+            # Which of them fail is asked for by name.
+            sheet.shown[at] = _NAMED.sub(r"\1", sheet.lines[at])
+            sheet.counts["of the summary without the message of others"] += 1
 
 
 def _requirements(sheet: _Sheet) -> None:
@@ -517,9 +520,9 @@ _STEPS: tuple[tuple[tuple[str, ...], Callable[[_Sheet], None]], ...] = (
     (("=== ", "--- PASS"), _go),
     (("sha256", "transferring"), _layers),
     (("___ ", "FAIL: ", "ERROR: "), _bodies),
-    (("FAILED ", "ERROR "), _parameters),
     (("Requirement already", ": started", "wheel", "Stored in"), _requirements),
     (("FAILED ", "ERROR "), _summaries),
+    (("FAILED ", "ERROR "), _parameters),
     ((">  ",), _sources),
     ((": note: ",), _candidates),
     (("-->", "╭─["), _snippets),
