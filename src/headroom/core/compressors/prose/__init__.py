@@ -111,13 +111,13 @@ def _is_other(sample: str, lines: Sequence[str]) -> bool:
 
 def shorten(text: str) -> str | None:
     """The lossless form; ``None`` if it cannot be brought to rest."""
-    return _settle("\n".join(write_units(read_units(clean(text)))))
+    return _settle("\n".join(write_units(read_units(clean(text)))), {})
 
 
-def _settle(form: str) -> str | None:
+def _settle(form: str, worded: dict[str, bool]) -> str | None:
     """The form of a form, until it is its own."""
     for _ in range(MAX_PASSES):
-        following = "\n".join(write_units(read_units(clean(form))))
+        following = "\n".join(write_units(read_units(clean(form), worded)))
         if following == form:
             return form
         form = following
@@ -130,8 +130,9 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     if is_crumbled(text):
         return None
-    units = read_units(clean(text))
-    form = _settle("\n".join(write_units(units)))
+    worded: dict[str, bool] = {}
+    units = read_units(clean(text), worded)
+    form = _settle("\n".join(write_units(units)), worded)
     lossless = None
     if form is not None and len(form) < len(text) and squeeze(form) == squeeze(text):
         lossless = Candidate(form, "prose_joined")

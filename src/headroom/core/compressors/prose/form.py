@@ -28,44 +28,52 @@ class _Block(Struct, gc=False):
 
 def write_units(units: Sequence[Unit]) -> list[str]:
     """One line for each unit; lines that were blank are empty."""
-    blocks = list(_blocks(units))
+    blocks = _blocks(units)
     ranks, headings = _levels(blocks)
     lines: list[str] = []
     for block in blocks:
-        if not block.units[0].text:
+        if block is _BLANK:
             lines.append("")
             continue
-        rank = ranks.get(block.indent, -1)
+        indent = block.indent
+        rank = ranks.get(indent, -1)
         if rank < 0:
-            mark = " " * block.indent
+            mark = " " * indent
         else:
             mark = _MARKS[rank] if rank < headings else " " * (rank - headings)
         for unit in block.units:
             text = unit.text
             if headings and text.startswith(_MARKS):
                 text = f"\\{text}"
-            lines.append(f"{mark}{' ' * (unit.indent - block.indent)}{text}")
+            lines.append(f"{mark}{' ' * (unit.indent - indent)}{text}")
     return lines
 
 
-def _blocks(units: Sequence[Unit]) -> Iterator[_Block]:
+_BLANK = _Block(0, [])
+"""Stands for blank lines, of which nothing is kept but that they are there."""
+
+
+def _blocks(units: Sequence[Unit]) -> list[_Block]:
     """Units between blank lines; a title and what it heads are blocks of their own."""
+    found: list[_Block] = []
     run: list[Unit] = []
     for unit in units:
         if unit.text:
             run.append(unit)
             continue
-        yield from _split(run)
+        if len(run) == 1:
+            found.append(_Block(run[0].indent, run))
+        elif run:
+            found += _split(run)
         run = []
-        yield _Block(0, [unit])
-    yield from _split(run)
+        found.append(_BLANK)
+    if run:
+        found += _split(run)
+    return found
 
 
 def _split(run: list[Unit]) -> Iterator[_Block]:
     start, size = 0, len(run)
-    if size == 1:
-        yield _Block(run[0].indent, run)
-        return
     least = [0] * size  # the least indentation from here on
     for at in range(size - 1, -1, -1):
         rest = least[at + 1] if at + 1 < size else run[at].indent
@@ -89,10 +97,10 @@ def _levels(blocks: Sequence[_Block]) -> tuple[dict[int, int], int]:
 
     Nothing is ranked unless most of the text is indented paragraphs.
     """
-    filled = [block for block in blocks if block.units[0].text]
-    levels = Counter(block.indent for block in filled)
+    filled = [block for block in blocks if block is not _BLANK]
+    levels = Counter([block.indent for block in filled])
     prose = Counter(
-        block.indent for block in filled if any(u.is_prose for u in block.units)
+        [block.indent for block in filled if any(u.is_prose for u in block.units)]
     )
     indented = sum(n for level, n in prose.items() if level >= _MIN_INDENT)
     if len(levels) > _MAX_LEVELS or indented < 4 or indented * 4 < prose.total() * 3:

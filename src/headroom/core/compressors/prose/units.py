@@ -79,9 +79,14 @@ def clean(text: str) -> str:
     return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
 
 
-def read_units(text: str) -> list[Unit]:
-    """The units of a cleaned text, in order."""
-    return _Lines(text.split("\n")).units()
+def read_units(text: str, worded: dict[str, bool] | None = None) -> list[Unit]:
+    """The units of a cleaned text, in order.
+
+    Args:
+        text: the text.
+        worded: what is known of lines from reading another form of it; added to.
+    """
+    return _Lines(text.split("\n"), {} if worded is None else worded).units()
 
 
 def squeeze(text: str) -> str:
@@ -98,10 +103,10 @@ def squeeze(text: str) -> str:
 class _Lines:
     """The lines of one text and what is known of them; lives for one call."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], worded: dict[str, bool]) -> None:
         self.lines = lines
         self.width = _width(lines)
-        self._worded: dict[str, bool] = {}
+        self._worded = worded
 
     def units(self) -> list[Unit]:
         found: list[Unit] = []
