@@ -7,6 +7,7 @@ paths the directory is what stands before the last slash.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -294,12 +295,17 @@ def _choose_parser(body: list[str]) -> Callable[[str], Entry | None] | None:
     sample = body[:40]
     if all(map(_STATUS.match, sample)) and sum("/" in s for s in sample):
         return _parse_status
-    singles = sum(1 for s in sample if len(s.split()) == 1)
-    if singles * 10 >= len(sample) * 9:
+    sizes = Counter([len(s.split()) for s in sample])
+    if sizes[1] * 10 >= len(sample) * 9:
         named = [s for s in sample if _NAME.match(s)]
         pathy = sum(1 for s in named if _looks_like_path(s))
         return _parse_plain if pathy * 10 >= len(sample) * 6 else None
     for n in range(1, 7):
+        # A path is one word: six of ten lines have just one behind the others.
+        if sizes[n + 1] * 10 < len(sample) * 6:
+            if any(sizes[size] for size in range(n + 1)):
+                return None
+            continue
         parse = _word_parser(n)
         found: list[Entry] = []
         for line in sample:
