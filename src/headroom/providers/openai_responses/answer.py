@@ -71,6 +71,7 @@ class OutputItem(Struct, frozen=True, gc=False):
     status: str = ""
     call_id: str = ""
     name: str = ""
+    namespace: str = ""
     phase: str = ""
     text: str = ""
     refusal: str = ""
@@ -191,6 +192,7 @@ def read_output_item(index: int, raw: bytes, *, is_complete: bool) -> OutputItem
         status=text("status"),
         call_id=text("call_id"),
         name=text("name"),
+        namespace=text("namespace"),
         phase=text("phase"),
         text=_joined(parts, "text") if is_message else "",
         refusal=_joined(parts, "refusal"),

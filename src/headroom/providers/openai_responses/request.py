@@ -37,9 +37,10 @@ from headroom.core.types import (
 )
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
-from headroom.errors import CompressionError, MalformedBodyError
+from headroom.errors import MalformedBodyError
 from headroom.providers.front import cache_key_edit, tool_spans
 from headroom.providers.messages import MAX_KEPT, SlotMemo, text_of
+from headroom.providers.openai_responses import replay
 from headroom.providers.openai_responses.items import (
     CALLS,
     LIVE_OUTPUTS,
@@ -53,6 +54,8 @@ from headroom.providers.openai_responses.items import (
     said_by_user,
     text_reader,
 )
+from headroom.providers.openai_responses.splice_json import JsonSplicer
+from headroom.providers.openai_responses.splice_stream import StreamSplicer
 
 API = "openai_responses"
 
@@ -106,7 +109,7 @@ class OpenAIResponses:
             may_drop_earlier=bool(previous) or _may_drop(body, top),
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
-            may_add_tool=False,
+            may_add_tool=_may_call(body, top),
             continues=previous,
             conversation=_conversation(body, top.get("conversation")),
             unknown_types=tuple(unknown),
@@ -154,34 +157,26 @@ class OpenAIResponses:
         """None: the cache is automatic."""
         return Breakpoints()
 
-    def anchors(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        index: int,  # noqa: ARG002
-    ) -> tuple[str, ...]:
-        """Nothing is hidden here, so nothing has to be told apart."""
-        return ()
+    def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
+        """What tells the items of a run apart; see ``core.hidden``."""
+        return tuple(
+            self._item(view.body, span)[1].canonical.decode("utf-8")
+            for span in view.messages[index].parts
+        )
 
     def hidden_edits(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        index: int,
-        placement: Placement,  # noqa: ARG002
+        self, view: RequestView, index: int, placement: Placement
     ) -> list[Edit]:
-        """Nothing is hidden here.
+        """What puts hidden items back into the run that message ``index`` is.
 
         Raises:
-            CompressionError: always.
+            CompressionError: the run is not the one they were placed in.
         """
-        raise CompressionError(f"message {index} hides nothing")
+        return replay.hidden_edits(view, index, placement)
 
     def splicer(self, *, is_stream: bool) -> Splicer:
-        """Never asked for: Headroom's tool is not added to these requests.
-
-        Raises:
-            CompressionError: always.
-        """
-        raise CompressionError(f"no rounds to join, streamed: {is_stream}")
+        """What joins the rounds of one answer into one response."""
+        return StreamSplicer() if is_stream else JsonSplicer()
 
     def _messages(
         self, body: bytes, given: Span | None, unknown: dict[str, None]
@@ -373,6 +368,17 @@ def _may_drop(body: bytes, top: dict[str, Span]) -> bool:
     given = top["input"]
     has_compaction = b'"compaction' in given.of(body)
     return is_managed or is_truncated or has_compaction
+
+
+def _may_call(body: bytes, top: dict[str, Span]) -> bool:
+    """A tool that is added can be called, and its calls be answered in the stream.
+
+    An answer made in the background is fetched later; a list of allowed tools has not
+    the added one in it.
+    """
+    choice = top.get("tool_choice")
+    is_limited = choice is not None and is_object(body, choice)
+    return not is_limited and not _is(body, top.get("background"), b"true")
 
 
 def _conversation(body: bytes, span: Span | None) -> str:

@@ -45,7 +45,9 @@ __all__ = [
 ENDS = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """Events behind which a response has ended."""
 
-_BEGINS = frozenset({"created", "queued", "in_progress"})
+BEGINS = frozenset({"created", "queued", "in_progress"})
+"""Events before which there is no item."""
+
 _PREFIX = "response."
 _MAX_NOTES = 32  # a broken stream must not fill the memory with complaints
 
@@ -204,7 +206,7 @@ class StreamReader:
         family, _, step = kind.rpartition(".")
         if kind in ENDS:
             self._end(kind, members)
-        elif kind in _BEGINS:
+        elif kind in BEGINS:
             self._begin(members)
         elif kind == "error":
             self.status = "errored"
