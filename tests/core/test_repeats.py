@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.core.digest import content_digest
-from headroom.core.repeats import expand, given_source, make_source, refer
+from headroom.core.repeats import expand, given_sources, make_source, refer
 from headroom.core.types import ToolCall
 
 
@@ -158,12 +158,26 @@ def test_a_written_file_shown_without_numbers_refers_to_the_call_too():
 
 def test_a_diff_of_what_an_edit_was_given_refers_to_that_call():
     added = "\n".join(code(40))
-    given = given_source(edit(added), 100, "5c")
+    given = given_sources(edit(added), 100, "5")
     text = "\n".join(["@@ -0,0 +1,40 @@", *(f"+{line}" for line in code(40))])
-    found = refer(text, [given])
+    found = refer(text, given)
     assert "#5c new_string of Edit /src/app.py" in found.text
     assert "[+ #5c:1-40]" in found.text
     assert expand(found.text, {"5c": added}) == text
+
+
+def test_both_texts_of_an_edit_come_back_in_a_diff():
+    old, new = "\n".join(code(20)), "\n".join(code(60, start=20))
+    arguments = {"file_path": "/src/app.py", "old_string": old, "new_string": new}
+    call = ToolCall("a", "Edit", json.dumps(arguments).encode())
+    signed = [
+        *(f"-{line}" for line in code(20)),
+        *(f"+{line}" for line in code(60, 20)),
+    ]
+    text = "\n".join(["@@ -1,20 +1,40 @@", *signed])
+    found = refer(text, given_sources(call, 100, "5"))
+    assert "[- #5d:1-20]\n[+ #5c:1-40]" in found.text
+    assert expand(found.text, {"5c": new, "5d": old}) == text
 
 
 def test_added_lines_of_a_diff_refer_to_what_was_read():

@@ -21,7 +21,7 @@ from headroom.core.repeats import (
     MessageSources,
     Source,
     SourceMemo,
-    given_source,
+    given_sources,
     make_source,
 )
 from headroom.core.repeats import STRATEGY as REPEAT_STRATEGY
@@ -205,9 +205,8 @@ class Earlier:
             call = calls.get(slots[0].call_id) if slots else None
             if slot is None or (call is not None and is_retrieval_tool(call.name)):
                 continue
-            given = given_source(call, MIN_SOURCE_CHARS, f"{ordinal}c")
-            if given is not None:
-                sources[f"{slot.address}c"] = given
+            for given in given_sources(call, MIN_SOURCE_CHARS, str(ordinal)):
+                sources[f"{slot.address}{given.name[-1]}"] = given
             text = json_spans.string(self._view.body, slot.literal)
             if len(text) >= MIN_SOURCE_CHARS:
                 digest = content_digest(text)

@@ -15,10 +15,10 @@ Notation (``#7`` is the conversation's seventh tool result, its call named once)
 How the same lines are dressed here is told by the reference: ``numbers +1`` if an edit
 has shifted their numbers, ``numbered 120`` if they have numbers only here, ``bare`` if
 only there, ``indented`` if each stands four blanks further right (as test runners quote
-code); ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` is a text
-in the call that result 7 answers (what an edit tool was given), ``#0`` one in the very
-call this result answers. Other lines stand as they were; one that looks like this
-notation gets a backslash in front.
+code); ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` and ``#7d``
+are texts in the call that result 7 answers (what an edit tool was given), ``#0`` and
+``#0d`` those in the very call this result answers. Other lines stand as they were; one
+that looks like this notation gets a backslash in front.
 
 What always holds: only lines of sources given by the caller are referred to, never a
 reference; runs are at least ``MIN_RUN_CHARS`` long, at most ``MAX_REFERENCES`` are
@@ -38,7 +38,7 @@ from headroom.core.repeats.sources import (
     MessageSources,
     Source,
     SourceMemo,
-    given_source,
+    given_sources,
     make_source,
 )
 from headroom.core.types import Candidate, ToolCall
@@ -51,7 +51,7 @@ __all__ = [
     "Source",
     "SourceMemo",
     "expand",
-    "given_source",
+    "given_sources",
     "make_source",
     "refer",
     "relate",
@@ -62,6 +62,9 @@ STRATEGY = "repeat"
 
 MIN_RUN_CHARS = 64
 """About 16 tokens: a shorter run costs its reference (about 9) and a look-up."""
+
+MIN_LINE_CHARS = 104
+"""A single line is read faster than looked up."""
 
 MIN_USED_CHARS = 90
 """Of one source in all: naming it takes about 14 tokens."""
@@ -81,7 +84,7 @@ MIN_SAVING = 0.2
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |[=+ -] )#\d")
 _REFERENCE = re.compile(
-    r"\[([=+ -]) #(\d+c?):(\d+)(?:-(\d+))?(?: numbers ([+-]\d+)| numbered (\d+)"
+    r"\[([=+ -]) #(\d+[cd]?):(\d+)(?:-(\d+))?(?: numbers ([+-]\d+)| numbered (\d+)"
     r"|( bare)|( indented))?\]"
 )
 
@@ -117,9 +120,7 @@ def refer(
     """
     if len(text) < MIN_SOURCE_CHARS:
         return None
-    given = given_source(call, MIN_RUN_CHARS)
-    if given is not None:
-        sources = [*sources, given]
+    sources = [*sources, *given_sources(call, MIN_RUN_CHARS)]
     if not sources:
         return None
     lines = split(text)
@@ -264,9 +265,10 @@ def _keys(position: int, lines: Lines) -> list[str]:
 
 
 def _long_enough(run: _Run | None, lines: Lines) -> _Run | None:
-    if run is None or _chars(lines, run.start, run.length) < MIN_RUN_CHARS:
+    if run is None:
         return None
-    return run
+    least = MIN_RUN_CHARS if run.length > 1 else MIN_LINE_CHARS
+    return None if _chars(lines, run.start, run.length) < least else run
 
 
 def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:

@@ -29,9 +29,9 @@ class Source(Struct, frozen=True):
     """A text that stands in full in the prefix, indexed by line.
 
     Attributes:
-        name: its number among the conversation's tool results, from 1; with a ``c`` it
-            is a text of the call that the result answers; ``0``: of the very call whose
-            result refers to it.
+        name: its number among the conversation's tool results, from 1; with a ``c`` or
+            ``d`` it is a text of the call that the result answers; ``0`` and ``0d``: of
+            the very call whose result refers to it.
         digest: content digest of the text.
         label: its call, in a few words.
         lines: its lines.
@@ -124,31 +124,32 @@ def make_source(name: str, digest: str, text: str, call: ToolCall | None) -> Sou
     return source if value is None else msgspec.structs.replace(source, value=value)
 
 
-def given_source(
+def given_sources(
     call: ToolCall | None, min_chars: int, name: str = "0"
-) -> Source | None:
-    """The longest text among a call's arguments; ``None`` if there is none.
+) -> list[Source]:
+    """The longest texts among a call's arguments, at most two, the longest first.
 
-    It stands in an assistant message, which is never touched.
+    They stand in an assistant message, which is never touched. An edit tool is given
+    what was there and what is to be there: both come back in diffs.
     """
     if call is None or len(call.input) < min_chars:
-        return None
+        return []
     try:
         arguments = msgspec.json.decode(call.input)
     except ValueError:
-        return None
+        return []
     texts = [
         (value, member)
         for member, value in (arguments.items() if isinstance(arguments, dict) else ())
-        if isinstance(value, str) and value.count("\n") > 1
+        if isinstance(value, str) and len(value) >= min_chars and value.count("\n") > 1
     ]
-    if not texts:
-        return None
-    text, member = max(texts, key=lambda pair: len(pair[0]))
-    if len(text) < min_chars:
-        return None
+    texts.sort(key=lambda pair: -len(pair[0]))
     whose = "this call" if name == "0" else _label(call)
-    return _index(name, content_digest(text), text, f"{member} of {whose}")
+    suffixes = ("", "d") if name == "0" else ("c", "d")
+    return [
+        _index(name + suffix, content_digest(text), text, f"{member} of {whose}")
+        for (text, member), suffix in zip(texts, suffixes, strict=False)
+    ]
 
 
 def _index(name: str, digest: str, text: str, label: str) -> Source:
