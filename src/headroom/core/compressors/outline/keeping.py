@@ -19,15 +19,18 @@ MIN_GAP_CHARS = 40
 # A function that holds most of its file is a module's wrapping, not a body.
 _WRAPPING_SHARE = 0.6
 
-_NOTABLE = re.compile(
-    r"^\s*(?:return|raise|throw|yield|panic!?|die|croak|confess|abort|assert\w*)\b"
+# What a reader searches a body for: statements, texts, and what is handed on.
+_STATEMENT = re.compile(
+    r"\s*(?:(?:return|raise|throw|yield|panic!?|die|croak|confess|abort|assert\w*)\b"
     r"[^\n]*[(\"'`\[{]"
-    r"|^\s*(?:class|struct|interface|enum|def|function|fn|func) \w"
-    r"|\"[^\"\n]*[^\"\n]{7} [^\"\n]{3,}\"|'[^'\n]*[^'\n]{7} [^'\n]{3,}'"
-    r"|`[^`\n]*[^`\n]{7} [^`\n]{3,}`"
-    r"|\"[^\"\s]{18,}\"|'[^'\s]{18,}'"
-    r"|\b(?:return|raise|throw) \w.*\("
+    r"|(?:class|struct|interface|enum|def|function|fn|func) \w)"
 )
+_TEXTS = {
+    '"': re.compile(r"\"(?:[^\"\n]*[^\"\n]{7} [^\"\n]{3,}\"|[^\"\s]{18,}\")"),
+    "'": re.compile(r"'(?:[^'\n]*[^'\n]{7} [^'\n]{3,}'|[^'\s]{18,}')"),
+    "`": re.compile(r"`[^`\n]*[^`\n]{7} [^`\n]{3,}`"),
+}
+_HANDED_ON = re.compile(r"\b(?:return|raise|throw) \w.*\(")
 _CODE_IN_COMMENT = re.compile(r"\)\s*;\s*$")
 _CLOSING = re.compile(r"\s*(?:[\])}]+[;,)]*|end|fi|done|esac)\s*$")
 _WORDS = re.compile(r"\w")
@@ -51,7 +54,7 @@ def kept_lines(lines: list[str], anatomy: Anatomy) -> bytearray:
     for start, end in comments:
         commented[start : end + 1] = b"\1" * (end - start + 1)
     for index in dropped:
-        if not commented[index] and _NOTABLE.search(lines[index][:2000]):
+        if not commented[index] and _is_notable(lines[index][:2000]):
             keep[index] = 1
     for body in anatomy.bodies:
         if body.owner >= 0:
@@ -59,6 +62,14 @@ def kept_lines(lines: list[str], anatomy: Anatomy) -> bytearray:
                 keep[index] = 1
     _close_gaps(lines, keep)
     return keep
+
+
+def _is_notable(line: str) -> bool:
+    if _STATEMENT.match(line):
+        return True
+    if "(" in line and _HANDED_ON.search(line):
+        return True
+    return any(sign in line and text.search(line) for sign, text in _TEXTS.items())
 
 
 def _inside(lines: list[str], body: Region) -> tuple[int, int]:
