@@ -148,3 +148,25 @@ def test_unknown_models_behind_openais_apis_are_cached_as_openais(model, minimum
     assert cache_minimum_tokens(model, "openai_chat") == minimum
     if model_named(model).family == "other":
         assert cache_minimum_tokens(model, "anthropic") == 4096
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "tokenizer", "minimum"),
+    [
+        ("anthropic/claude-sonnet-4.5", "claude", None, 1024),
+        ("openrouter/anthropic/claude-opus-4.6", "claude", None, 4096),
+        ("vertex_ai/claude-haiku-4-5@20251001", "claude", None, 4096),
+        ("openai/gpt-5.2-mini", "openai", "o200k_base", 1024),
+        ("azure/gpt-35-turbo", "openai", "cl100k_base", 1024),
+        ("google/gemini-2.5-pro", "gemini", None, 2048),
+        ("meta-llama/llama-4-maverick", "other", None, 1024),
+        ("qwen/qwen3-coder:free", "other", None, 1024),
+        ("moonshotai/kimi-k2", "other", None, 1024),
+    ],
+)
+def test_vendor_prefixed_ids_find_their_tokenizer_and_cache(
+    model, family, tokenizer, minimum
+):
+    found = model_named(model)
+    assert (found.family, found.tokenizer) == (family, tokenizer)
+    assert cache_minimum_tokens(model, "openai_chat") == minimum

@@ -42,6 +42,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "headroom.cli.tools:command",
         "Print what tool definitions cost, and what could be saved.",
     ),
+    "models": (
+        "headroom.cli.models:command",
+        "Print what is known of models: context, cache rules, prices.",
+    ),
     "config": (
         "headroom.cli.config:command",
         "Print every setting, its value and where it comes from.",

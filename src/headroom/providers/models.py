@@ -210,7 +210,7 @@ def _claude(name: str) -> Model:
     version = _version(name, start)
     key = (tier, version)
     preserved_from = _PRESERVED_THINKING_FROM.get(tier)
-    is_long = version >= (5, 0) or (tier == "opus" and version >= (4, 6))
+    is_long = version >= (5, 0) or (tier != "haiku" and version >= (4, 6))
     return Model(
         family="claude",
         tier=tier,

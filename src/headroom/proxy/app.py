@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from headroom.ccr.contract import ManagedStore
 from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores import open_store
+from headroom.inference.model_overrides import read_overrides
+from headroom.inference.model_table import ModelTable
 from headroom.proxy import auth
 from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
 from headroom.proxy.hidden_notes import HiddenNotes
@@ -152,7 +154,7 @@ def create_app(
         metrics: figures to add to.
 
     Raises:
-        ConfigError: the store's URL is unusable.
+        ConfigError: the store's URL, or the file of models, is unusable.
         StoreUnavailableError: the store cannot be opened.
     """
     core = core or Core()
@@ -183,7 +185,11 @@ def _make_stages(settings: Settings, ledger: Ledger | None) -> tuple[Stage, ...]
     notes = HiddenNotes(ledger)
     policies = auth.policies_of(settings.auth)
     compress = CompressStage(
-        ledger, policy=policy_of(settings), notes=notes, policies=policies
+        ledger,
+        policy=policy_of(settings),
+        notes=notes,
+        policies=policies,
+        models=ModelTable(read_overrides(settings.models_file)),
     )
     retrieve = RetrieveStage(ledger, notes, policies=policies)
     if settings.proxy.beta_header_sticky == "disabled":

@@ -26,6 +26,7 @@ from prometheus_client import multiprocess
 
 import headroom
 from headroom.errors import ConfigError, HeadroomError
+from headroom.inference.model_overrides import read_overrides
 from headroom.proxy import access, selfcheck
 from headroom.proxy.app import App, create_app
 from headroom.proxy.compute import spare_collector
@@ -61,6 +62,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             used; nothing was started.
     """
     access.check_listen(settings)
+    read_overrides(settings.models_file)  # workers would end one after the other
     core = selfcheck.examine(settings)
     listener = _listen(settings)
     url = _url(listener)

@@ -353,6 +353,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             "nothing is left out.",
         ),
     ] = "tool"
+    models_file: Annotated[
+        str,
+        about("TOML file with what is known of models; wins over what is built in."),
+    ] = ""
     proxy: ProxySettings = ProxySettings()
     upstream: UpstreamSettings = UpstreamSettings()
     compression: CompressionSettings = CompressionSettings()

@@ -63,3 +63,47 @@ async def test_a_tag_that_a_lossy_form_goes_without_is_told_to_the_log(
     assert told[0].compressed_length == 120
     assert told[0].action == "discarded_wrap"
     assert told[0].request_id
+
+
+async def test_a_model_that_no_table_lists_is_reported_once(caplog):
+    body = {"model": "unheard-of-9", "messages": [{"role": "user", "content": "hi"}]}
+    raw = json.dumps(body).encode()
+    known = raw.replace(b"unheard-of-9", b"x-ai/grok-4")
+    async with (
+        loopback.provider() as up,
+        loopback.proxy(up.url) as px,
+        loopback.client(px) as c,
+    ):
+        for one in (raw, raw, known, raw):
+            await c.send(loopback.post(one, path=b"/v1/chat/completions"))
+            await c.response()
+    found = [r for r in caplog.records if r.message == "model_unknown"]
+    assert [record.model for record in found] == ["unheard-of-9"]
+
+
+async def test_the_users_file_says_from_which_length_on_prefixes_are_cached(tmp_path):
+    log = json.dumps([{"name": f"row {n}", "size": n, "kind": "x"} for n in range(60)])
+    function = {"name": "bash", "arguments": "{}"}
+    calls = [{"id": "c1", "type": "function", "function": function}]
+    messages = [
+        {"role": "user", "content": "help"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": log},
+    ]
+    body = json.dumps({"model": "acme-1", "messages": messages}).encode()
+    file = tmp_path / "models.toml"
+    path = b"/v1/chat/completions"
+    sizes = []
+    for minimum in (1, 100_000):
+        file.write_text(
+            f'[[model]]\nmatch = ["acme-*"]\ncache_minimum_tokens = {minimum}\n'
+        )
+        async with (
+            loopback.provider() as up,
+            loopback.proxy(up.url, MODELS_FILE=str(file)) as px,
+            loopback.client(px) as c,
+        ):
+            await c.send(loopback.post(body, path=path))
+            await c.response()
+        sizes.append(len(up.requests[0].body))
+    assert sizes[0] < sizes[1] == len(body)

@@ -26,9 +26,10 @@ from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
 from headroom.errors import MalformedBodyError, StoreUnavailableError
+from headroom.inference.model_table import ModelTable
 from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
-from headroom.providers.models import cache_minimum_tokens
+from headroom.providers.models import family_of
 from headroom.proxy.auth import POLICIES, AuthPolicies
 from headroom.proxy.compute import Compute
 from headroom.proxy.exchange import Exchange
@@ -51,6 +52,10 @@ WATCHED_MESSAGES = 50_000
 MAX_TYPES = 100
 """Types of unknown items that are reported; who sends more makes them up."""
 
+MAX_MODELS = 1000
+MAX_MODEL_CHARS = 128
+"""Unknown models that are reported, and the longest name that is one."""
+
 
 class CompressStage:
     """Compresses at first sight, repeats for ever after; one per server process."""
@@ -64,17 +69,19 @@ class CompressStage:
         policy: Policy,
         notes: HiddenNotes | None = None,
         namespace: str = "",
-        compute: Compute | None = None,
         policies: AuthPolicies = POLICIES,
+        models: ModelTable | None = None,
     ) -> None:
         self._policies = policies
+        self._models = models or ModelTable()
+        self._reported_models: set[str] = set()
         self._ledger = ledger
         self._policy = policy
         self._conversations = Threads(ledger, namespace=namespace)
         self._reported_types: set[str] = set()
         self._notes = notes or HiddenNotes(ledger, namespace=namespace)
         self._namespace = namespace
-        self._compute = compute or Compute()
+        self._compute = Compute()
         self._memo = SourceMemo()
         self._watch = PrefixWatch(WATCHED_MESSAGES)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-plan")
@@ -93,6 +100,7 @@ class CompressStage:
             return
         exchange.model = view.model
         self._report(exchange, view)
+        await self._report_model(exchange, view.model)
         if view.conversation:
             # Others may add to it, and what stands before cannot be known.
             exchange.pass_through("conversation_state")
@@ -106,7 +114,9 @@ class CompressStage:
             return
         policy = msgspec.structs.replace(
             self._policy,
-            cache_minimum_tokens=cache_minimum_tokens(view.model, view.api),
+            cache_minimum_tokens=self._models.rules(
+                view.model, view.api
+            ).minimum_tokens,
             allow_lossy=self._policy.allow_lossy and allowed.allows_lossy,
             stabilisers=self._policy.stabilisers if allowed.stabilises else (),
         )
@@ -132,6 +142,20 @@ class CompressStage:
             exchange.conversation = view.conversation[:80]
             extra = {**request, "conversation_id": exchange.conversation}
             log.warning("conversation_id_present", extra=extra)
+
+    async def _report_model(self, exchange: Exchange, model: str) -> None:
+        """Log a model that no table lists, once; careful defaults hold for it."""
+        reported = self._reported_models
+        if family_of(model) != "other" or model in reported or not model:
+            return
+        if len(reported) >= MAX_MODELS or len(model) > MAX_MODEL_CHARS:
+            return
+        reported.add(model)
+        # The first look into the data package takes a fraction of a second.
+        row = await asyncio.to_thread(self._models.row, model)
+        if not row.is_known:
+            extra = {"request_id": exchange.request_id, "model": model}
+            log.warning("model_unknown", extra=extra)
 
     def on_response(
         self,
