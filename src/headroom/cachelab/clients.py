@@ -9,7 +9,9 @@ A recording is a JSON Lines file, one request per line in the order they were se
 may be an object too; credentials, lengths and connection headers are set anew. Every
 request goes directly and through the target, and the provider answers with what the
 recorded conversation says next. ``APIS`` says which paths can be replayed; requests of
-others, and frames of WebSockets, are counted as skipped.
+others, and handshakes of WebSockets, are counted as skipped. A message of a WebSocket
+has ``transport`` ``ws-message``; what the model said before one that goes on from an
+answer is not in a recording, and is made up of the calls whose results it brings.
 
 What is reported beside the bill: prefix breaks that the client did not make itself,
 errors, answers whose bytes are not the ones the provider sent (where no retrieval was
@@ -33,18 +35,25 @@ from headroom.cachelab.replay import Bench, Progress, Side
 from headroom.errors import ConfigError
 
 _REPLACED = frozenset(
-    {"host", "content-length", "connection", "authorization", "x-api-key"}
+    {"host", "content-length", "connection", "upgrade", "authorization", "x-api-key"}
 )
 _CHAT_PATH = "/chat/completions"
+_RESPONSES_PATH = "/responses"
+_CUSTOM = frozenset({"custom_tool_call_output"})
 
 
 class Sent(Struct, frozen=True):
-    """One recorded request."""
+    """One recorded request.
+
+    Attributes:
+        is_message: it is a message of a WebSocket; ``headers`` are the handshake's.
+    """
 
     api: Api
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    is_message: bool = False
 
 
 class Recording(Struct, frozen=True):
@@ -111,6 +120,8 @@ def _said(api: Api, body: Json) -> list[list[Json]]:
 def _api_of(line: _Line) -> Api | None:
     """The API of a request, by its path; ``None`` if it cannot be replayed."""
     path = line.path.partition("?")[0]
+    if line.transport == "ws-message" and path.endswith(_RESPONSES_PATH):
+        return "responses"
     if line.method != "POST" or line.transport != "http":
         return None
     if path.endswith(_CHAT_PATH):
@@ -154,20 +165,59 @@ def _recording(name: str, lines: Iterator[_Line]) -> Recording:
     skipped = 0
     longest = 0
     answers: list[list[Json]] = []
+    messages: list[Json] = []
+    handshake: tuple[tuple[str, str], ...] = ()
     for line in lines:
         api = _api_of(line)
-        if api is None:
-            skipped += 1
-            continue
         headers = line.headers
         pairs = headers.items() if isinstance(headers, dict) else headers
-        kept = tuple((n, v) for n, v in pairs if n.lower() not in _REPLACED)
+        kept = tuple((n, v) for n, v in pairs if _is_kept(n))
+        if api is None:
+            handshake = kept if line.transport == "ws-handshake" else handshake
+            skipped += line.transport != "ws-handshake"
+            continue
+        if line.transport == "ws-message":
+            data = bytes(line.body)
+            event: Json = msgspec.json.decode(data)
+            if event.get("type") == "response.create":
+                messages.append(event)
+                requests.append(Sent(api, line.path, handshake, data, is_message=True))
+            else:
+                skipped += 1
+            continue
         requests.append(Sent(api, line.path, kept, bytes(line.body)))
         body: Json = msgspec.json.decode(line.body)
         if (size := len(_history(api, body))) > longest:
             longest = size
             answers = _said(api, body)
+    if messages:
+        answers = _made_up(messages)
     return Recording(name, tuple(requests), answers, skipped)
+
+
+def _is_kept(name: str) -> bool:
+    lower = name.lower()
+    return lower not in _REPLACED and not lower.startswith("sec-websocket-")
+
+
+def _made_up(messages: Sequence[Json]) -> list[list[Json]]:
+    """What the model must have said between the messages of a WebSocket."""
+    found: list[list[Json]] = []
+    for message in messages[1:]:
+        results = [item for item in message["input"] if "call_id" in item]
+        calls = [
+            {
+                "type": "tool_use",
+                "id": item["call_id"],
+                "name": "apply_patch" if item["type"] in _CUSTOM else "exec_command",
+                "input": "{}",
+                "kind": item["type"].removesuffix("_output"),
+            }
+            for item in results
+        ]
+        if calls:
+            found.append(calls)
+    return found
 
 
 async def replay(
@@ -215,8 +265,13 @@ async def _exchange(
     else:
         key = f"{CHAT_KEY_PREFIX}{recording.name}"
         headers.append(("authorization", f"Bearer {key}"))
-    raw = await side.client.post(request.path, headers, request.body)
-    answer = side.client.read(raw, request.body, request.api)
+    if request.is_message:
+        sockets = side.sockets
+        raw = await sockets.replay(recording.name, request.path, headers, request.body)
+        answer = sockets.read(raw)
+    else:
+        raw = await side.client.post(request.path, headers, request.body)
+        answer = side.client.read(raw, request.body, request.api)
     records = tuple(side.lab.records[start:])
     given = side.lab.last_answers.get(recording.name, [])
     exchange = Exchange(

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headroom.cachelab import chat_answer, shape
+from headroom.cachelab import chat_answer, responses_answer, shape
 from headroom.cachelab.automatic import AutomaticCache
 from headroom.cachelab.cache import Bill, PromptCache, Usage, cost
 from headroom.cachelab.dialects import DIALECTS, Billed, Dialect
@@ -192,9 +192,22 @@ class Lab:
         exchange = functools.partial(self._openai_exchange, DIALECTS["chat"])
         return self._recorded(exchange, headers, body)
 
-    def responses(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Answer ``POST /v1/responses``."""
-        exchange = functools.partial(self._openai_exchange, DIALECTS["responses"])
+    def responses(
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        connection: KeptAnswers | None = None,
+    ) -> Reply:
+        """Answer ``POST /v1/responses``, or a ``response.create`` of a WebSocket.
+
+        Args:
+            headers: of the request, or of the handshake.
+            body: of the request, or the event.
+            connection: the answers of the WebSocket it came over.
+        """
+        exchange = functools.partial(
+            self._openai_exchange, DIALECTS["responses"], connection=connection
+        )
         return self._recorded(exchange, headers, body)
 
     def sent_bytes(self, conversation: str) -> bytes:
@@ -288,6 +301,8 @@ class Lab:
         key: str,
         body: bytes,
         request_id: str,
+        *,
+        connection: KeptAnswers | None = None,
     ) -> tuple[Record, Reply]:
         request = parse(body)
         own = key.removeprefix(CHAT_KEY_PREFIX)
@@ -302,7 +317,9 @@ class Lab:
         problem: tuple[int, str, str] | None = None
         if not headers.get("authorization"):
             problem = 401, "You didn't provide an API key.", ""
-        whole = self._answers.whole(request)
+        whole = None if connection is None else connection.whole(request)
+        if whole is None:
+            whole = self._answers.whole(request)
         if whole is None:
             text = f"Previous response with id '{request[PREVIOUS]}' not found."
             problem = problem or (400, text, "previous_response_not_found")
@@ -328,7 +345,8 @@ class Lab:
             is_explicit=options.get("mode") == "explicit",
         )
         record = self._charged(record, units, bill, rules)
-        blocks = self.script.answer(record.conversation, asked)
+        is_answered = request.get("generate") is not False
+        blocks = self.script.answer(record.conversation, asked) if is_answered else []
         output = _output_tokens(blocks, self.counter)
         billed = Billed(request_id, record.usage, output, rules)
         answer = dialect.answer(request, blocks, billed)
@@ -336,6 +354,9 @@ class Lab:
         self._answers.keep(whole, answer)
         is_stream = request.get("stream") is True
         pieces = dialect.pieces(request)
+        if connection is not None:
+            connection.keep(whole, answer, is_forced=True)
+            is_stream, pieces = True, responses_answer.lines
         reply = Reply(200, request_id, answer, is_stream, b"x-request-id", pieces)
         return record, reply
 

@@ -34,6 +34,7 @@ from headroom.cachelab.measure import Exchange, Result
 from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json
 from headroom.cachelab.script import Script
 from headroom.cachelab.server import make_app, serving
+from headroom.cachelab.socket_client import SocketClient
 from headroom.errors import ConfigError
 from headroom.inference.vocabulary import load_encoding
 
@@ -55,6 +56,7 @@ class Options(Struct, frozen=True):
         pause_s: let the provider's clock go on by so much in the middle.
         retrieve_every: the model asks back every N-th lossy block.
         keeps_requests: keep the last request of each conversation for inspection.
+        uses_sockets: Responses are spoken over WebSockets.
     """
 
     sending: Sending = Sending()
@@ -65,6 +67,7 @@ class Options(Struct, frozen=True):
     retrieve_every: int = 0
     is_strict_thinking: bool = False
     keeps_requests: bool = False
+    uses_sockets: bool = False
 
 
 class Side(Struct):
@@ -72,6 +75,7 @@ class Side(Struct):
 
     lab: Lab
     client: Client
+    sockets: SocketClient
     seen: int = 0
     restart: Restart | None = None
 
@@ -154,7 +158,10 @@ class Bench:
         start = len(side.lab.records)
         prefix = KEY_PREFIX if api == "messages" else CHAT_KEY_PREFIX
         key = f"{prefix}{copy if turn.recorded else REPLAY_KEY}"
-        answer = await side.client.send(body, key, api)
+        if self._options.uses_sockets:
+            answer = await side.sockets.send(body, key)
+        else:
+            answer = await side.client.send(body, key, api)
         records = tuple(r for r in side.lab.records[start:] if r.conversation == copy)
         error = answer.error
         if not error and _shows_retrieval(answer, conversation):
@@ -214,13 +221,18 @@ async def bench(
                 Client(url, is_reconnecting=options.is_reconnecting)
             )
 
+        async def sockets(url: str) -> SocketClient:
+            return await stack.enter_async_context(
+                SocketClient(url, is_reconnecting=options.is_reconnecting)
+            )
+
         lab, url = await side(0)
-        direct = Side(lab, await client(url))
+        direct = Side(lab, await client(url), await sockets(url))
         through: Side | None = None
         if target is not None:
             lab, url = await side(listen_port)
             target_url, restart = await target(url)
-            through = Side(lab, await client(target_url))
+            through = Side(lab, await client(target_url), await sockets(target_url))
             await _wait(through.client)
             if restart is not None:
                 through.restart = _restarting(restart, through.client)

@@ -130,6 +130,12 @@ def chunks(answer: Json) -> Iterator[bytes]:
     yield b"".join(pending)
 
 
+def lines(answer: Json) -> Iterator[bytes]:
+    """The events of a whole answer as messages of a WebSocket, one per line."""
+    for event in events(answer):
+        yield msgspec.json.encode(event) + b"\n"
+
+
 def _pieces(text: str) -> list[str]:
     return [text[at : at + _DELTA_CHARS] for at in range(0, len(text), _DELTA_CHARS)]
 
@@ -141,6 +147,14 @@ def read_stream(data: bytes) -> tuple[list[Json], str]:
         lines = [line[5:] for line in frame.split(b"\n") if line.startswith(b"data:")]
         if lines:
             reading.take(msgspec.json.decode(b"\n".join(lines)))
+    return blocks_of(reading.output()), reading.problem()
+
+
+def read_lines(data: bytes) -> tuple[list[Json], str]:
+    """The content of a WebSocket's events, one per line, and what is wrong with it."""
+    reading = _Reading()
+    for line in data.splitlines():
+        reading.take(msgspec.json.decode(line))
     return blocks_of(reading.output()), reading.problem()
 
 

@@ -14,10 +14,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import (
+    WebSocketsSansIOProtocol,
+)
 
 from headroom.cachelab.cache import Usage
 from headroom.cachelab.lab import MAX_BODY_BYTES, Lab, Reply, refusal
 from headroom.cachelab.prefix import Json
+from headroom.cachelab.socket_server import serve_socket
 from headroom.errors import ConfigError
 
 Scope: TypeAlias = dict[str, Any]  # as ASGI defines it
@@ -38,13 +42,16 @@ def make_app(lab: Lab) -> App:
     """The ASGI application that serves ``lab``."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             return
-        body = await _read(receive)
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in scope["headers"]
         }
+        if scope["type"] == "websocket":
+            await serve_socket(lab, scope["path"], headers, receive, send)
+            return
+        body = await _read(receive)
         if body is None:
             reply = refusal(413, "Request exceeds the maximum size", "req_too_large")
         else:
@@ -156,6 +163,14 @@ async def _start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) ->
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
+class _Socket(WebSocketsSansIOProtocol):
+    """A WebSocket that is cut when the lab ends."""
+
+    def shutdown(self) -> None:
+        # uvicorn would close once more what is closing already.
+        self.transport.close()
+
+
 class _Server(uvicorn.Server):
     """uvicorn inside a loop that is not its own: signals stay with the owner."""
 
@@ -205,6 +220,9 @@ async def serving(app: App, port: int = 0) -> AsyncIterator[str]:
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=1,
+            ws=_Socket,
+            ws_max_size=MAX_BODY_BYTES,
+            ws_per_message_deflate=False,
         )
     )
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from headroom.cachelab.replay import Options, Progress, Restart
 
 _FILE_COLUMNS = 140
-_APIS = ("messages", "chat", "responses")
+_SOCKETS = "responses-ws"
+_APIS = ("messages", "chat", "responses", _SOCKETS)
 _MARKERS = ("newest", "system", "none", "as-recorded")
 
 
@@ -134,7 +135,11 @@ def run(conversations: tuple[Path, ...], **options: Any) -> None:
     if options["thinking"] and options["api"] != "messages":
         raise click.ClickException("--thinking is for the Messages API alone")
     try:
-        loaded = load(list(conversations) or [SHIPPED], options["api"])
+        is_socket = options["api"] == _SOCKETS
+        loaded = load(
+            list(conversations) or [SHIPPED],
+            "responses" if is_socket else options["api"],
+        )
         results, strays = asyncio.run(_measure(loaded, options))
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
@@ -262,6 +267,7 @@ def _options(options: dict[str, Any]) -> "Options":
         pause_s=options["pause"],
         retrieve_every=options["retrieve"],
         is_strict_thinking=options["strict_thinking"],
+        uses_sockets=options["api"] == _SOCKETS,
     )
 
 
