@@ -25,6 +25,9 @@ _MAX_DEPTH = 6
 _MAX_VALUES = 48
 """Most frequent words of a hole that are looked at to give them a template."""
 
+_MAX_KNOWN = 4096
+"""Lines that are remembered as they are; what comes again mostly does so early."""
+
 _MERGE_BUDGET = 60_000
 """Words tried when joining templates; bounds time and memory on random text."""
 
@@ -119,7 +122,8 @@ def _group(texts: Sequence[str], classes: Sequence[int]) -> _Groups:
             values = tuple(parts[1::2])
             rows = found.get(key) or found.setdefault(key, [])
         rows.append((index, values))
-        known[kind, text] = rows, values
+        if len(known) < _MAX_KNOWN:
+            known[kind, text] = rows, values
     return {
         (str(key[0]), *HOLE.join(cast("_Key", key[1:])).split(" ")): rows
         for key, rows in found.items()

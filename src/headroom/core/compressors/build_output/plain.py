@@ -27,6 +27,9 @@ _TROUBLE = re.compile(rf"[\s\"'(\[:!]{_TROUBLED}")
 _RAISED = re.compile(r"[a-z](?:Error|Exception|Warning)\b")
 _CODE_LINE = re.compile(r"(?:[>E] |\s*\d* *[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
 
+_MAX_KNOWN = 8192
+"""Lines whose answer is remembered; bounds memory."""
+
 
 class PlainLines:
     """Tells plain lines from others, for the lines of one text."""
@@ -55,12 +58,14 @@ class PlainLines:
             return False
         known = self._known.get(line)
         if known is None:
-            known = self._known[line] = not (
+            known = not (
                 line.startswith(MARK)
                 or _CODE_LINE.match(line)
                 or self._tells_of_trouble(line)
                 or is_fixed(line)
             )
+            if len(self._known) < _MAX_KNOWN:
+                self._known[line] = known
         return known
 
     def _tells_of_trouble(self, line: str) -> bool:
