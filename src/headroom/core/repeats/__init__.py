@@ -192,6 +192,8 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
     degenerate texts (thousands of equal lines) would take time without bound.
     """
     places = _places(lines, sources)
+    if not places:
+        return []
     runs: list[_Run] = []
     used: set[str] = set()
     position = 0
@@ -251,10 +253,10 @@ def _keys(position: int, lines: Lines) -> list[str]:
     and the other way round.
     """
     raw, bare = lines.raw[position], lines.bare[position]
-    if raw != bare:
+    keys = [bare]
+    if raw is not bare:
         keys = [raw, bare] if lines.signs[position] else [bare, raw]
-    else:
-        keys = [bare]
+    elif raw[:8].lstrip()[:1].isdigit():
         gutter = GUTTER.match(raw)
         if gutter is not None:
             keys.append(raw[gutter.end() :])

@@ -57,6 +57,9 @@ MAX_DEPTH = 8
 MAX_CHANGE = 0.7
 """Of a value: what changes in more of it is given whole."""
 
+MIN_COMMON = 0.1
+"""Of the JSON, before the differences take any form."""
+
 MIN_SAVING = 0.15
 """Of the JSON without blanks."""
 
@@ -92,23 +95,21 @@ def relate(text: str, bases: Sequence[Base], count: CountTokens) -> Candidate | 
     if new is None:
         return None
     best: tuple[_Changes, Base] | None = None
-    least = 0
+    least = int((1 - MIN_COMMON) * _size(new))
     for base in _likeliest(new, bases):
         changes = _Changes()
-        old = base.source.value
-        _compare(old, new, "", changes)
-        if _NOTHING in changes.given or repr(_apply(old, changes)) != repr(new):
-            continue
+        _compare(base.source.value, new, "", changes)
         price = changes.chars + STEP_CHARS * len(base.through)
-        if best is None or price < least:
+        if _WHOLE not in changes.given and price < least:
             best, least = (changes, base), price
     if best is None:
         return None
     changes, base = best
+    if repr(_apply(base.source.value, changes)) != repr(new):
+        return None
     head = f"[JSON as #{base.source.name} {base.source.label}"
-    form = (
-        f"{head}]" if not changes.chars else f"{head}, but:]\n{_told(changes, count)}"
-    )
+    told = f", but:]\n{_told(changes, count)}" if changes.chars else "]"
+    form = head + told
     if len(form) > (1 - MIN_SAVING) * len(write(new)):
         return None
     refers_to = (base.source.digest, *base.through)
@@ -150,7 +151,7 @@ class _Changes:
     def give(self, path: str, value: Value) -> None:
         """A value is another one here, or only here."""
         self.given[path] = value
-        self.chars += len(path) + len(write(value)) + 4
+        self.chars += len(path) + _size(value) + 4
 
     def drop(self, path: str) -> None:
         """A value is only there."""
@@ -164,13 +165,14 @@ class _Changes:
         self.chars += more.chars
 
 
-_NOTHING = ""
+_WHOLE = ""
+"""The path of a change that leaves nothing in common."""
 
 
 def _likeliest(new: Value, bases: Sequence[Base]) -> Iterable[Base]:
     """Those with most in common at the top, the newest first where it is the same."""
     parts = _parts(new)
-    sizes = {key: len(write(value)) for key, value in parts.items()}
+    sizes = {key: _size(value) for key, value in parts.items()}
     ranked: list[tuple[int, int, Base]] = []
     for age, base in enumerate(reversed(bases)):
         if age >= MAX_REMEMBERED:
@@ -188,6 +190,11 @@ def _likeliest(new: Value, bases: Sequence[Base]) -> Iterable[Base]:
     return [base for _, _, base in ranked[:MAX_COMPARED]]
 
 
+def _size(value: Value) -> int:
+    """About the characters of a value; a measure that costs little."""
+    return len(repr(value))
+
+
 def _parts(value: Value) -> dict[str, Value]:
     if isinstance(value, dict):
         return value
@@ -198,7 +205,7 @@ def _parts(value: Value) -> dict[str, Value]:
 
 def _compare(old: Value, new: Value, path: str, changes: _Changes) -> None:
     """Collect what differs between two values that stand at one path."""
-    if type(old) is type(new) and repr(old) == repr(new):
+    if old == new:  # but for the order of keys, which is seen at the end
         return
     inside: _Changes | None = None
     if path.count(".") + path.count("[") < MAX_DEPTH:
@@ -206,7 +213,7 @@ def _compare(old: Value, new: Value, path: str, changes: _Changes) -> None:
             inside = _compare_members(old, new, path)
         elif isinstance(old, list) and isinstance(new, list):
             inside = _compare_elements(old, new, path)
-    if inside is None or (path and inside.chars > MAX_CHANGE * len(write(new))):
+    if inside is None or (path and inside.chars > MAX_CHANGE * _size(new)):
         changes.give(path, new)
     else:
         changes.add(inside)

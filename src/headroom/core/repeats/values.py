@@ -5,7 +5,7 @@ from headroom.core.compressors.json_table.parse import RefusedError, Value, read
 MIN_CHARS = 208
 """Shorter results are not referred to."""
 
-MAX_CHARS = 200_000
+MAX_CHARS = 100_000
 """Longer results are not compared: what they hold is a table, not a record."""
 
 
