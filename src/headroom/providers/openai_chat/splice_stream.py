@@ -24,6 +24,9 @@ from headroom.providers.openai_chat.stream import StreamReader
 from headroom.providers.rounds import Said, is_retrieval
 from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 
+_TELLING = (b'"tool_calls"', b'"error"')
+"""What may change how the rest of a stream is passed on."""
+
 _NOTHING = frozenset({b"null", b'""', b"[]", b"{}"})
 
 
@@ -101,6 +104,8 @@ class StreamSplicer(StreamSplicing[SseEvent]):
             return event.raw if self._rounds.number == 0 else b""
         if event.is_done:
             return self._hold(event)
+        if self._is_plain and self._id and not any(w in event.data for w in _TELLING):
+            return event.raw
         try:
             chunk = json_parts.members(event.data)
             if chunk.get("error", b"null") != b"null":
