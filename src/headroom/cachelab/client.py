@@ -1,15 +1,15 @@
 """The client of a replay: sends one request and reads the answer as an agent does.
 
-Speaks Messages, Chat Completions and Responses. Reads both shapes of an answer, by its
-own reader and not by the proxy's, and reports anything a client would trip over: an
-error, a stream that ends early, an answer without usage.
+Speaks every API of the lab. Reads both shapes of an answer, by its own reader and not
+by the proxy's, and reports anything a client would trip over: an error, a stream that
+ends early, an answer without usage.
 """
 
 import asyncio
 import io
 import time
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import aiohttp
 import msgspec
@@ -21,16 +21,42 @@ from headroom.cachelab.chat_answer import NO_USAGE
 from headroom.cachelab.dialects import DIALECTS
 from headroom.cachelab.prefix import Json
 
-Api: TypeAlias = Literal["messages", "chat", "responses"]
-PATHS: dict[Api, str] = {
+Api: TypeAlias = Literal["messages", "chat", "responses", "gemini"]
+APIS: tuple[Api, ...] = get_args(Api)
+_PATHS: dict[Api, str] = {
     "messages": "/v1/messages",
     "chat": "/v1/chat/completions",
     "responses": "/v1/responses",
 }
+_METHODS = ("generateContent", "streamGenerateContent")
 
 _LARGE_BYTES = 2**20
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _API_VERSION = "2023-06-01"
+
+
+def path_of(api: Api, model: str, *, is_stream: bool) -> str:
+    """Where requests go; some APIs' paths name the model, and say if it streams."""
+    if api != "gemini":
+        return _PATHS[api]
+    method = f"{_METHODS[1]}?alt=sse" if is_stream else _METHODS[0]
+    return f"/v1beta/models/{model}:{method}"
+
+
+def is_path(api: Api, path: str) -> bool:
+    """Whether requests of an API go to a path."""
+    path = path.partition("?")[0]
+    if api != "gemini":
+        return path == _PATHS[api]
+    return path.rpartition(":")[2] in _METHODS
+
+
+def credential(api: Api, key: str) -> list[tuple[str, str]]:
+    """The headers that say whose request it is."""
+    if api == "messages":
+        return [("x-api-key", key), ("anthropic-version", _API_VERSION)]
+    name = DIALECTS[api].key_header
+    return [(name, f"Bearer {key}" if name == "authorization" else key)]
 
 
 class Answer(Struct, frozen=True):
@@ -81,14 +107,20 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, body: bytes, key: str, api: Api = "messages") -> Answer:
-        """Post ``body`` with an API key and read the answer to its end."""
-        headers = [("content-type", "application/json")]
-        if api == "messages":
-            headers += [("x-api-key", key), ("anthropic-version", _API_VERSION)]
-        else:
-            headers.append(("authorization", f"Bearer {key}"))
-        return self.read(await self.post(PATHS[api], headers, body), body, api)
+    async def send(
+        self, body: bytes, key: str, api: Api = "messages", path: str = ""
+    ) -> Answer:
+        """Post ``body`` with an API key and read the answer to its end.
+
+        Args:
+            body: the request.
+            key: the credential.
+            api: whose request it is.
+            path: where it goes, if that is not the only path of the API.
+        """
+        headers = [("content-type", "application/json"), *credential(api, key)]
+        raw = await self.post(path or _PATHS[api], headers, body)
+        return self.read(raw, body, api)
 
     async def post(
         self, path: str, headers: Sequence[tuple[str, str]], body: bytes

@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.cachelab import measure
-from headroom.cachelab.client import PATHS, Api, Raw
+from headroom.cachelab.client import APIS, Api, Raw, credential, is_path
 from headroom.cachelab.dialects import DIALECTS
 from headroom.cachelab.lab import CHAT_KEY_PREFIX, KEY_PREFIX, Record
 from headroom.cachelab.measure import Exchange, Result
@@ -35,7 +35,15 @@ from headroom.cachelab.replay import Bench, Progress, Side
 from headroom.errors import ConfigError
 
 _REPLACED = frozenset(
-    {"host", "content-length", "connection", "upgrade", "authorization", "x-api-key"}
+    {
+        "host",
+        "content-length",
+        "connection",
+        "upgrade",
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+    }
 )
 _CHAT_PATH = "/chat/completions"
 _RESPONSES_PATH = "/responses"
@@ -126,7 +134,7 @@ def _api_of(line: _Line) -> Api | None:
         return None
     if path.endswith(_CHAT_PATH):
         return "chat"
-    return next((api for api, known in PATHS.items() if path == known), None)
+    return next((api for api in APIS if is_path(api, path)), None)
 
 
 def load(paths: Sequence[Path]) -> list[Recording]:
@@ -259,12 +267,10 @@ async def _exchange(
     side: Side, recording: Recording, request: Sent
 ) -> tuple[Exchange, Raw]:
     start = len(side.lab.records)
-    headers = [*request.headers]
-    if request.api == "messages":
-        headers.append(("x-api-key", f"{KEY_PREFIX}{recording.name}"))
-    else:
-        key = f"{CHAT_KEY_PREFIX}{recording.name}"
-        headers.append(("authorization", f"Bearer {key}"))
+    prefix = KEY_PREFIX if request.api == "messages" else CHAT_KEY_PREFIX
+    own = credential(request.api, f"{prefix}{recording.name}")
+    # What else the API wants to know with the key is in the recording already.
+    headers = [*request.headers, own[0]]
     if request.is_message:
         sockets = side.sockets
         raw = await sockets.replay(recording.name, request.path, headers, request.body)

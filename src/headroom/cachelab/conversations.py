@@ -13,7 +13,7 @@ move on every turn, and content that is a plain string becomes a block list whil
 marked. ``system``: only the first of these. ``as-recorded``: what the file says; a
 recording's bodies are then sent byte for byte.
 
-For OpenAI's APIs, which need no markers, a file's own Chat conversation (under
+For other APIs, which need no markers, a file's own Chat conversation (under
 ``openai``) is taken for Chat Completions, else its Messages conversation is put into
 the shape of the API.
 """
@@ -27,8 +27,8 @@ import msgspec
 from msgspec import Struct
 
 from headroom.cachelab import chat
-from headroom.cachelab.client import PATHS, Api
-from headroom.cachelab.dialects import DIALECTS, OpenAI
+from headroom.cachelab.client import Api, is_path, path_of
+from headroom.cachelab.dialects import DIALECTS, Other
 from headroom.cachelab.lab import CACHE_KEY_PREFIX, user_id
 from headroom.cachelab.prefix import MARKER, Json, as_blocks
 from headroom.errors import ConfigError
@@ -43,6 +43,7 @@ NAMED = {"demo": SHIPPED, "long": _DATA / "long_conversation.json.xz"}
 
 DEFAULT_MODEL = "claude-sonnet-4-5"
 DEFAULT_CHAT_MODEL = "gpt-5"
+DEFAULT_GEMINI_MODEL = "gemini-2.5-pro"
 
 _BREAKPOINT: Json = {"type": "ephemeral"}
 _MAX_TOKENS = 32_000
@@ -54,11 +55,13 @@ class Turn(Struct, frozen=True):
     Attributes:
         end: how many of the conversation's messages it carries.
         follow_up: what the user says instead, after a rewind to the message before.
+        path: where it was sent when it was recorded, query included.
     """
 
     end: int
     recorded: bytes = b""
     follow_up: str = ""
+    path: str = ""
 
 
 class Conversation(Struct, frozen=True):
@@ -169,7 +172,7 @@ def request_body(
         return _recorded_body(conversation, turn, sending)
     messages = list((history or conversation.messages)[: turn.end])
     if conversation.api != "messages":
-        return _openai_body(conversation, turn, sending, copy, messages)
+        return _other_body(conversation, turn, sending, copy, messages)
     if turn.follow_up:
         messages.append(_follow_up(messages, turn.follow_up))
     body: Json = {"model": sending.model or conversation.model, "messages": messages}
@@ -187,7 +190,16 @@ def request_body(
     return msgspec.json.encode(body)
 
 
-def _openai_body(
+def request_path(conversation: Conversation, turn: Turn, sending: Sending) -> str:
+    """Where a client sends one turn."""
+    api, model = conversation.api, sending.model or conversation.model
+    if turn.path and api == "gemini" and not sending.model:
+        return turn.path
+    is_stream = "stream" in turn.path if turn.path else sending.is_stream
+    return path_of(api, model, is_stream=is_stream)
+
+
+def _other_body(
     conversation: Conversation,
     turn: Turn,
     sending: Sending,
@@ -202,16 +214,22 @@ def _openai_body(
     body: Json = {"model": model, dialect.history: messages}
     if conversation.tools:
         body["tools"] = conversation.tools
-    body["prompt_cache_key"] = f"{CACHE_KEY_PREFIX}{copy}"
+    if dialect.system and conversation.system:
+        body[dialect.system] = conversation.system
+    if dialect.is_named_by_path:
+        del body["model"]
+    else:
+        body["prompt_cache_key"] = f"{CACHE_KEY_PREFIX}{copy}"
     return msgspec.json.encode(body | dialect.settings(sending.is_stream))
 
 
 def _recorded_body(conversation: Conversation, turn: Turn, sending: Sending) -> bytes:
     is_marking = sending.markers != "as-recorded" and conversation.api == "messages"
-    if not is_marking and not sending.model:
+    names_model = bool(sending.model) and conversation.api != "gemini"
+    if not is_marking and not names_model:
         return turn.recorded
     body: Json = msgspec.json.decode(turn.recorded)
-    if sending.model:
+    if names_model:
         body["model"] = sending.model
     if is_marking:
         _mark(body, sending.markers)
@@ -279,6 +297,7 @@ _NAMES: dict[Api, str] = {
     "messages": "Messages",
     "chat": "Chat Completions",
     "responses": "Responses",
+    "gemini": "Gemini",
 }
 
 
@@ -329,7 +348,7 @@ def _history(api: Api) -> str:
     return "messages" if api == "messages" else DIALECTS[api].history
 
 
-def _put(inner: Json, api: OpenAI) -> Json:
+def _put(inner: Json, api: Other) -> Json:
     """A Messages conversation in the shape of another API."""
     if not isinstance(inner.get("messages"), list):
         return {}
@@ -344,12 +363,13 @@ def _recording(name: str, data: bytes, api: Api) -> Iterator[Conversation]:
         if not text.strip():
             continue
         line = msgspec.json.decode(text, type=_Line)
-        if line.method != "POST" or line.path.partition("?")[0] != PATHS[api]:
+        if line.method != "POST" or not is_path(api, line.path):
             continue
         body: Json = msgspec.json.decode(line.body)
         if not isinstance(body.get(history), list):
             continue
-        turns.append(Turn(len(body[history]), recorded=bytes(line.body)))
+        end, sent = len(body[history]), bytes(line.body)
+        turns.append(Turn(end, recorded=sent, path=line.path))
         if len(body[history]) > len(longest[history]):
             longest = body
     if turns:
@@ -362,7 +382,9 @@ def _conversation(
 ) -> Conversation:
     model = inner.get("model")
     family, default = ("claude", DEFAULT_MODEL)
-    if api != "messages":
+    if api == "gemini":
+        family, default = ("gemini", DEFAULT_GEMINI_MODEL)
+    elif api != "messages":
         family, default = ("openai", DEFAULT_CHAT_MODEL)
     is_real = isinstance(model, str) and family_of(model) == family
     return Conversation(

@@ -1,4 +1,4 @@
-"""OpenAI's APIs as the lab speaks them: one value per API, all that differs in it.
+"""All APIs but Messages as the lab speaks them: one value each, all that differs in it.
 
 The lab, the client of a replay and the readers of recordings take a ``Dialect`` and
 know no API by name. Pure.
@@ -10,12 +10,19 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from headroom.cachelab import chat, chat_answer, responses, responses_answer
+from headroom.cachelab import (
+    chat,
+    chat_answer,
+    gemini,
+    gemini_answer,
+    responses,
+    responses_answer,
+)
 from headroom.cachelab.cache import Usage
 from headroom.cachelab.prefix import Json
 from headroom.providers.models import CacheRules
 
-OpenAI: TypeAlias = Literal["chat", "responses"]
+Other: TypeAlias = Literal["chat", "responses", "gemini"]
 Read: TypeAlias = Callable[[bytes], tuple[list[Json], str]]
 
 
@@ -37,6 +44,11 @@ class Dialect(Struct, frozen=True):
         pieces: the stream of an answer to a request.
         read_stream: blocks of a stream, and what is wrong with it.
         read_whole: the same of a JSON answer.
+        error: an error of a status, with words and a code.
+        system: the member for what the operator says, if it is not in the history.
+        key_header: where the credential stands.
+        is_named_by_path: the path says model and form, and nothing in a request can
+            name its conversation but the credential.
     """
 
     family: str
@@ -53,6 +65,10 @@ class Dialect(Struct, frozen=True):
     pieces: Callable[[Json], Callable[[Json], Iterator[bytes]]]
     read_stream: Read
     read_whole: Read
+    error: Callable[[int, str, str | None], Json] = chat_answer.error
+    system: str = ""
+    key_header: str = "authorization"
+    is_named_by_path: bool = False
 
 
 class Billed(Struct, frozen=True):
@@ -93,7 +109,18 @@ def _responses_settings(is_stream: bool) -> Json:
     return {**kept, "stream": True} if is_stream else kept
 
 
-DIALECTS: dict[OpenAI, Dialect] = {
+def _gemini_answer(request: Json, blocks: list[Json], billed: Billed) -> Json:
+    usage = gemini_answer.usage_of(billed.usage, billed.output_tokens)
+    answer_id = billed.request_id.removeprefix("req_")
+    return gemini_answer.answer(request, blocks, usage, answer_id=answer_id)
+
+
+def _gemini_pieces(request: Json) -> Callable[[Json], Iterator[bytes]]:
+    is_array = request.get("alt") == "json"
+    return gemini_answer.array_chunks if is_array else gemini_answer.chunks
+
+
+DIALECTS: dict[Other, Dialect] = {
     "chat": Dialect(
         family="openai_chat",
         history="messages",
@@ -125,5 +152,27 @@ DIALECTS: dict[OpenAI, Dialect] = {
         pieces=lambda _: responses_answer.chunks,
         read_stream=responses_answer.read_stream,
         read_whole=responses_answer.read_whole,
+    ),
+    "gemini": Dialect(
+        family="gemini",
+        history="contents",
+        refusals=gemini.refusals,
+        as_messages=gemini.as_messages,
+        from_messages=gemini.from_messages,
+        turn_ends=gemini.turn_ends,
+        answers=gemini.answers,
+        follow_up=gemini.follow_up,
+        settings=lambda _: {},
+        answer=_gemini_answer,
+        said=lambda answer: gemini.blocks_of(
+            answer["candidates"][0]["content"]["parts"]
+        ),
+        pieces=_gemini_pieces,
+        read_stream=gemini_answer.read_stream,
+        read_whole=gemini_answer.read_whole,
+        error=lambda status, text, _: gemini_answer.error(status, text),
+        system="systemInstruction",
+        key_header="x-goog-api-key",
+        is_named_by_path=True,
     ),
 }

@@ -1,9 +1,9 @@
 """One provider: its clock, caches, signatures and script, and a record per request.
 
-``Lab.messages``, ``Lab.completions`` and ``Lab.responses`` take a request's headers and
-bytes and return what to send back; the server only moves bytes. Organisations, hence
-caches, are told apart by the API key. Requests that a replay sends also name their
-conversation: in ``metadata.user_id`` as Claude Code writes it
+``Lab.messages``, ``Lab.completions``, ``Lab.responses`` and ``Lab.generate`` take a
+request's headers and bytes and return what to send back; the server only moves bytes.
+Organisations, hence caches, are told apart by the API key. Requests that a replay sends
+also name their conversation: in ``metadata.user_id`` as Claude Code writes it
 (``user_…_session_cachelab-<id>``), in ``prompt_cache_key`` (``cachelab-<id>``) or,
 where the body must stay as recorded, in the key (``sk-ant-cachelab-<id>``,
 ``sk-cachelab-<id>``). All of these reach the provider through any proxy, and each
@@ -19,12 +19,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headroom.cachelab import chat_answer, responses_answer, shape
+from headroom.cachelab import responses_answer, shape
 from headroom.cachelab.automatic import AutomaticCache
 from headroom.cachelab.cache import Bill, PromptCache, Usage, cost
 from headroom.cachelab.dialects import DIALECTS, Billed, Dialect
 from headroom.cachelab.kept import PREVIOUS, KeptAnswers
-from headroom.cachelab.prefix import RETRIEVAL_TOOL, Json, Unit, lay_out, parse
+from headroom.cachelab.prefix import (
+    RETRIEVAL_TOOL,
+    Json,
+    Unit,
+    encode,
+    lay_out,
+    parse,
+)
 from headroom.cachelab.script import Script, stop_reason
 from headroom.cachelab.stream import chunks
 from headroom.cachelab.thinking import ThinkingLedger
@@ -44,6 +51,8 @@ _BINDING_BETA = "thinking-binding-controls-2026-08-01"
 
 # The API's own limit: https://platform.claude.com/docs/en/api/errors
 MAX_BODY_BYTES = 32 * 1024 * 1024
+
+JSON_TYPE = b"application/json"
 
 
 class Clock:
@@ -119,6 +128,7 @@ class Reply(Struct, frozen=True):
     Attributes:
         id_header: the name of the header that tells ``request_id``.
         pieces: a message's stream.
+        stream_type: the content type of that.
     """
 
     status: int
@@ -127,6 +137,7 @@ class Reply(Struct, frozen=True):
     is_stream: bool = False
     id_header: bytes = b"request-id"
     pieces: Callable[[Json], Iterator[bytes]] = chunks
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
 
     def data(self) -> bytes:
         """All that is sent."""
@@ -189,7 +200,7 @@ class Lab:
 
     def completions(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer ``POST /v1/chat/completions``."""
-        exchange = functools.partial(self._openai_exchange, DIALECTS["chat"])
+        exchange = functools.partial(self._other_exchange, DIALECTS["chat"])
         return self._recorded(exchange, headers, body)
 
     def responses(
@@ -206,8 +217,26 @@ class Lab:
             connection: the answers of the WebSocket it came over.
         """
         exchange = functools.partial(
-            self._openai_exchange, DIALECTS["responses"], connection=connection
+            self._other_exchange, DIALECTS["responses"], connection=connection
         )
+        return self._recorded(exchange, headers, body)
+
+    def generate(
+        self, headers: Mapping[str, str], body: bytes, *, model: str, alt: str = ""
+    ) -> Reply:
+        """Answer Gemini's ``:generateContent`` and ``:streamGenerateContent``.
+
+        Args:
+            headers: names in lower case.
+            body: the request.
+            model: of the path.
+            alt: how it is streamed: ``sse``, or ``json`` for one array; empty: not.
+        """
+        request = parse(body)
+        if not isinstance(request, str):
+            named = {"model": model, "stream": bool(alt), "alt": alt}
+            body = encode(request | named)
+        exchange = functools.partial(self._other_exchange, DIALECTS["gemini"])
         return self._recorded(exchange, headers, body)
 
     def sent_bytes(self, conversation: str) -> bytes:
@@ -294,7 +323,7 @@ class Lab:
         record = self._charged(record, units, bill, model.cache)
         return msgspec.structs.replace(record, thinking_dropped=len(dropped)), ""
 
-    def _openai_exchange(
+    def _other_exchange(
         self,
         dialect: Dialect,
         headers: Mapping[str, str],
@@ -307,7 +336,7 @@ class Lab:
         request = parse(body)
         own = key.removeprefix(CHAT_KEY_PREFIX)
         if isinstance(request, str):
-            reply = _openai_refusal(400, request, request_id)
+            reply = _other_refusal(dialect, 400, request, request_id)
             return Record(own, "", error=request), reply
         cache_key = str(request.get("prompt_cache_key") or "")
         # A recording keeps the cache key of the client it was made with.
@@ -315,7 +344,7 @@ class Lab:
         name = own if is_named else (cache_key or own).removeprefix(CACHE_KEY_PREFIX)
         record = Record(name, str(request.get("model", "")))
         problem: tuple[int, str, str] | None = None
-        if not headers.get("authorization"):
+        if not headers.get(dialect.key_header):
             problem = 401, "You didn't provide an API key.", ""
         whole = None if connection is None else connection.whole(request)
         if whole is None:
@@ -328,7 +357,7 @@ class Lab:
             problem = problem or (400, words, "")
         if problem:
             status, words, code = problem
-            reply = _openai_refusal(status, words, request_id, code)
+            reply = _other_refusal(dialect, status, words, request_id, code)
             return msgspec.structs.replace(record, error=words), reply
         if self._keeps_requests:
             self.last_requests[record.conversation] = whole
@@ -358,6 +387,8 @@ class Lab:
             connection.keep(whole, answer, is_forced=True)
             is_stream, pieces = True, responses_answer.lines
         reply = Reply(200, request_id, answer, is_stream, b"x-request-id", pieces)
+        if request.get("alt") == "json":
+            reply = msgspec.structs.replace(reply, stream_type=JSON_TYPE)
         return record, reply
 
     def _charged(
@@ -411,8 +442,10 @@ def refusal(status: int, text: str, request_id: str, *, code: str = "") -> Reply
     return Reply(status, request_id, body)
 
 
-def _openai_refusal(status: int, text: str, request_id: str, code: str = "") -> Reply:
-    body = chat_answer.error(status, text, code or None)
+def _other_refusal(
+    dialect: Dialect, status: int, text: str, request_id: str, code: str = ""
+) -> Reply:
+    body = dialect.error(status, text, code or None)
     return Reply(status, request_id, body, id_header=b"x-request-id")
 
 
@@ -442,7 +475,8 @@ def _conversation(request: Json, key: str) -> str:
 
 def _credential(headers: Mapping[str, str]) -> str:
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
-    return headers.get("x-api-key") or bearer
+    own = headers.get("x-api-key") or headers.get("x-goog-api-key")
+    return own or bearer
 
 
 def _header_error(headers: Mapping[str, str]) -> tuple[int, str] | None:

@@ -33,7 +33,8 @@ class Headroom:
         self._command = [
             *(sys.executable, "-c", _ENTRY, "proxy"),
             *("--host", "127.0.0.1", "--port", str(self.port)),
-            *("--anthropic-url", upstream, "--openai-url", upstream, *arguments),
+            *("--anthropic-url", upstream, "--openai-url", upstream),
+            *("--gemini-url", upstream, *arguments),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -21,6 +21,7 @@ from headroom.cachelab.conversations import (
     Sending,
     Turn,
     request_body,
+    request_path,
 )
 from headroom.cachelab.lab import (
     CHAT_KEY_PREFIX,
@@ -157,11 +158,13 @@ class Bench:
         api = conversation.api
         start = len(side.lab.records)
         prefix = KEY_PREFIX if api == "messages" else CHAT_KEY_PREFIX
-        key = f"{prefix}{copy if turn.recorded else REPLAY_KEY}"
+        is_naming = not turn.recorded and api != "gemini"
+        key = f"{prefix}{REPLAY_KEY if is_naming else copy}"
         if self._options.uses_sockets:
             answer = await side.sockets.send(body, key)
         else:
-            answer = await side.client.send(body, key, api)
+            path = request_path(conversation, turn, sending)
+            answer = await side.client.send(body, key, api, path)
         records = tuple(r for r in side.lab.records[start:] if r.conversation == copy)
         error = answer.error
         if not error and _shows_retrieval(answer, conversation):

@@ -1,8 +1,9 @@
 """cachelab on a socket: a raw ASGI application on uvicorn, on loopback only.
 
 Serves ``/v1/messages``, ``/v1/messages/count_tokens``, ``/v1/chat/completions``,
-``/v1/responses`` and ``/v1/models`` as the providers do, and ``/cachelab/`` for whoever
-runs the experiment: ``GET stats`` (usage and errors per conversation), ``POST clock``
+``/v1/responses``, ``/v1/models`` and Gemini's ``/v1beta/models/…:generateContent`` and
+``:streamGenerateContent`` as the providers do, and ``/cachelab/`` for whoever runs the
+experiment: ``GET stats`` (usage and errors per conversation), ``POST clock``
 with ``{"advance_s": …}``, ``POST reset``.
 """
 
@@ -19,7 +20,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 )
 
 from headroom.cachelab.cache import Usage
-from headroom.cachelab.lab import MAX_BODY_BYTES, Lab, Reply, refusal
+from headroom.cachelab.client import is_path
+from headroom.cachelab.lab import JSON_TYPE, MAX_BODY_BYTES, Lab, Reply, refusal
 from headroom.cachelab.prefix import Json
 from headroom.cachelab.socket_server import serve_socket
 from headroom.errors import ConfigError
@@ -55,7 +57,12 @@ def make_app(lab: Lab) -> App:
         if body is None:
             reply = refusal(413, "Request exceeds the maximum size", "req_too_large")
         else:
-            reply = _route(lab, scope["method"], scope["path"], headers, body)
+            path = scope["path"]
+            is_gemini = scope["method"] == "POST" and is_path("gemini", path)
+            if is_gemini:
+                reply = _generate(lab, scope, headers, body)
+            else:
+                reply = _route(lab, scope["method"], path, headers, body)
         await _send(reply, send)
 
     return app
@@ -95,6 +102,15 @@ def _route(
     if path.startswith("/v1/messages"):
         return refusal(405, "Method Not Allowed", "req_method")
     return refusal(404, "Not found", "req_not_found")
+
+
+def _generate(lab: Lab, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
+    name, _, method = scope["path"].rpartition("/")[2].rpartition(":")
+    alt = ""
+    if method.startswith("stream"):
+        is_sse = b"alt=sse" in scope["query_string"].split(b"&")
+        alt = "sse" if is_sse else "json"
+    return lab.generate(headers, body, model=name, alt=alt)
 
 
 def _control(lab: Lab, method: str, name: str, body: bytes) -> Reply:
@@ -141,7 +157,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 async def _send(reply: Reply, send: Send) -> None:
-    kind = b"text/event-stream; charset=utf-8" if reply.is_stream else _JSON_TYPE
+    kind = reply.stream_type if reply.is_stream else JSON_TYPE
     headers = [(b"content-type", kind), (reply.id_header, reply.request_id.encode())]
     if reply.is_stream:
         headers.append((b"cache-control", b"no-cache"))
@@ -154,9 +170,6 @@ async def _send(reply: Reply, send: Send) -> None:
     headers.append((b"content-length", str(len(body)).encode()))
     await _start(send, reply.status, headers)
     await send({"type": "http.response.body", "body": body})
-
-
-_JSON_TYPE = b"application/json"
 
 
 async def _start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:

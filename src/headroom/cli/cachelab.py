@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FILE_COLUMNS = 140
 _SOCKETS = "responses-ws"
-_APIS = ("messages", "chat", "responses", _SOCKETS)
+_APIS = ("messages", "chat", "responses", _SOCKETS, "gemini")
 _MARKERS = ("newest", "system", "none", "as-recorded")
 
 

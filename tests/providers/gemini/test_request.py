@@ -158,6 +158,20 @@ def test_results_find_their_calls_by_id_and_else_by_position():
     assert json.loads(calls["1"].input) == {"command": "ls"}
 
 
+def test_calls_in_contents_that_a_client_keeps_apart_are_one_turns():
+    view = parse(
+        model(call("a", id="0")),
+        user(result("w", "a", id="0")),
+        model({"text": "hm"}),
+        model(call("a")),
+        model(call("b"), call("a")),
+        user(result("x", "a"), result("y", "b"), result("z", "a")),
+    )
+    calls = PROVIDER.tool_calls(view, 4)
+    assert set(calls) == {"a#1", "a#2", "b#1"}
+    assert all(slot.call_id in calls for slot in slots(view, 5))
+
+
 def test_results_without_ids_have_no_block_records(halving):
     store = DictStore()
     body = body_of(user({"text": "go"}), model(call()), user(result(LONG)))

@@ -11,6 +11,8 @@ All results of parallel calls stand in one content. The prefix cache is implicit
 ``cachedContent`` names is kept by the provider and stands before everything here.
 """
 
+from itertools import chain
+
 from headroom.core.hidden import Placement
 from headroom.core.protocols import Splicer
 from headroom.core.retrieval_tool import TOOL_GEMINI
@@ -101,11 +103,18 @@ class Gemini:
         return _CONTENTS.slots(view.body, view.messages[index])
 
     def tool_calls(self, view: RequestView, index: int) -> dict[str, ToolCall]:
-        """The calls that content ``index`` makes, by their ids and by position."""
+        """The calls that content ``index`` makes, by their ids and by position.
+
+        Clients that keep events apart have several contents of the model in a row.
+        """
         body = view.body
         calls: dict[str, ToolCall] = {}
         positions = Positions()
-        for part in replay.part_members(view, index):
+        first = index
+        while first and view.messages[first - 1].role == "assistant":
+            first -= 1
+        run = range(first, index + 1)
+        for part in chain.from_iterable(replay.part_members(view, i) for i in run):
             found = either(part, CALL)
             if found is None or not is_object(body, found):
                 continue
