@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "A provider that bills like the real one, and replays against it.",
     ),
     "bench": ("headroom.cli.bench:command", "Measure how well texts compress."),
+    "why": (
+        "headroom.cli.why:command",
+        "Explain what was done with one request.",
+    ),
     "tools": (
         "headroom.cli.tools:command",
         "Print what tool definitions cost, and what could be saved.",

@@ -314,9 +314,8 @@ class Rewrite:
         Then the whole request has to be planned again with their records: what may be
         left out depends on the tools.
         """
-        front = (self.made_plan.tools, self.made_plan.stabilisers)
         return any(
-            (winner.tools, winner.stabilisers) != front
+            (winner.tools, *winner.stabilisers) != self.front
             for winner in self._chain_winners(winners)
         )
 
@@ -350,6 +349,11 @@ class Rewrite:
         return self.made_plan.tools == "added" and bool(
             self._provider.retrieval_edits(self.view)
         )
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """What is added to and put in order in front of the messages, in words."""
+        return (self.made_plan.tools, *self.made_plan.stabilisers)
 
     @property
     def made_plan(self) -> Plan:

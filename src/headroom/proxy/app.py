@@ -4,6 +4,7 @@ Everything that needs a running loop (the connection pool, the stages' workers) 
 when the server starts and released when it has served its last request.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,7 @@ from headroom.proxy.stages import Stage
 from headroom.proxy.stages.betas import BetaStage
 from headroom.proxy.stages.compress import CompressStage
 from headroom.proxy.stages.retrieve import RetrieveStage
+from headroom.proxy.stages.watch import WatchStage
 from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
 from headroom.proxy.websocket.provider import ProviderSockets
@@ -59,6 +61,7 @@ class App:
         self._source = source
         self._clock = clock
         self._upstream: Upstream | None = None
+        self._steps: Steps | None = None
         self._relay: Relay | None = None
         self._providers: ProviderSockets | None = None
         self._sockets: WebSocketRelay | None = None
@@ -82,7 +85,7 @@ class App:
     async def start(self) -> None:
         """Make what needs the running loop."""
         self._upstream = Upstream(self._settings.upstream)
-        steps = Steps(self._settings, self.stages, self.metrics)
+        self._steps = steps = Steps(self._settings, self.stages, self.metrics)
         self._relay = Relay(self._settings, self._upstream, steps, self.metrics)
         self._providers = ProviderSockets(
             self._settings.upstream, self._settings.proxy.max_body_bytes
@@ -119,6 +122,8 @@ class App:
         """Release it, last things first."""
         for stage in reversed(self.stages):
             await stage.close()
+        if self._steps is not None:
+            await asyncio.to_thread(self._steps.decisions.close)
         if self._providers is not None:
             await self._providers.close()
         if self._upstream is not None:
@@ -166,36 +171,44 @@ def create_app(
         source = StoreOnDemand(
             lambda: store or open_settings_store(settings, clock=clock)
         )
+    metrics = metrics or Metrics()
     if stages is None:
-        stages = _make_stages(settings, ledger)
+        stages = _make_stages(settings, ledger, metrics)
     return App(
         settings,
         stages,
         core=core,
         source=source,
-        metrics=metrics or Metrics(),
+        metrics=metrics,
         clock=clock,
     )
 
 
-def _make_stages(settings: Settings, ledger: Ledger | None) -> tuple[Stage, ...]:
+def _make_stages(
+    settings: Settings, ledger: Ledger | None, metrics: Metrics
+) -> tuple[Stage, ...]:
     """The stages in the order of ``STAGES``; none where compression is off."""
     if ledger is None:
         return ()
     notes = HiddenNotes(ledger)
     policies = auth.policies_of(settings.auth)
-    compress = CompressStage(
-        ledger,
-        policy=policy_of(settings),
-        notes=notes,
-        policies=policies,
-        models=ModelTable(read_overrides(settings.models_file)),
-    )
-    retrieve = RetrieveStage(ledger, notes, policies=policies)
-    if settings.proxy.beta_header_sticky == "disabled":
-        return (compress, retrieve)
-    sessions = settings.proxy.beta_tracker_max_sessions
-    return (compress, BetaStage(policies, max_sessions=sessions), retrieve)
+    stages: list[Stage] = [
+        CompressStage(
+            ledger,
+            policy=policy_of(settings),
+            notes=notes,
+            policies=policies,
+            models=ModelTable(read_overrides(settings.models_file)),
+        )
+    ]
+    if settings.proxy.beta_header_sticky == "enabled":
+        sessions = settings.proxy.beta_tracker_max_sessions
+        stages.append(BetaStage(policies, max_sessions=sessions))
+    if settings.watch.enabled:
+        sessions = settings.watch.max_sessions
+        stages.append(WatchStage(metrics, time.monotonic, max_sessions=sessions))
+    stages.append(RetrieveStage(ledger, notes, policies=policies))
+    return tuple(stages)
 
 
 def is_compressing(settings: Settings, core: Core) -> bool:

@@ -17,7 +17,8 @@ from typing import Self, TypeAlias
 from msgspec import Struct
 
 from headroom.core.threads import Reply
-from headroom.core.types import JsonValue, Manifest
+from headroom.core.trail import Trail
+from headroom.core.types import JsonValue, Manifest, RequestView
 from headroom.errors import (
     CorruptOriginalError,
     DamagedRecordError,
@@ -89,6 +90,8 @@ class Exchange:
         chain_key: the ledger's key of the conversation up to here.
         conversation: id of the provider's own conversation that the request adds to.
         dropped_headers: names, in lower case, that are not sent upstream.
+        view: the body as its provider's module read it; ``None`` if it was not read.
+        trail: what the request was forwarded as, for watchers.
         set_headers: names, in lower case, and the values they are sent with instead.
         session_id: which session it belongs to: the client's word, or derived from the
             conversation; empty if the body was not read.
@@ -133,7 +136,9 @@ class Exchange:
         "session_id",
         "set_headers",
         "store_failures",
+        "trail",
         "usage",
+        "view",
     )
 
     def __init__(
@@ -165,6 +170,8 @@ class Exchange:
         self.chain_key = b""
         self.conversation = ""
         self.dropped_headers: frozenset[str] = frozenset()
+        self.view: RequestView | None = None
+        self.trail: Trail | None = None
         self.set_headers: dict[str, str] = {}
         self.session_id = _given_session(headers)
         self.send_again: SendAgain = _nowhere

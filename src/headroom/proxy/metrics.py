@@ -73,6 +73,18 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Requests that add to a conversation kept by the provider; forwarded as is.",
         (),
     ),
+    "prefix_drift_detected": (
+        "Sessions whose system prompt, tools or first messages changed.",
+        ("provider", "model"),
+    ),
+    "headroom_cache_gaps": (
+        "Answers that read less from the cache than the session had left in it.",
+        ("cause",),
+    ),
+    "headroom_volatile_content": (
+        "Timestamps, ids and tokens found in front of conversations.",
+        ("kind",),
+    ),
     "headroom_store_failures": (
         "Requests served without the store.",
         (),
@@ -206,6 +218,18 @@ class Metrics:
     def conversation(self) -> None:
         """A request adds to a conversation that the provider keeps."""
         self._child("proxy_conversations_api_request_count").inc()
+
+    def drift(self, provider: str, family: str) -> None:
+        """A session's prompt does not begin as it did."""
+        self._child("prefix_drift_detected", provider, family).inc()
+
+    def cache_gap(self, cause: str) -> None:
+        """Less was read from the cache than the session had left in it."""
+        self._child("headroom_cache_gaps", cause).inc()
+
+    def volatile(self, kind: str) -> None:
+        """Something that changes stands in front of a conversation."""
+        self._child("headroom_volatile_content", kind).inc()
 
     def store_failure(self) -> None:
         """A request was served without the store."""

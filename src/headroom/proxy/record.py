@@ -12,8 +12,12 @@ from msgspec import Struct
 
 from headroom.core.types import Manifest
 from headroom.proxy import headers
+from headroom.proxy.decisions import DecisionLog
 from headroom.proxy.exchange import Exchange, log
 from headroom.proxy.routes import Headers
+
+_MAX_BLOCKS = 100
+"""Of one request, in a record that is kept."""
 
 
 class Figures(Struct, frozen=True, gc=False):
@@ -34,11 +38,33 @@ class Figures(Struct, frozen=True, gc=False):
     total_ms: float
 
 
-def write(exchange: Exchange, figures: Figures, mode: str) -> None:
-    """Log the decision record of a finished exchange."""
+def write(
+    exchange: Exchange,
+    figures: Figures,
+    mode: str,
+    kept: DecisionLog | None = None,
+) -> None:
+    """Log the decision record of a finished exchange; keep it with its blocks.
+
+    Args:
+        exchange: what is finished.
+        figures: its sizes and times.
+        mode: of compression.
+        kept: where records are kept, if they are.
+    """
     level = logging.INFO if exchange.route.provider else logging.DEBUG
-    if not log.isEnabledFor(level):
+    is_kept = kept is not None and bool(exchange.route.provider)
+    is_logged = log.isEnabledFor(level)
+    if not is_kept and not is_logged:
         return
+    fields = _fields(exchange, figures, mode)
+    if is_logged:
+        log.log(level, "compression_decision", extra=fields)
+    if kept is not None and is_kept:
+        kept.add({**fields, **_block_fields(exchange.manifest)})
+
+
+def _fields(exchange: Exchange, figures: Figures, mode: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "request_id": exchange.request_id,
         "method": exchange.method,
@@ -77,7 +103,32 @@ def write(exchange: Exchange, figures: Figures, mode: str) -> None:
         fields["upstream_request_id"] = upstream_id.decode("latin-1")
     fields.update(exchange.usage)
     fields.update(exchange.fields)
-    log.log(level, "compression_decision", extra=fields)
+    return fields
+
+
+def _block_fields(manifest: Manifest | None) -> dict[str, Any]:
+    """What happened to each block, those first that were looked at just now."""
+    if manifest is None:
+        return {}
+    entries = sorted(manifest.entries, key=lambda entry: entry.is_reapplied)
+    blocks = []
+    for entry in entries[:_MAX_BLOCKS]:
+        outcome = entry.outcome
+        found = {
+            "message": entry.message_index,
+            "block": entry.block_index,
+            "type": entry.block_type,
+            "action": outcome.action,
+            "kind": outcome.kind,
+            "strategy": outcome.strategy,
+            "reason": outcome.reason,
+            "tokens_before": outcome.original_tokens,
+            "tokens_after": outcome.compressed_tokens,
+            "is_lossy": outcome.is_lossy,
+            "is_reapplied": entry.is_reapplied,
+        }
+        blocks.append({name: value for name, value in found.items() if value != ""})
+    return {"blocks": blocks, "blocks_left_out": len(entries) - len(blocks)}
 
 
 def outbound(exchange: Exchange, figures: Figures) -> None:

@@ -91,7 +91,7 @@ class Relay:
         finally:
             run.close()
             exchange.forget()
-            record.write(exchange, run.figures(), self._mode)
+            record.write(exchange, run.figures(), self._mode, self._steps.decisions)
             self._metrics.ended(
                 exchange.route.label, exchange.response_status, exchange.decision
             )

@@ -4,8 +4,10 @@ What always holds: a stage that fails changes nothing, and its failure is counte
 """
 
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from headroom.proxy import headers, record
+from headroom.proxy.decisions import DecisionLog
 from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.stages import Stage
@@ -13,7 +15,11 @@ from headroom.settings import Settings
 
 
 class Steps:
-    """All stages; one per server process."""
+    """All stages; one per server process.
+
+    Attributes:
+        decisions: where the records of finished exchanges are kept.
+    """
 
     def __init__(
         self, settings: Settings, stages: Sequence[Stage], metrics: Metrics
@@ -23,6 +29,9 @@ class Steps:
         self._mode = settings.proxy.compression_mode
         self._is_on = settings.proxy.compression
         self._max_read_bytes = settings.compression_max_body_bytes
+        self.decisions = DecisionLog(
+            Path(settings.data_dir), settings.watch.decisions_max_bytes
+        )
 
     def reason_to_pass(self, exchange: Exchange, size_bytes: int | None) -> str | None:
         """Why a body is not read; ``None`` if it is.

@@ -331,6 +331,22 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     format: Annotated[Literal["json", "text"], about("How records look.")] = "json"
 
 
+class WatchSettings(Struct, frozen=True, kw_only=True):
+    """What is watched, without changing anything."""
+
+    enabled: Annotated[
+        bool,
+        about("Warn of what changes in front of conversations and of cache gaps."),
+    ] = True
+    max_sessions: Annotated[
+        int, about("Sessions compared with their last request.", "sessions", ge=1)
+    ] = 1000
+    decisions_max_bytes: Annotated[
+        int,
+        about("Decision records kept for `headroom why`; 0: none.", "bytes", ge=0),
+    ] = 32 * 1024 * 1024
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings; ``load`` makes one."""
 
@@ -363,6 +379,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     auth: AuthSettings = AuthSettings()
     stabilise: StabiliseSettings = StabiliseSettings()
     store: StoreSettings = StoreSettings()
+    watch: WatchSettings = WatchSettings()
     log: LogSettings = LogSettings()
 
     @property

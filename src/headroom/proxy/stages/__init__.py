@@ -14,7 +14,7 @@ from headroom.core.types import JsonValue
 if TYPE_CHECKING:
     from headroom.proxy.exchange import Exchange
 
-STAGES: tuple[str, ...] = ("compress", "betas", "retrieve")
+STAGES: tuple[str, ...] = ("compress", "betas", "watch", "retrieve")
 """The order of the stages: what edits the body runs before what only watches; the beta
 words of a session are known when its conversation is."""
 

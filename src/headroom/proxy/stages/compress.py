@@ -19,11 +19,11 @@ from typing import TypeVar
 import msgspec
 
 from headroom.ccr.ledger import Ledger
-from headroom.core.digest import chain_key
 from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.trail import change_of, trail_of
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
 from headroom.errors import MalformedBodyError, StoreUnavailableError
 from headroom.inference.model_table import ModelTable
@@ -234,7 +234,10 @@ class CompressStage:
         forwarded = await self._run(size, rewrite.finish, winners)
         for reason in rewrite.reasons:
             exchange.replace_body(forwarded, reason)
-        exchange.prefix_breaks = self._watch.breaks(rewrite)
+        changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
+        exchange.prefix_breaks = self._watch.breaks(rewrite, changes)
+        exchange.view = view
+        exchange.trail = trail_of(view, changes, rewrite.front)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
         exchange.chain_key = rewrite.keys[-1]
         exchange.session_id = exchange.session_id or _session_id(view, rewrite)
@@ -361,23 +364,20 @@ class PrefixWatch:
         self._max_messages = max_messages
         self._sent: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
 
-    def breaks(self, rewrite: Rewrite) -> int:
-        """How many messages of this request leave otherwise than they left before."""
+    def breaks(self, rewrite: Rewrite, changes: Sequence[bytes]) -> int:
+        """How many messages of this request leave otherwise than they left before.
+
+        Args:
+            rewrite: the request.
+            changes: what became of each message; see ``trail.change_of``.
+        """
         lineage = rewrite.chain.lineage
         found = 0
-        for index, key in enumerate(rewrite.keys):
-            print_ = _fingerprint(rewrite.decisions[index])
-            before = self._sent.setdefault((key, lineage), print_)
-            if before != print_:
+        for key, change in zip(rewrite.keys, changes, strict=True):
+            before = self._sent.setdefault((key, lineage), change)
+            if before != change:
                 found += 1
-                self._sent[key, lineage] = print_
+                self._sent[key, lineage] = change
         while len(self._sent) > self._max_messages:
             self._sent.popitem(last=False)
         return found
-
-
-def _fingerprint(decision: Decision) -> bytes:
-    if not decision.edits and not decision.hidden:
-        return b""
-    parts = [f"{e.address}\0{e.replacement}".encode() for e in decision.edits]
-    return chain_key(decision.hidden, *parts)
