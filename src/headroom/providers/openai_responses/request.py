@@ -15,7 +15,7 @@ keeps the rest. The prefix cache is automatic (from 1,024 tokens on); the breakp
 which clients steer it move from turn to turn and are no part of a message.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 from headroom.core.digest import chain_key
@@ -90,8 +90,8 @@ class OpenAIResponses:
             tools = None
         instructions = top.get("instructions")
         before = [tools, instructions]
-        unknown: dict[str, None] = {}
-        messages = self._messages(body, given, unknown)
+        kinds: dict[str, None] = {}
+        messages = self._messages(body, given, kinds)
         previous = text_of(body, top.get("previous_response_id"))
         # The connection keeps what the request asks not to store.
         is_message = text_of(body, top.get("type")) == "response.create"
@@ -106,13 +106,13 @@ class OpenAIResponses:
             frozen_count=0,
             is_caching=True,
             text_before=tuple(span for span in before if span is not None),
-            may_drop_earlier=bool(previous) or _may_drop(body, top),
+            may_drop_earlier=bool(previous) or _may_drop(body, top, kinds),
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
             may_add_tool=_may_call(body, top),
             continues=previous,
             conversation=_conversation(body, top.get("conversation")),
-            unknown_types=tuple(unknown),
+            unknown_types=tuple(kind for kind in kinds if not is_known(kind)),
             is_prewarm=_is(body, top.get("generate"), b"false"),
         )
 
@@ -179,7 +179,7 @@ class OpenAIResponses:
         return StreamSplicer() if is_stream else JsonSplicer()
 
     def _messages(
-        self, body: bytes, given: Span | None, unknown: dict[str, None]
+        self, body: bytes, given: Span | None, kinds: dict[str, None]
     ) -> tuple[MessageView, ...]:
         """One message per item of the client's, one per run of the model's."""
         if given is not None and is_string(body, given):
@@ -191,8 +191,7 @@ class OpenAIResponses:
         run: list[tuple[Span, bytes, Item]] = []
         for span in elements(body, given):
             raw, item = self._item(body, span)
-            if not is_known(item.kind):
-                unknown[item.kind] = None
+            kinds[item.kind] = None
             if item.role == "assistant":
                 run.append((span, raw, item))
                 continue
@@ -360,13 +359,12 @@ def _is(body: bytes, span: Span | None, value: bytes) -> bool:
     return span is not None and span.of(body) == value
 
 
-def _may_drop(body: bytes, top: dict[str, Span]) -> bool:
+def _may_drop(body: bytes, top: dict[str, Span], kinds: Iterable[str]) -> bool:
     """The provider may leave earlier items of this request out."""
     management = top.get("context_management")
     is_managed = management is not None and management.of(body) not in {b"null", b"[]"}
     is_truncated = text_of(body, top.get("truncation")) == "auto"
-    given = top["input"]
-    has_compaction = b'"compaction' in given.of(body)
+    has_compaction = any(kind.startswith("compaction") for kind in kinds)
     return is_managed or is_truncated or has_compaction
 
 
