@@ -6,6 +6,7 @@ import pytest
 
 from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline
+from headroom.core.hidden import Answer, Part, encode_answer, note_keys
 from headroom.core.threads import (
     MAX_INPUT_BYTES,
     Thread,
@@ -155,6 +156,70 @@ def test_deltas_refer_to_nothing(halving):
     server.send([{"role": "user", "content": "go"}], answer=[call("a")], name="1")
     _, rewrite = server.send([result("a")], after="1", name="2")
     assert rewrite.view.may_drop_earlier
+
+
+HIDDEN = result("h", "an answer to a retrieval")
+RESULTS = json.dumps(HIDDEN).encode()
+
+
+@pytest.mark.parametrize("given", [[result("a")], LONG])
+def test_results_that_the_client_did_not_see_go_in_front_of_what_comes(halving, given):
+    body = {"input": given, "previous_response_id": "1", "store": False}
+    thread = Thread(b"k", results=RESULTS)
+    sent, rewrite = forward(
+        body, DictStore(), policy=POLICY, api="openai_responses", thread=thread
+    )
+    first, second = json.loads(sent)["input"]
+    assert first == HIDDEN
+    words = second["content"] if isinstance(given, str) else second["output"]
+    assert words.startswith("~2026")
+    assert "retrieval_result" in rewrite.reasons
+
+
+def test_hidden_results_stand_where_a_full_request_puts_them(halving):
+    """The provider's own memory and what is sent again have the same order."""
+    answer = [call("h", name="headroom_retrieve"), call("a")]
+    answered = Answer(
+        (Part("call", data=json.dumps(answer[0]).encode()), Part("seen", "call:a")),
+        RESULTS,
+    )
+    tools = [{"type": "function", "name": "exec"}]
+    policy = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
+    way = {"policy": policy, "api": "openai_responses"}
+    store = DictStore()
+    go = {"role": "user", "content": "go"}
+    first = {"type": "response.create", "input": [go], "store": False, "tools": tools}
+    sent, rewrite = forward(first, store, **way)
+    assert b"headroom_retrieve" in sent
+    response = {"id": "1", "status": "completed", "output": answer[1:]}
+    reply = reply_of(read_message(json.dumps(response).encode()))
+    thread = rewrite.thread_after(reply, answered.results)
+    store.remember({note_keys("", rewrite.keys[-1])[0]: encode_answer(answered)})
+    delta = {**first, "input": [result("a")], "previous_response_id": "1"}
+    sent, _ = forward(delta, store, thread=thread, **way)
+    kept = [go, *answer, *json.loads(sent)["input"]]
+    again = {**first, "input": [go, call("a"), result("a")]}
+    sent, _ = forward(again, store, **way)
+    assert json.loads(sent)["input"] == kept
+
+
+def test_a_tool_is_not_added_where_nobody_answers_its_calls(halving):
+    tools = [{"type": "function", "name": "exec"}]
+    policy = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
+    way = {"policy": policy, "api": "openai_responses"}
+    body = {"input": [{"role": "user", "content": "go"}], "tools": tools}
+    store = DictStore()
+    sent, rewrite = forward({**body, "store": False}, store, **way)
+    assert rewrite.adds_tool
+    more = [*body["input"], call("a"), result("a")]
+    for unanswered in ({"background": True}, {"store": True}):
+        asked = {**body, "store": False, "input": more, **unanswered}
+        sent, rewrite = forward(asked, DictStore(), **way)
+        assert not rewrite.adds_tool
+        # A conversation that had the tool: its calls would reach the client.
+        sent, rewrite = forward(asked, store, **way)
+        assert not rewrite.adds_tool
+        assert b"headroom_retrieve" not in sent
 
 
 def test_long_inputs_are_not_noted():

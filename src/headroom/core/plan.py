@@ -155,10 +155,8 @@ def first_tools(policy: Policy, view: RequestView) -> str:
     if policy.retrieval in {"tool", "mcp"}:
         if any(is_retrieval_tool(name) for name in view.tool_names):
             return "client"
-        # Where the provider keeps the conversation, later answers could not be told
-        # from those of conversations without the tool.
-        may_add = view.may_add_tool and not view.is_threaded
-        return "added" if policy.retrieval == "tool" and may_add else ""
+        is_adding = policy.retrieval == "tool" and view.may_add_tool
+        return "added" if is_adding else ""
     return ""
 
 
@@ -166,7 +164,7 @@ def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
     """The policy as it holds for one request of a conversation decided as ``tools``."""
     names = view.tool_names
     can_retrieve = (
-        (tools == "added" and bool(names))
+        (tools == "added" and bool(names) and view.may_add_tool)
         or (tools == "client" and any(is_retrieval_tool(name) for name in names))
         or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
     )

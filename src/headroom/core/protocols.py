@@ -113,6 +113,9 @@ class Provider(Protocol):
     ) -> list[Edit]:
         """What puts hidden parts back into message ``index`` and the one after it.
 
+        Index ``-1`` is the answer that the request goes on from, where the provider
+        keeps it; only results can be missing behind it.
+
         Raises:
             CompressionError: the message is not the one they were placed in.
         """

@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from headroom.core import pipeline, plan, referring
 from headroom.core.earlier import Earlier, Found, told_of
+from headroom.core.hidden import Placement
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
@@ -293,7 +294,12 @@ class Rewrite:
         edits = pipeline.make_edits(self.view, self._provider, self.decisions)
         if edits:
             self.reasons = ("compression",)
-        if self.made_plan.tools == "added":
+        thread = self.chain.thread
+        if thread is not None and thread.results:
+            behind = Placement((), thread.results)
+            edits += self._provider.hidden_edits(self.view, -1, behind)
+            self.reasons = (*self.reasons, "retrieval_result")
+        if self._is_adding:
             added = self._provider.retrieval_edits(self.view)
             if added:
                 self.reasons = (*self.reasons, "retrieval_tool")
@@ -328,10 +334,14 @@ class Rewrite:
             if winner is not None:
                 yield winner
 
-    def thread_after(self, reply: Reply) -> Thread:
+    def thread_after(self, reply: Reply, results: bytes = b"") -> Thread:
         """What to note under the id of the answer, once it has ended.
 
         To be taken after ``finish``: the decisions are those that were forwarded.
+
+        Args:
+            reply: what the client saw of the answer.
+            results: of what it did not see; see ``Thread``.
         """
         view, earlier = self.view, self.made_plan.earlier_bytes
         sent = sum(m.span.end - m.span.start for m in view.messages)
@@ -341,14 +351,18 @@ class Rewrite:
             calls=reply.calls,
             prefix_bytes=earlier + sent - pipeline.removed_bytes(view, self.decisions),
             stabilisers=self.made_plan.stabilisers,
+            results=results,
         )
 
     @property
     def adds_tool(self) -> bool:
         """Whether the body from ``finish`` offers Headroom's own retrieval tool."""
-        return self.made_plan.tools == "added" and bool(
-            self._provider.retrieval_edits(self.view)
-        )
+        return self._is_adding and bool(self._provider.retrieval_edits(self.view))
+
+    @property
+    def _is_adding(self) -> bool:
+        # A call that nobody answers inside the answer would reach the client.
+        return self.made_plan.tools == "added" and self.view.may_add_tool
 
     @property
     def front(self) -> tuple[str, ...]:

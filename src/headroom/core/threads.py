@@ -47,6 +47,9 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
         calls: the calls whose results the next request brings.
         prefix_bytes: a low estimate of what the provider has been sent so far.
         stabilisers: what is put in order in front; see ``Decision.stabilisers``.
+        results: of calls in the answer that the client did not see, beside calls that
+            it did: they go in front of what the next request brings. Items joined by
+            commas, as JSON.
     """
 
     key: bytes
@@ -54,6 +57,7 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
     calls: tuple[ToolCall, ...] = ()
     prefix_bytes: int = 0
     stabilisers: tuple[str, ...] = ()
+    results: bytes = b""
 
 
 _ENCODER = msgspec.msgpack.Encoder()

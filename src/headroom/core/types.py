@@ -190,8 +190,8 @@ class RequestView(Struct, frozen=True, gc=False):
         tools: the tool list, if the request has one.
         is_threaded: the provider keeps the conversation; later requests may carry
             nothing but what is new, neither tools nor earlier messages.
-        may_add_tool: a tool that Headroom adds can be answered inside this API's
-            streams.
+        may_add_tool: calls of a tool that Headroom adds can be answered inside the
+            answer to this request, and what they said be put back later.
         continues: id of the answer that this request goes on from, where the provider
             keeps what came before it; empty: the request carries all of it.
         conversation: id of a conversation of the provider's own, which others may add

@@ -100,11 +100,14 @@ class Exchange:
             change ``response_status`` and ``response_headers``.
         retrievals: originals that the model asked for in the answer.
         billed: tokens billed in all rounds of the answer, where there were several.
+        answers_retrievals: calls of a tool that is added can be answered inside it.
+        hidden_results: of calls in the answer that the client does not see.
         on_reply: told of the answer as soon as it has ended, before the client is.
     """
 
     __slots__ = (
         "answer_status",
+        "answers_retrievals",
         "auth_mode",
         "billed",
         "chain_key",
@@ -115,6 +118,7 @@ class Exchange:
         "has_failed",
         "has_own_tool",
         "headers",
+        "hidden_results",
         "holds_head",
         "manifest",
         "method",
@@ -179,6 +183,8 @@ class Exchange:
         self.retrievals: list[Retrieval] = []
         self.billed: dict[str, int] = {}
         self.on_reply: Callable[[Reply], None] | None = None
+        self.answers_retrievals = True
+        self.hidden_results = b""
 
     def set_body(self, original: bytes, received: bytes) -> None:
         """Take the body that was read; nothing is changed yet."""

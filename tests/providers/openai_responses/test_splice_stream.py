@@ -139,6 +139,18 @@ def test_thoughts_that_only_the_provider_knows_are_not_sent_to_one_that_keeps_no
     assert ("reasoning" in kinds) is kept
 
 
+@pytest.mark.parametrize("more", [{}, {"previous_response_id": "resp_before"}])
+def test_over_a_socket_only_the_results_follow_the_newest_answer(more):
+    body = {**BODY, "type": "response.create", **more}
+    drive = ResponsesDrive([[thinking("hm"), retrieval(1)], [text("done")]], body)
+    sent = json.loads(drive.bodies[1])
+    assert [item["type"] for item in sent["input"]] == ["function_call_output"]
+    assert sent["previous_response_id"] == "resp_0"
+    rest = {**body, "previous_response_id": "resp_0", "input": sent["input"]}
+    assert sent == rest
+    assert events(drive.out)[-1]["response"]["id"] == "resp_1"
+
+
 def test_calls_of_the_client_s_tools_are_the_client_s():
     rounds = [[text("so"), retrieval(1), call(2, c="ls"), retrieval(3), call(4)]]
     drive = ResponsesDrive(rounds, BODY)

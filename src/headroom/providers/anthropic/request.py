@@ -83,6 +83,8 @@ class AnthropicMessages:
             or b'"compaction"' in body,
             tools=_array(body, top.get("tools")),
             is_threaded=is_threaded,
+            # Later answers of a thread could not be told from those of others.
+            may_add_tool=not is_threaded,
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:

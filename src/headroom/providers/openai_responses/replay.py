@@ -17,6 +17,14 @@ from headroom.core.types import Edit, RequestView, Span
 from headroom.core.wire import json_parts, json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_string
 from headroom.errors import CompressionError, MalformedBodyError, StreamError
+from headroom.providers.messages import text_of
+
+MESSAGE = "response.create"
+"""The type of a request that is a message of a WebSocket."""
+
+PREVIOUS = "previous_response_id"
+
+_USER = b'{"role":"user","content":'
 
 
 def hidden_edits(view: RequestView, index: int, placement: Placement) -> list[Edit]:
@@ -59,24 +67,34 @@ def results_edits(view: RequestView, results: bytes) -> list[Edit]:
         raise MalformedBodyError("no items", reason="no_messages")
     span = view.messages[0].span
     if is_string(view.body, span):
-        item = _user(span.of(view.body))
-        return [Edit(span, b"[%b,%b]" % (results, item))]
+        return [
+            Edit(Span(span.start, span.start), b"[%b,%b" % (results, _USER)),
+            Edit(Span(span.end, span.end), b"}]"),
+        ]
     return [Edit(Span(span.start, span.start), results + b",")]
 
 
-def continue_body(body: bytes, items: Iterable[bytes], results: bytes) -> bytes:
+def continue_body(
+    body: bytes, items: Iterable[bytes], results: bytes, answer_id: str = ""
+) -> bytes:
     """The request that lets the model go on.
+
+    Over a WebSocket the connection keeps the newest answer, and only that: there the
+    results alone are sent behind it.
 
     Args:
         body: the request as it was forwarded.
         items: what the model said since then, as it came.
         results: of its hidden calls, joined by commas.
+        answer_id: of the answer that said it.
 
     Raises:
         MalformedBodyError: ``body`` is not a request.
     """
     top = json_spans.members(body, json_spans.whole(body))
     given = top.get("input")
+    if given is not None and text_of(body, top.get("type")) == MESSAGE:
+        return splice(body, _delta_edits(top, given, results, answer_id))
     is_stored = "store" not in top or top["store"].of(body) != b"false"
     sent = [raw for raw in items if is_stored or _is_whole(raw)]
     more = b",".join((*sent, results))
@@ -88,6 +106,17 @@ def continue_body(body: bytes, items: Iterable[bytes], results: bytes) -> bytes:
     end = given.end - 1
     comma = b"," if elements(body, given) else b""
     return splice(body, [Edit(Span(end, end), comma + more)])
+
+
+def _delta_edits(
+    top: dict[str, Span], given: Span, results: bytes, answer_id: str
+) -> list[Edit]:
+    literal = json_parts.encode_string(answer_id)
+    edits = [Edit(given, b"[%b]" % results)]
+    if (previous := top.get(PREVIOUS)) is not None:
+        return [*edits, Edit(previous, literal)]
+    member = b',"%b":%b' % (PREVIOUS.encode(), literal)
+    return [*edits, Edit(Span(given.end, given.end), member)]
 
 
 def result_item(call_id: str, text: str) -> bytes:
@@ -104,7 +133,7 @@ def result_item(call_id: str, text: str) -> bytes:
 
 
 def _user(literal: bytes) -> bytes:
-    return b'{"role":"user","content":%b}' % literal
+    return b"%b%b}" % (_USER, literal)
 
 
 def _is_whole(raw: bytes) -> bool:

@@ -109,7 +109,8 @@ class OpenAIResponses:
             may_drop_earlier=bool(previous) or _may_drop(body, top, kinds),
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
-            may_add_tool=_may_call(body, top),
+            # Who gets a stored answer by its id would miss what other rounds said.
+            may_add_tool=not is_stored and _may_call(body, top),
             continues=previous,
             conversation=_conversation(body, top.get("conversation")),
             unknown_types=tuple(kind for kind in kinds if not is_known(kind)),
@@ -169,9 +170,13 @@ class OpenAIResponses:
     ) -> list[Edit]:
         """What puts hidden items back into the run that message ``index`` is.
 
+        Index ``-1`` is the answer that the request goes on from.
+
         Raises:
             CompressionError: the run is not the one they were placed in.
         """
+        if index < 0:
+            return replay.results_edits(view, placement.results)
         return replay.hidden_edits(view, index, placement)
 
     def splicer(self, *, is_stream: bool) -> Splicer:

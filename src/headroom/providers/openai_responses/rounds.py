@@ -66,7 +66,8 @@ def continued(body: bytes, message: Message, results: bytes) -> bytes:
     Raises:
         MalformedBodyError: ``body`` is not a request.
     """
-    return continue_body(body, (item.data for item in message.items), results)
+    items = (item.data for item in message.items)
+    return continue_body(body, items, results, message.id)
 
 
 def ending_edits(

@@ -98,6 +98,8 @@ class CompressStage:
         except MalformedBodyError as error:
             exchange.pass_through(error.reason)
             return
+        if not exchange.answers_retrievals:
+            view = msgspec.structs.replace(view, may_add_tool=False)
         exchange.model = view.model
         self._report(exchange, view)
         await self._report_model(exchange, view.model)
@@ -244,7 +246,7 @@ class CompressStage:
         exchange.has_own_tool = rewrite.adds_tool
         if view.is_threaded:
             exchange.on_reply = lambda reply: self._conversations.keep(
-                reply.id, rewrite.thread_after(reply)
+                reply.id, rewrite.thread_after(reply, exchange.hidden_results)
             )
         _describe(exchange, rewrite, forwarded)
         _tell_lost_tags(exchange)

@@ -137,6 +137,7 @@ class RetrieveStage:
             finally:
                 response.close()
         if (answer := splicer.hidden) is not None:
+            exchange.hidden_results = answer.results
             await self._notes.remember(exchange.chain_key, encode_answer(answer))
         if out := splicer.finish():
             yield out
