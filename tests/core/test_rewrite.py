@@ -8,6 +8,7 @@ from headroom.core.hidden import note_keys
 from headroom.core.pipeline import compress_block
 from headroom.core.rewrite import Rewrite
 from headroom.core.types import Policy
+from headroom.errors import CompressionError
 from headroom.providers.anthropic.request import AnthropicMessages
 from scripted import TOOL, Drive, call, retrieval, text
 
@@ -114,6 +115,21 @@ def test_what_was_put_back_once_is_put_back_though_the_note_is_gone():
     )
     three, _ = forward(request, store, policy=POLICY)
     assert json.loads(three)["messages"][:4] == sent[:4]
+
+
+def test_what_does_not_fit_its_message_is_not_recorded(monkeypatch):
+    store = DictStore()
+    first, rewrite = forward(body(), store, policy=POLICY)
+    drive = Drive([[retrieval(9)], [call(1, command="x")]], first)
+    store.remember({note_keys("", rewrite.keys[-1])[0]: drive.note})
+
+    def refuse(*_):
+        raise CompressionError("no place")
+
+    monkeypatch.setattr(AnthropicMessages, "hidden_edits", refuse)
+    one, rewrite = forward(body(*run(1)), store, policy=POLICY)
+    assert not any(decision.hidden for decision in rewrite.decisions.values())
+    assert len(json.loads(one)["messages"]) == 3
 
 
 def test_in_a_cached_prefix_dense_text_is_counted_by_what_is_sent():

@@ -131,7 +131,10 @@ def text_anchor(text: str) -> str:
 
 def call_anchor(call_id: str) -> str:
     """The anchor of a call, or of anything else with an id of its own."""
-    return f"call:{call_id}" if call_id else NEUTRAL
+    if not call_id:
+        return NEUTRAL
+    # Half a surrogate pair can be neither kept nor sent back.
+    return f"call:{call_id.encode('utf-8', 'backslashreplace').decode()}"
 
 
 def seal_anchor(seal: str) -> str:

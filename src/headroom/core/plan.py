@@ -33,6 +33,7 @@ from headroom.core.types import (
     ToolCall,
 )
 from headroom.core.wire import json_spans
+from headroom.errors import CompressionError
 
 BLOCK_LINEAGE = b"block"
 """Lineage of records that are found by tool call id and content alone."""
@@ -254,7 +255,16 @@ def find_hidden(
     """What is to be put back into message ``index``; see ``Decision.hidden``."""
     after = index + 1
     has_next = after < len(view.messages) and view.messages[after].role == "user"
-    return choose(notes, provider.anchors(view, index), has_next=has_next)[0]
+    anchors = provider.anchors(view, index)
+    encoded, placement = choose(notes, anchors, has_next=has_next)
+    if placement is None:
+        return b""
+    try:
+        provider.hidden_edits(view, index, placement)
+    except CompressionError:
+        # What is recorded is repeated on every turn, so it has to fit now.
+        return b""
+    return encoded
 
 
 def make(

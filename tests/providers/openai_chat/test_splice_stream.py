@@ -276,6 +276,20 @@ def test_a_call_whose_name_comes_late_waits_for_it():
     assert (found.index, found.id, found.name, found.arguments) == (0, "c1", "ls", "{}")
 
 
+def test_a_call_that_never_gets_a_name_is_the_clients():
+    nameless = {"tool_calls": [{"index": 0, "id": "c1", "type": "other"}]}
+    last = b'data: {"id":"x","choices":[{"index":0,"finish_reason":"tool_calls"}]}\n\n'
+    out = ChatDrive([chunk(nameless) + last + DONE], BODY).out
+    deltas = [c["choices"][0].get("delta") for c in chunks(out)]
+    assert deltas == [nameless, None]
+
+
+def test_half_a_surrogate_pair_in_an_id_is_nothing_to_remember_by():
+    odd = chunk(entry(0, TOOL, "{}", "r1")) + chunk(entry(1, "ls", "{}", "c\ud83d"))
+    drive = ChatDrive([odd + chunk(reason="tool_calls") + DONE], BODY)
+    assert b"r1" in drive.note
+
+
 def test_words_and_the_end_in_one_chunk_are_told_apart():
     first = chunk(entry(0, TOOL, "{}", "r1"), content=None)
     both = {"content": "well", **entry(0, TOOL, "{}", "r1")}

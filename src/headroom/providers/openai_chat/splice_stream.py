@@ -187,11 +187,16 @@ class StreamSplicer(StreamSplicing[SseEvent]):
         top = json_spans.members(data, json_spans.whole(data))
         choice = json_spans.elements(data, top["choices"])[0]
         members = json_spans.members(data, choice)
-        delta = json_parts.members(members["delta"].of(data))
+        given = members.get("delta")
+        delta = json_parts.members(_or_empty(None if given is None else given.of(data)))
         shown = self._shown(delta, visible)
         edits: list[Edit] = []
-        if shown != delta:
-            edits.append(Edit(members["delta"], json_parts.encode_object(shown)))
+        if given is None:
+            place = Span(choice.start + 1, choice.start + 1)
+            made = b'"delta":%b,' % json_parts.encode_object(shown)
+            edits.append(Edit(place, made))
+        elif shown != delta:
+            edits.append(Edit(given, json_parts.encode_object(shown)))
         if is_end:
             edits.append(Edit(members["finish_reason"], b"null"))
             if "usage" in top:
