@@ -50,6 +50,57 @@ def test_a_fenced_block_is_cut_out_of_its_fences():
     assert split(text) == [f"{PROSE}```python\n", code, f"```\n{PROSE}"]
 
 
+TABLE = "".join(f"item {i}   count {i * 7}   state running\n" for i in range(20))
+REPORTS = [
+    ("<untrusted_context>\nOutput: ", "Exit Code: 1\nProcess Group PGID: 7\n</x>"),
+    (
+        "Command: make test\nDirectory: (root)\nOutput: ",
+        "Error: (none)\nExit Code: 0\nSignal: 0\nProcess Group PGID: 7\n",
+    ),
+    ("Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 2\nOutput:\n", ""),
+    ("Output: ", "Error: one line\n"),
+]
+
+
+@pytest.mark.parametrize(("head", "tail"), REPORTS)
+def test_what_a_command_printed_is_cut_out_of_its_report(head, tail):
+    parts = [head, TABLE, tail] if tail else [head, TABLE]
+    assert split(head + TABLE + tail) == parts
+    mixed = [head, PROSE, ROWS, "\n", *([tail] if tail else [])]
+    assert split(f"{head}{PROSE}{ROWS}\n{tail}") == mixed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Output: short\nExit Code: 0\n",
+        f"He said:\nOutput: {TABLE}",
+        f"a: b\nOutput: {TABLE}",
+        f"{'Key: value' * 400}\nOutput: {TABLE}",
+        f"outputs\n{TABLE}Output: none\n",
+    ],
+)
+def test_what_is_no_report_is_not_cut(text):
+    assert split(text) == [text]
+
+
+def test_a_report_of_any_length_is_found_in_linear_time():
+    text = "Output: " + "Exit Code: 1\n" * 200_000
+    assert "".join(split(text)) == text
+    text = "A: b\n" * 200_000 + "Output: x"
+    assert split(text) == [text]
+
+
+def test_a_shorter_output_stands_in_its_report():
+    text = f"<untrusted_context>\nOutput: {ROWS}\nExit Code: 0\n</untrusted_context>"
+    found = compress_sections(text, upper)
+    assert found is not None
+    head = "[sections]\n<untrusted_context>\nOutput: \n[json 1]\n"
+    assert found.text.startswith(head)
+    assert found.text.endswith("\nExit Code: 0\n</untrusted_context>")
+    assert ROWS in back(found.text)
+
+
 def test_each_prompt_begins_a_section():
     text = "$ ls\na\nb\n$ cat x\nhello\n"
     assert split(text) == ["$ ls\na\nb\n", "$ cat x\nhello\n"]

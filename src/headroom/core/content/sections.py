@@ -2,7 +2,13 @@
 
 Command output with a JSON tail, markdown with code fences, a shell session of several
 commands: no one compressor serves the whole. The cuts are where the text itself changes
-its nature: a JSON document at the start of a line, a fence, a prompt.
+its nature: a JSON document at the start of a line, a fence, a prompt. What a command
+printed is cut out of the report that some agents make of it::
+
+    <untrusted_context>
+    Output: …
+    Exit Code: 0
+    </untrusted_context>
 
 What always holds: the sections, joined, are the text; the number of attempts to parse
 is bounded; the work is linear in the text's length.
@@ -29,11 +35,49 @@ _SIGNS = ("```", "~~~", "\n[", "\n{", "$ ", "# ", "❯ ")
 """Where none of these stands, only the text's beginning could be a break."""
 
 
+_REPORT = "Output:"
+_REPORT_HEAD_CHARS = 2_000
+_REPORT_HEAD = re.compile(
+    r"(?:<\w{1,40}>\n)?(?:[A-Z][\w ]{1,40}(?:: | exited )[^\n]{1,400}\n){0,6}"
+    rf"{_REPORT}[ \n]"
+)
+_REPORT_TAIL = re.compile(
+    r"(?:Error|Exit Code|Signal|Process Group PGID|Background PIDs): ?[^\n]{0,400}"
+    r"|</\w{1,40}>"
+)
+_REPORT_TAIL_LINES = 6
+
+
 def split(text: str) -> list[str]:
     """The sections of a text in order; one if nothing cuts it.
 
     A fenced block's section is its inside: the fence lines stay with their neighbours.
     """
+    start, end = _reported(text)
+    if end - start < MIN_SECTION_CHARS or end - start == len(text):
+        return _split(text)
+    around = (text[:start], *_split(text[start:end]), text[end:])
+    return [section for section in around if section]
+
+
+def _reported(text: str) -> tuple[int, int]:
+    """Where the output stands in a report of a command; all of it if it is none."""
+    if _REPORT not in text[:_REPORT_HEAD_CHARS]:
+        return 0, len(text)
+    head = _REPORT_HEAD.match(text)
+    if head is None:
+        return 0, len(text)
+    end = len(text.rstrip())
+    for _ in range(_REPORT_TAIL_LINES):
+        line = text.rfind("\n", head.end(), end)
+        if line == -1 or _REPORT_TAIL.fullmatch(text, line + 1, end) is None:
+            break
+        end = line
+    is_whole = end == len(text.rstrip())
+    return head.end(), len(text) if is_whole else end + 1
+
+
+def _split(text: str) -> list[str]:
     if text[:1] not in {"[", "{"} and not any(sign in text for sign in _SIGNS):
         return [text]
     cuts = [0]
