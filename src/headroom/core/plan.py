@@ -112,7 +112,8 @@ def make_chain(
     """
     # Sorted: the same tools in another order are the same conversation's.
     names = "\0".join(sorted(view.tool_names))
-    lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"))
+    transport = (b"message",) if view.is_message else ()
+    lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"), *transport)
     if thread is not None:
         key = thread.key
     elif view.continues:

@@ -135,8 +135,7 @@ async def test_any_bytes_behind_a_handshake_end_in_peace(caplog):
         await feed(data, rng, config, state)
     await asyncio.wait_for(asyncio.gather(*state.tasks), 10)
     assert not state.connections
-    errors = [r for r in caplog.records if r.levelname == "ERROR"]
-    assert not [r.getMessage() for r in errors if "UTF-8" not in r.getMessage()]
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
 
 
 @settings(max_examples=ROUNDS)

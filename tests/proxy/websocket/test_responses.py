@@ -7,7 +7,9 @@ import json
 import pytest
 import websockets
 
-from loopback import EditStage, proxy
+from loopback import EditStage, client, post, proxy
+from loopback import answer as http_answer
+from loopback import provider as http_provider
 from sockets import dial, socket_provider
 
 PATH = "/v1/responses"
@@ -223,6 +225,40 @@ async def test_full_requests_over_http_find_what_was_sent_over_the_socket():
         await runner.cleanup()
     whole = [item for item in bodies[0]["input"] if item["type"] != "function_call"]
     assert whole == deltas
+
+
+async def test_what_was_left_out_over_http_is_sent_where_it_cannot_be_asked_for():
+    """Over a socket nobody answers the tool that was added over HTTP."""
+    history = [system(), user("go"), call(1), result(1), call(2), result(2)]
+
+    async def take(request, writer):
+        await http_answer(writer, b"{}")
+
+    async with http_provider(take) as http, running() as (_, up, px):
+        px.app._upstream._bases["openai"] = http.url
+        for end in (2, 4, 6):
+            body = json.loads(create(history[:end])) | {"stream": False}
+            del body["type"]
+            async with client(px) as c:
+                head = [b"authorization: Bearer sk-abc"]
+                data = json.dumps(body).encode()
+                await c.send(post(data, path=PATH.encode(), headers=head))
+                await c.response()
+        over_http = json.loads(http.requests[-1].body)
+        px.app._upstream._bases["openai"] = up.url
+        async with open_(px) as ws:
+            previous = await ask(ws, history)
+            number = int(previous.removeprefix("resp_"))
+            await ask(ws, [result(number)], previous=previous)
+        assert px.count("headroom_prefix_breaks_total") == 0
+    tools = [tool["name"] for tool in over_http["tools"]]
+    assert tools == ["exec_command", "headroom_retrieve"]
+    assert "headroom_retrieve" in str(over_http["input"])
+    for message in up.received:
+        assert "headroom_retrieve" not in message
+    whole, delta = sent_items(up)
+    assert len(whole[3]["output"]) > len(over_http["input"][3]["output"])
+    assert len(delta[0]["output"]) < 9_000
 
 
 async def test_a_prewarming_request_is_recorded_and_left_as_it_is():

@@ -20,7 +20,9 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
+from websockets.frames import CloseCode
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from headroom.proxy.routes import Headers
 
@@ -96,6 +98,37 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.scope["path"] = unquote(raw_path.decode("ascii"))
         self.scope["query_string"] = target.query or b""
         self.scope["subprotocols"] = [name for name in offered if name]
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a whole message over; text that is none ends the connection, quietly."""
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        event: Any = {"type": "websocket.receive"}
+        if self.curr_msg_data_type == "text":
+            try:
+                event["text"] = data.decode()
+            except UnicodeDecodeError:
+                self._break_off(CloseCode.INVALID_DATA)
+                return
+        else:
+            event["bytes"] = data
+        self.queue.put_nowait(event)
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _break_off(self, code: CloseCode) -> None:
+        """Send the client away, unless it is leaving already."""
+        if self.conn.state is State.OPEN:
+            self.conn.send_close(code)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": code, "reason": ""}
+        )
+        self.close_sent = True
+        self.transport.close()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send as uvicorn does, and tell a socket that has been closed as that.
