@@ -99,6 +99,32 @@ class StreamError(HeadroomError):
     code = "stream_error"
 
 
+class EventStreamError(StreamError):
+    """A frame of an AWS event stream breaks the encoding.
+
+    Attributes:
+        problem: ``prelude_crc``, ``message_crc``, ``too_long``, ``length`` (the parts
+            are longer than the whole) or ``header``.
+        frame: number of the frame in its stream, from 0.
+        expected: the checksum or limit that should hold; 0 where there is none.
+        found: what was found instead.
+    """
+
+    code = "event_stream_error"
+
+    def __init__(
+        self, problem: str, frame: int, *, expected: int = 0, found: int = 0
+    ) -> None:
+        super().__init__(
+            f"frame {frame} of the event stream: {problem}, "
+            f"expected {expected:#x}, found {found:#x}"
+        )
+        self.problem = problem
+        self.frame = frame
+        self.expected = expected
+        self.found = found
+
+
 class UpstreamError(HeadroomError):
     """The provider's side of an exchange is at fault."""
 
@@ -115,3 +141,15 @@ class UpstreamUnreachableError(UpstreamError):
     """No connection to the provider could be made or kept."""
 
     code = "upstream_unreachable"
+
+
+class BedrockSigningError(UpstreamError):
+    """A request for Bedrock could not be signed; it is never sent unsigned."""
+
+    code = "bedrock_signing_failed"
+
+
+class VertexTokenError(UpstreamError):
+    """Google gave no access token; the request is never sent without one."""
+
+    code = "vertex_adc_fetch_failed"
