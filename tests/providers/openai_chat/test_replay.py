@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.core.hidden import choose, decode_placement
+from headroom.core.hidden import decode_placement
+from headroom.core.plan import find_hidden
 from headroom.core.splice import splice
 from headroom.providers.openai_chat.replay import TextPlace
 from headroom.providers.openai_chat.request import OpenAIChat
@@ -30,7 +31,7 @@ def put_back(note, *messages):
     """The messages that leave when these come back; ``None``: nothing was certain."""
     body = {"model": "gpt-5", "messages": [QUESTION, *messages]}
     view = PROVIDER.parse(json.dumps(body).encode())
-    placed, _ = choose([note], PROVIDER.anchors(view, 1), has_next=len(messages) > 1)
+    placed = find_hidden(view, PROVIDER, 1, [note])
     if not placed:
         return None
     edits = PROVIDER.hidden_edits(view, 1, decode_placement(placed))
@@ -75,6 +76,18 @@ def test_calls_tell_where_a_client_drops_words(content):
     found = put_back(note, said(content, "toolu_2"), tool("toolu_2"))
     assert [m["role"] for m in found] == ["assistant", "tool", "assistant", "tool"]
     assert found[2] == said(content, "toolu_2")
+
+
+def test_calls_tell_the_message_though_later_words_have_changed():
+    rounds = [[text("look "), retrieval(1)], [text("<t>hm</t> done"), call(2, c="ls")]]
+    note = ChatDrive(rounds, BODY).note
+    found = put_back(note, said("look done", "toolu_2"), tool("toolu_2"))
+    assert [m["content"] for m in found[:3:2]] == ["look ", "done"]
+    assert put_back(note, said("see done", "toolu_2"), tool("toolu_2")) is None
+    rounds = [[retrieval(1)], [text("<t>hm</t> done"), call(2, c="ls")]]
+    note = ChatDrive(rounds, BODY).note
+    found = put_back(note, said("done", "toolu_2"), tool("toolu_2"))
+    assert found[2] == said("done", "toolu_2")
 
 
 def test_parts_become_the_text_they_are():

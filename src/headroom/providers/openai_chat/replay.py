@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
+from headroom.core.digest import content_digest
 from headroom.core.hidden import Place, Placement, call_anchor, text_anchor
 from headroom.core.types import Edit, RequestView, Span
 from headroom.core.wire import json_parts, json_spans
@@ -28,22 +29,35 @@ class TextPlace(Struct, frozen=True, gc=False, array_like=True):
     Attributes:
         chars: that are no white space, before it.
         blanks: white space right before it.
+        digest: of the characters before it.
     """
 
     chars: int
     blanks: int
+    digest: str
 
     @classmethod
     def behind(cls, text: str) -> "TextPlace":
         """The place where ``text`` ends."""
-        chars = len("".join(text.split()))
-        return cls(chars, len(text) - len(text.rstrip()))
+        squeezed = "".join(text.split())
+        blanks = len(text) - len(text.rstrip())
+        return cls(len(squeezed), blanks, content_digest(squeezed))
 
     def find(self, text: str) -> int:
-        """The place in a text that differs in white space at most."""
+        """The place in a text that differs in white space at most.
+
+        In a text that was left out altogether it is the start.
+
+        Raises:
+            CompressionError: the text before it is another one.
+        """
+        if self.chars and not text.strip():
+            return 0
         position = _behind_chars(text, self.chars)
-        end = position + self.blanks
-        while position < min(end, len(text)) and text[position].isspace():
+        if content_digest("".join(text[:position].split())) != self.digest:
+            raise CompressionError("the text before a hidden call is another one")
+        end = min(position + self.blanks, len(text))
+        while position < end and text[position].isspace():
             position += 1
         return position
 
@@ -90,7 +104,11 @@ def assistant(text: str, extra: Iterable[tuple[str, bytes]], calls: bytes) -> by
 
 
 def anchors(view: RequestView, index: int) -> tuple[str, ...]:
-    """The text's anchor, then one per call; none if the message cannot be split."""
+    """One anchor per call, then the text's; none if the message cannot be split.
+
+    A client may have changed the text of a message with calls: they tell it apart, and
+    each place in the text is checked when it is found.
+    """
     body = view.body
     message = json_spans.members(body, view.messages[index].span)
     text = _text(body, message.get("content"))
@@ -98,7 +116,7 @@ def anchors(view: RequestView, index: int) -> tuple[str, ...]:
         return ()
     calls = (json_spans.members(body, span) for span in _calls(body, message))
     ids = (call_anchor(text_of(body, call.get("id"))) for call in calls)
-    return (text_anchor(text), *ids)
+    return (*ids, text_anchor(text))
 
 
 def _text(body: bytes, content: Span | None) -> str | None:
@@ -207,15 +225,14 @@ def _without_head(whole: bytes, head: bytes) -> bytes:
 
 
 def _call_edits(index: int, calls: list[Span], places: list[Place]) -> list[Edit]:
-    """Hidden calls among the client's; the text counts as the first block."""
+    """Hidden calls among the client's; behind them stands the text."""
+    if not calls:
+        raise CompressionError(f"message {index} has no calls")
     edits = []
     for position in sorted({place.position for place in places}):
         gap = [place.data for place in places if place.position == position]
-        number = max(0, position - 1)
-        if not calls or number > len(calls):
-            raise CompressionError(f"message {index} has no call {number}")
-        if number < len(calls):
-            start = calls[number].start
+        if position < len(calls):
+            start = calls[position].start
             text = b"".join(b"%b," % data for data in gap)
         else:
             start = calls[-1].end

@@ -142,7 +142,7 @@ def _calls(turn: Turn) -> bytes:
 
 
 def _answer(turns: Sequence[Turn]) -> Answer:
-    """The answer as the client's one message: its text, then its calls."""
+    """The answer as the client's one message: whole turns, its calls, its text."""
     text = "".join(_words(turn).text for turn in turns)
     parts: list[Part] = []
     spoken = ""
@@ -156,13 +156,11 @@ def _answer(turns: Sequence[Turn]) -> Answer:
             extra = _words(turn).extra
             hidden = HiddenTurn(place, _calls(turn), turn.results, extra)
             parts.append(Part("turn", data=msgspec.msgpack.encode(hidden)))
-    parts.append(Part("seen", text_anchor(text)))
-    if last is None:
-        return Answer(tuple(parts))
-    is_mixed = last.verdict == "mixed"
-    for piece in last.said.pieces[1:]:
+    is_mixed = last is not None and last.verdict == "mixed"
+    for piece in last.said.pieces[1:] if last is not None else ():
         if piece.call is None:
             parts.append(Part("seen", piece.anchor))
         elif is_mixed:
             parts.append(Part("call", data=piece.data))
-    return Answer(tuple(parts), last.results if is_mixed else b"")
+    parts.append(Part("seen", text_anchor(text)))
+    return Answer(tuple(parts), last.results if last and is_mixed else b"")
