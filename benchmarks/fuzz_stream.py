@@ -1,19 +1,25 @@
-"""Does any byte sequence make the framer or the stream reader raise or differ?
+"""Does any byte sequence make a framer or a stream reader raise or differ?
 
     python benchmarks/fuzz_stream.py [COUNT] [SEED]
 
-Feeds COUNT (100,000) random or damaged streams, each in random chunks. Every stream
-must read without an exception, must read the same in one piece, and must give back its
-own bytes; anything else is printed with its seed and ends the run with status 1.
+Feeds COUNT (100,000) random or damaged streams, each in random chunks, to the readers
+of Messages, Chat Completions and both forms of Gemini in turn. Every stream must read
+without an exception, must read the same in one piece, and must give back its own bytes;
+anything else is printed with its seed and ends the run with status 1.
 """
 
 import json
 import random
 import sys
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from headroom.core.wire.json_array import ArrayFramer
 from headroom.core.wire.sse import SseFramer
-from headroom.providers.anthropic.stream import StreamReader, read_message
+from headroom.providers.anthropic import stream as anthropic
+from headroom.providers.gemini import stream as gemini
+from headroom.providers.openai_chat import stream as openai_chat
 
 WORDS = [
     b"data: ", b"event: ", b"\n", b"\r", b"\r\n", b"\n\n", b":", b"[DONE]", b"\xff",
@@ -21,8 +27,20 @@ WORDS = [
     b'{"type":"content_block_start","index":0,"content_block":{"type":"text"}}',
     b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}',
     b'{"type":"message_delta","usage":{"output_tokens":3}}',
-    b"\xef\xbb\xbf", b"\\ud83c",
+    b"\xef\xbb\xbf", b"\\ud83c", b"[", b"]", b",\r\n", b'"',
+    b'{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}',
+    b'{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3}}',
+    b'{"choices":[{"index":0,"delta":{"content":"a"}}]}',
 ]  # fmt: skip
+
+
+class Form(NamedTuple):
+    """One form of answers: what cuts and reads it (Any: each API has its own types)."""
+
+    framer: Callable[[], Any]
+    reader: Callable[[], Any]
+    read: Callable[[bytes], Any]
+    sample: bytes
 
 
 def _sample() -> bytes:
@@ -44,6 +62,34 @@ def _sample() -> bytes:
     )
 
 
+def _gemini_sample(lead: bytes, between: bytes, end: bytes) -> bytes:
+    call = {"name": "f", "args": {"a": "é"}}
+    parts = [{"text": "[{"}, {"functionCall": call, "thoughtSignature": "c2ln"}]
+    events = [{"candidates": [{"content": {"parts": [part]}}]} for part in parts]
+    usage = {"promptTokenCount": 9, "cachedContentTokenCount": 3}
+    last = {"candidates": [{"finishReason": "STOP"}], "usageMetadata": usage}
+    raws = [json.dumps(event).encode() for event in (*events, last)]
+    return lead + between.join(raws) + end
+
+
+def _forms() -> list[Form]:
+    chat = {"choices": [{"index": 0, "delta": {"content": "é"}}]}
+    lines = f"data: {json.dumps(chat)}\n\ndata: [DONE]\n\n".encode()
+    sse = _gemini_sample(b"data: ", b"\r\n\r\ndata: ", b"\r\n\r\n")
+    array = _gemini_sample(b"[", b",\r\n", b"\n]")
+    return [
+        Form(SseFramer, anthropic.StreamReader, anthropic.read_message, _sample()),
+        Form(SseFramer, openai_chat.StreamReader, openai_chat.read_message, lines),
+        Form(SseFramer, gemini.StreamReader, gemini.read_message, sse),
+        Form(
+            ArrayFramer,
+            lambda: gemini.StreamReader(framer=ArrayFramer()),
+            gemini.read_message,
+            array,
+        ),
+    ]
+
+
 def _stream(rng: random.Random, sample: bytes) -> bytes:
     kind = rng.randrange(3)
     if kind == 0:
@@ -57,37 +103,38 @@ def _stream(rng: random.Random, sample: bytes) -> bytes:
     return bytes(damaged[: rng.randrange(len(damaged) + 1)])
 
 
-def _check(rng: random.Random, stream: bytes) -> str:
+def _check(rng: random.Random, form: Form, stream: bytes) -> str:
     chunks = []
     position = 0
     while position < len(stream):
         size = rng.choice((1, 2, 3, 7, 40, 500))
         chunks.append(stream[position : position + size])
         position += size
-    framer = SseFramer()
+    framer = form.framer()
     events = [e for chunk in chunks for e in framer.feed(chunk)] + framer.finish()
     if b"".join(e.raw for e in events) + framer.pending != stream:
         return "bytes lost"
-    reader, at_once = StreamReader(), StreamReader()
+    reader, at_once = form.reader(), form.reader()
     for chunk in chunks:
         reader.feed(chunk)
     at_once.feed(stream)
     if reader.close() != at_once.close():
         return "chunks matter"
-    read_message(stream)
+    form.read(stream)
     return ""
 
 
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    sample = _sample()
+    forms = _forms()
     start = time.perf_counter()
     failures = 0
     for number in range(count):
         rng = random.Random(f"{seed}:{number}")
-        stream = _stream(rng, sample)
-        if found := _check(rng, stream):
+        form = forms[number % len(forms)]
+        stream = _stream(rng, form.sample)
+        if found := _check(rng, form, stream):
             failures += 1
             print(f"{seed}:{number}: {found}: {stream!r}")
     seconds = time.perf_counter() - start
