@@ -329,3 +329,32 @@ def test_functions_in_one_list_can_be_put_in_order_and_nothing_else():
     ]
     two = parse(user({"text": "x"}), tools=[*TOOLS, *TOOLS])
     assert PROVIDER.front(two).tools == ()
+
+
+def test_names_that_cannot_be_told_leave_only_their_own_object_alone(halving):
+    inner = json.dumps({"output": LONG})
+    body = (
+        '{"contents":[{"role":"user","parts":[{"functionResponse":{"name":"f",'
+        f'"response":{{"bad":{{"caf\\u00e9":{json.dumps(LONG)}}},'
+        f'"twice":{{"a":{inner},"a":1}},"good":{inner}}}}}}},'
+        f'{{"te\\u0078t":{json.dumps(LONG)}}},{{"text":"go on"}}]}}]}}'
+    ).encode()
+    view = PROVIDER.parse(body)
+    assert texts(view, 0) == [LONG, "go on"]
+    sent, _ = forward(body, DictStore(), api="gemini")
+    found = json.loads(sent)["contents"][0]["parts"]
+    response = found[0]["functionResponse"]["response"]
+    assert response["good"]["output"].startswith("~2026")
+    assert response["bad"] == {"caf\u00e9": LONG}
+    assert found[1:] == [{"text": LONG}, {"text": "go on"}]
+
+
+def test_calls_with_names_that_cannot_be_told_are_no_calls():
+    body = (
+        b'{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f",'
+        b'"n\\u0061me":"g"}},{"functionCall":{"name":"h"}},'
+        b'{"functionC\\u0061ll":{}}]}]}'
+    )
+    view = PROVIDER.parse(body)
+    assert "h#1" in PROVIDER.tool_calls(view, 0)
+    assert PROVIDER.anchors(view, 0)

@@ -37,12 +37,22 @@ def part_spans(view: RequestView, index: int) -> list[Span]:
 
 
 def part_members(view: RequestView, index: int) -> list[dict[str, Span]]:
-    """The members of the parts of content ``index``; none of what is no object."""
-    body = view.body
-    return [
-        json_spans.members(body, span) if is_object(body, span) else {}
-        for span in part_spans(view, index)
-    ]
+    """The members of the parts of content ``index``, as ``members`` reads them."""
+    return [members(view.body, span) for span in part_spans(view, index)]
+
+
+def members(body: bytes, span: Span) -> dict[str, Span]:
+    """The members of an object; none of what is none, or in any doubt.
+
+    Names inside results and arguments are the client's: written with escapes, or twice,
+    they cannot be told from the bytes, which is no reason to leave the rest alone.
+    """
+    if not is_object(body, span):
+        return {}
+    try:
+        return json_spans.members(body, span)
+    except MalformedBodyError:
+        return {}
 
 
 def anchors(view: RequestView, index: int) -> tuple[str, ...]:

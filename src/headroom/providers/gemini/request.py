@@ -42,6 +42,7 @@ from headroom.providers.gemini.parts import (
     Positions,
     either,
 )
+from headroom.providers.gemini.replay import members
 from headroom.providers.gemini.splice_json import AnswerSplicer
 from headroom.providers.gemini.splice_stream import StreamSplicer
 from headroom.providers.messages import MessageReader, text_of
@@ -118,7 +119,7 @@ class Gemini:
             found = either(part, CALL)
             if found is None or not is_object(body, found):
                 continue
-            call = json_spans.members(body, found)
+            call = members(body, found)
             name, call_id = (
                 text_of(body, call.get("name")),
                 text_of(body, call.get("id")),
@@ -191,21 +192,21 @@ def _is_free(body: bytes, config: Span | None) -> bool:
     """Whether the model may call any function, or none, as it likes."""
     if config is None or not is_object(body, config):
         return True
-    members = json_spans.members(body, config)
-    found = either(members, ("functionCallingConfig", "function_calling_config"))
+    names = ("functionCallingConfig", "function_calling_config")
+    found = either(json_spans.members(body, config), names)
     if found is None or not is_object(body, found):
         return True
-    members = json_spans.members(body, found)
-    if either(members, ("allowedFunctionNames", "allowed_function_names")) is not None:
+    calling = json_spans.members(body, found)
+    if either(calling, ("allowedFunctionNames", "allowed_function_names")) is not None:
         return False
-    return text_of(body, members.get("mode")).upper() in _FREE_MODES
+    return text_of(body, calling.get("mode")).upper() in _FREE_MODES
 
 
 def _declarations(body: bytes, tools: Span) -> list[Span | None]:
     """The list of functions of each tool."""
     found: list[Span | None] = []
     for span in elements(body, tools):
-        tool = json_spans.members(body, span) if is_object(body, span) else {}
+        tool = members(body, span)
         functions = either(tool, DECLARATIONS)
         is_list = functions is not None and is_array(body, functions)
         found.append(functions if is_list else None)
@@ -224,7 +225,7 @@ def _tool_names(body: bytes, tools: Span | None) -> list[str]:
     names: list[str] = []
     for functions in _declarations(body, tools) if tools is not None else ():
         for span in elements(body, functions) if functions is not None else ():
-            function = json_spans.members(body, span) if is_object(body, span) else {}
+            function = members(body, span)
             names.append(text_of(body, function.get("name")))
     return names
 
@@ -237,7 +238,7 @@ def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...
     found: list[Slot | HotBlock] = []
     positions = Positions()
     for number, span in enumerate(elements(body, parts)):
-        part = json_spans.members(body, span) if is_object(body, span) else {}
+        part = members(body, span)
         kind = next(iter(part), "")
         text, response = part.get("text"), either(part, RESPONSE)
         is_live = message.role == "user" and either(part, SIGNATURE) is None
@@ -263,10 +264,10 @@ def _response_slots(
     body: bytes, span: Span, number: int, positions: Positions
 ) -> list[Slot | HotBlock]:
     """The strings of one function result."""
-    members = json_spans.members(body, span)
-    call_id = text_of(body, members.get("id"))
-    position = positions.next(text_of(body, members.get("name")))
-    response = members.get("response")
+    found = members(body, span)
+    call_id = text_of(body, found.get("id"))
+    position = positions.next(text_of(body, found.get("name")))
+    response = found.get("response")
     hot: list[Slot | HotBlock] = [HotBlock(number, "function_response")]
     if response is None or not is_object(body, response):
         return hot
@@ -299,7 +300,7 @@ def _collect(
 ) -> None:
     """The strings of a structure in order; with each, whether it tells of an error."""
     if is_object(body, span):
-        inner = list(json_spans.members(body, span).items())
+        inner = list(members(body, span).items())
     else:
         inner = [("", value) for value in elements(body, span)]
     for name, value in inner:
