@@ -148,6 +148,22 @@ async def test_a_chatgpt_request_takes_its_token_there_and_nowhere_else():
     assert other[0].body == b"{}"
 
 
+async def test_keys_of_others_do_not_come_along_to_copilot():
+    sent = [
+        b"copilot-integration-id: vscode-chat",
+        b"authorization: Bearer gho_abc",
+        b"x-api-key: sk-ant-api03-x",
+        b"x-goog-api-key: AIza",
+        b"api-key: k",
+    ]
+    for path in (b"/chat/completions", b"/v1/messages"):
+        own, other = await sent_to(path, sent, COPILOT_URL="")
+        assert not own
+        names = {name.lower() for name, _ in other[0].headers}
+        assert not names & {b"x-api-key", b"x-goog-api-key", b"api-key"}
+        assert other[0].get(b"authorization") == b"Bearer gho_abc"
+
+
 async def test_an_azure_request_keeps_its_deployment_and_version():
     target = AZURE_CHAT + b"?api-version=2024-10-21"
     own, other = await sent_to(target, [b"api-key: k"], AZURE_URL="")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from headroom.errors import RequestError
 from headroom.proxy import headers
+from headroom.proxy.routes import Route
 
 PAIRS = st.lists(
     st.tuples(
@@ -25,7 +26,7 @@ PAIRS = st.lists(
 @given(PAIRS)
 def test_what_is_kept_is_kept_in_order_and_the_input_is_untouched(pairs):
     before = list(pairs)
-    sent = headers.for_upstream(pairs, "anthropic", strips_internal=True)
+    sent = headers.for_upstream(pairs, Route("anthropic", "x"), strips_internal=True)
     assert pairs == before
     kept = [(name.encode(), value.encode()) for name, value in sent.headers]
     rest = iter(pairs)
@@ -39,13 +40,15 @@ def test_what_is_kept_is_kept_in_order_and_the_input_is_untouched(pairs):
 )
 def test_every_internal_header_is_stripped(name):
     pair = (b"x-headroom-" + name.encode(), b"v")
-    sent = headers.for_upstream([pair], "openai", strips_internal=True)
+    sent = headers.for_upstream([pair], Route("openai", "x"), strips_internal=True)
     assert (sent.headers, sent.stripped) == ([], 1)
 
 
 def test_a_value_that_is_not_utf_8_is_an_error_that_names_only_the_name():
     with pytest.raises(RequestError, match="x-a") as caught:
-        headers.for_upstream([(b"x-a", b"s3cret\xff")], "openai", strips_internal=True)
+        headers.for_upstream(
+            [(b"x-a", b"s3cret\xff")], Route("openai", "x"), strips_internal=True
+        )
     assert "s3cret" not in str(caught.value)
 
 

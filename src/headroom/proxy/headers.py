@@ -11,7 +11,7 @@ Headroom's own ``x-headroom-*``.
 from collections.abc import Sequence
 
 from headroom.errors import RequestError
-from headroom.proxy.routes import Api, Headers, is_anthropic_credential
+from headroom.proxy.routes import Api, Headers, Route, is_anthropic_credential
 
 HOP_BY_HOP = frozenset(
     {
@@ -33,6 +33,12 @@ _TOKEN = b"x-headroom-token"
 _FORWARDED_FOR = b"x-forwarded-for"
 _FOREIGN: dict[bytes, Api] = {b"x-goog-api-key": "gemini"}
 """Credentials that are one provider's by their header's name."""
+_NOT_ELSEWHERE: dict[str, frozenset[bytes]] = {
+    "copilot": frozenset({b"x-api-key", b"x-goog-api-key", b"api-key"}),
+    "chatgpt": frozenset({b"x-api-key", b"x-goog-api-key", b"api-key"}),
+    "azure": frozenset({b"x-api-key", b"x-goog-api-key"}),
+}
+"""Keys of others, by the upstream that takes tokens, or a key of its own."""
 _OWN_RESPONSE = frozenset({b"x-request-id", b"headroom-upstream-request-id"})
 _CONTROL = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 _NOT_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
@@ -54,17 +60,19 @@ class Outbound:
         self.stripped = stripped
 
 
-def for_upstream(headers: Headers, api: Api, *, strips_internal: bool) -> Outbound:
+def for_upstream(headers: Headers, route: Route, *, strips_internal: bool) -> Outbound:
     """The headers to send for a request's own.
 
     Args:
         headers: as received.
-        api: the upstream they go to; credentials of another are left out.
+        route: where they go; credentials of another provider are left out.
         strips_internal: leave out ``x-headroom-*``. The proxy's token always is.
 
     Raises:
         RequestError: a value is not UTF-8, which aiohttp would lose silently.
     """
+    api = route.api
+    foreign = _NOT_ELSEWHERE.get(route.upstream, frozenset())
     dropped = dropped_names(headers)
     kept: list[tuple[str, str]] = []
     stripped = 0
@@ -74,9 +82,9 @@ def for_upstream(headers: Headers, api: Api, *, strips_internal: bool) -> Outbou
         if name.startswith(_INTERNAL) and (strips_internal or name == _TOKEN):
             stripped += 1
             continue
-        if _FOREIGN.get(name, api) != api:
+        if name in foreign or _FOREIGN.get(name, api) != api:
             continue
-        if api != "anthropic" and is_anthropic_credential(name, value):
+        if (api != "anthropic" or foreign) and is_anthropic_credential(name, value):
             continue
         try:
             kept.append((name.decode("ascii"), value.decode()))

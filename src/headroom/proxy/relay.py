@@ -118,7 +118,7 @@ class Relay:
                 f"the request body is larger than {self._max_bytes} bytes"
             )
         outbound = headers.for_upstream(
-            exchange.headers, exchange.route.api, strips_internal=self._strips_internal
+            exchange.headers, exchange.route, strips_internal=self._strips_internal
         )
         exchange.fields["stripped_count"] = outbound.stripped
         if self._policies[exchange.auth_mode].forwards:

@@ -216,7 +216,7 @@ class WebSocketRelay:
             route, exchange.path, scope["query_string"], exchange.headers
         )
         outbound = headers.for_upstream(
-            exchange.headers, route.api, strips_internal=self._strips_internal
+            exchange.headers, route, strips_internal=self._strips_internal
         )
         exchange.fields["stripped_count"] = outbound.stripped
         sent = [pair for pair in outbound.headers if not _is_handshakes(pair[0])]
