@@ -225,7 +225,8 @@ class CompressStage:
                 heavy, rewrite.refer, tasks, self._memo, count, threads=self._referrers
             )
             outcomes = await self._compute.run([tasks[i] for i in rest], rewrite.policy)
-            rewrite.add(dict(zip(rest, outcomes, strict=True)))
+            found = dict(zip(rest, outcomes, strict=True))
+            await self._run(heavy, rewrite.add, found, threads=self._referrers)
         winners, error = await self._save(rewrite.settle(), is_late=not is_complete)
         if rewrite.is_contradicted(winners):
             # Their records are known by now, so that this happens once.
