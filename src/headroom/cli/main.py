@@ -42,6 +42,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "headroom.cli.why:command",
         "Explain what was done with one request.",
     ),
+    "learn": (
+        "headroom.cli.learn:command",
+        "What compression came to, and recommendations made of it.",
+    ),
     "tools": (
         "headroom.cli.tools:command",
         "Print what tool definitions cost, and what could be saved.",

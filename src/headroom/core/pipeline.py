@@ -230,6 +230,8 @@ class _Block:
         self.context = context
         self.policy = policy
         self.hint = hint_of(task.call)
+        if task.expects and not self.hint.is_file:
+            self.hint = msgspec.structs.replace(self.hint, kind=task.expects)
         self.tokens: int | None = None
 
     def whole(self) -> BlockOutcome:

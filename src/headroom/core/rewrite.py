@@ -21,7 +21,7 @@ What always holds: ``finish`` changes nothing but what decisions say that are in
 ledger by then, or were there before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -160,13 +160,21 @@ class Rewrite:
 
     def only_lossless(self) -> None:
         """Leave nothing out of what is compressed here: originals cannot be stored."""
+        self.revise(lambda task: msgspec.structs.replace(task, wants_lossy=False))
+
+    def revise(self, change: Callable[[BlockTask], BlockTask]) -> None:
+        """Change what is wanted of the blocks that are seen for the first time."""
         found = self.made_plan
-        self._plan = msgspec.structs.replace(
-            found,
-            tasks=tuple(
-                msgspec.structs.replace(task, wants_lossy=False) for task in found.tasks
-            ),
-        )
+        tasks = tuple(change(task) for task in found.tasks)
+        self._plan = msgspec.structs.replace(found, tasks=tasks)
+
+    def results(self) -> list[tuple[BlockTask, BlockOutcome]]:
+        """The blocks of all groups with what became of them."""
+        return [
+            (task, outcome)
+            for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
+            if outcome is not None
+        ]
 
     def groups(self) -> Iterator[tuple[BlockTask, ...]]:
         """The blocks to compress, message by message.

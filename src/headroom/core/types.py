@@ -390,6 +390,7 @@ class BlockTask(Struct, frozen=True, gc=False):
     Attributes:
         digest: content digest of ``text``.
         kind: what the caller knows the text to be; empty: detect it.
+        expects: the kind that is likely, from what was learned; empty: none.
     """
 
     message_index: int
@@ -401,6 +402,7 @@ class BlockTask(Struct, frozen=True, gc=False):
     question: str = ""
     wants_lossy: bool = False
     kind: str = ""
+    expects: str = ""
 
 
 Action: TypeAlias = Literal[

@@ -16,13 +16,14 @@ from headroom.inference.model_table import ModelTable
 from headroom.proxy import auth
 from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
 from headroom.proxy.hidden_notes import HiddenNotes
+from headroom.proxy.learner import make_learner
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.originals import Originals, StoreOnDemand
 from headroom.proxy.relay import Relay
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.stages import Stage
 from headroom.proxy.stages.betas import BetaStage
-from headroom.proxy.stages.compress import CompressStage
+from headroom.proxy.stages.compress import CompressStage, Guidance
 from headroom.proxy.stages.retrieve import RetrieveStage
 from headroom.proxy.stages.watch import WatchStage
 from headroom.proxy.steps import Steps
@@ -195,10 +196,13 @@ def _make_stages(
     stages: list[Stage] = [
         CompressStage(
             ledger,
-            policy=policy_of(settings),
+            Guidance(
+                policy_of(settings),
+                policies,
+                ModelTable(read_overrides(settings.models_file)),
+                make_learner(settings),
+            ),
             notes=notes,
-            policies=policies,
-            models=ModelTable(read_overrides(settings.models_file)),
         )
     ]
     if settings.proxy.beta_header_sticky == "enabled":

@@ -331,6 +331,22 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     format: Annotated[Literal["json", "text"], about("How records look.")] = "json"
 
 
+class LearningSettings(Struct, frozen=True, kw_only=True):
+    """What is learned from one run for the next."""
+
+    observe: Annotated[
+        bool,
+        about("Count what compression came to, by structure, for `headroom learn`."),
+    ] = True
+    recommendations_path: Annotated[
+        str,
+        about(
+            "File of `headroom learn publish`, read once at start.",
+            env=("HEADROOM_RECOMMENDATIONS_PATH",),
+        ),
+    ] = "./recommendations.toml"
+
+
 class WatchSettings(Struct, frozen=True, kw_only=True):
     """What is watched, without changing anything."""
 
@@ -380,6 +396,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     stabilise: StabiliseSettings = StabiliseSettings()
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
+    learning: LearningSettings = LearningSettings()
     log: LogSettings = LogSettings()
 
     @property

@@ -205,12 +205,12 @@ def desk():
     from headroom.ccr.ledger import Ledger
     from headroom.ccr.stores.memory import MemoryStore
     from headroom.core.types import Policy
-    from headroom.proxy.stages.compress import CompressStage
+    from headroom.proxy.stages.compress import CompressStage, Guidance
 
     loaded = settings_module.load({}, {"HOME": "/nonexistent"}).settings
     ledger = Ledger(MemoryStore())
     metrics = Metrics()
-    stage = CompressStage(ledger, policy=Policy())
+    stage = CompressStage(ledger, Guidance(Policy()))
     yield Desk(Arrivals(), Steps(loaded, [stage, EditStage()], metrics), metrics, "x")
     asyncio.run(stage.close())
     ledger.close()

@@ -115,6 +115,15 @@ def hint_of(call: ToolCall | None) -> Hint:
     return _of_command(command) if command else NO_HINT
 
 
+def command_of(call: ToolCall) -> str:
+    """The command line a call runs; empty if it runs none or cannot be read."""
+    try:
+        arguments = msgspec.json.decode(call.input)
+    except ValueError:
+        return ""
+    return _first(arguments, _COMMAND_MEMBERS) if isinstance(arguments, dict) else ""
+
+
 def _of_command(command: str) -> Hint:
     """By the programs of a command line; one file shown makes the whole a file's text.
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from headroom.ccr.ledger import Ledger
 from headroom.core.plan import BLOCK_LINEAGE
@@ -28,12 +29,14 @@ from headroom.core.types import Decision, JsonValue, Policy, RequestView
 from headroom.errors import MalformedBodyError, StoreUnavailableError
 from headroom.inference.model_table import ModelTable
 from headroom.inference.tokens import counter_for
+from headroom.learning.recommendations import Recommendations
 from headroom.providers import PROVIDERS
 from headroom.providers.models import family_of
 from headroom.proxy.auth import POLICIES, AuthPolicies
 from headroom.proxy.compute import Compute
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.hidden_notes import HiddenNotes
+from headroom.proxy.learner import Learner, is_skipped
 from headroom.proxy.threads import Threads
 
 log = logging.getLogger("headroom.proxy")
@@ -57,6 +60,22 @@ MAX_MODEL_CHARS = 128
 """Unknown models that are reported, and the longest name that is one."""
 
 
+class Guidance(Struct, frozen=True):
+    """What a request is planned by, beside the ledger.
+
+    Attributes:
+        policy: what the settings allow.
+        policies: what each kind of credential leaves of it.
+        models: what is known of models.
+        learner: what was learned from earlier runs.
+    """
+
+    policy: Policy
+    policies: AuthPolicies = POLICIES
+    models: ModelTable = ModelTable()
+    learner: Learner = Learner(Recommendations(), None)
+
+
 class CompressStage:
     """Compresses at first sight, repeats for ever after; one per server process."""
 
@@ -65,18 +84,17 @@ class CompressStage:
     def __init__(
         self,
         ledger: Ledger,
+        guidance: Guidance,
         *,
-        policy: Policy,
         notes: HiddenNotes | None = None,
         namespace: str = "",
-        policies: AuthPolicies = POLICIES,
-        models: ModelTable | None = None,
     ) -> None:
-        self._policies = policies
-        self._models = models or ModelTable()
+        self._policies = guidance.policies
+        self._learner = guidance.learner
+        self._models = guidance.models
         self._reported_models: set[str] = set()
         self._ledger = ledger
-        self._policy = policy
+        self._policy = guidance.policy
         self._conversations = Threads(ledger, namespace=namespace)
         self._reported_types: set[str] = set()
         self._notes = notes or HiddenNotes(ledger, namespace=namespace)
@@ -168,7 +186,8 @@ class CompressStage:
         return None
 
     async def on_end(self, exchange: Exchange) -> None:
-        """Nothing is left to do."""
+        """Count what was asked back."""
+        self._learner.observe_retrievals(exchange)
 
     async def start(self) -> None:
         """Workers are started on first need."""
@@ -176,6 +195,7 @@ class CompressStage:
     async def close(self) -> None:
         """Stop the workers."""
         self._compute.close()
+        await asyncio.to_thread(self._learner.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._referrers.shutdown(wait=False, cancel_futures=True)
 
@@ -217,6 +237,8 @@ class CompressStage:
         )
         if is_lossless:
             rewrite.only_lossless()
+        mode = exchange.auth_mode
+        rewrite.revise(lambda task: self._learner.advised(task, mode))
         count = counter_for(view.model)
         for tasks in rewrite.groups():
             longest = max(len(task.text) for task in tasks)
@@ -224,6 +246,7 @@ class CompressStage:
             rest = await self._run(
                 heavy, rewrite.refer, tasks, self._memo, count, threads=self._referrers
             )
+            rest = [i for i in rest if not is_skipped(tasks[i])]
             outcomes = await self._compute.run([tasks[i] for i in rest], rewrite.policy)
             found = dict(zip(rest, outcomes, strict=True))
             await self._run(heavy, rewrite.add, found, threads=self._referrers)
@@ -237,6 +260,7 @@ class CompressStage:
         forwarded = await self._run(size, rewrite.finish, winners)
         for reason in rewrite.reasons:
             exchange.replace_body(forwarded, reason)
+        self._learner.observe(rewrite.results(), mode)
         changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
         exchange.prefix_breaks = self._watch.breaks(rewrite, changes)
         exchange.view = view
