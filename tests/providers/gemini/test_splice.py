@@ -253,3 +253,26 @@ def test_any_bytes_pass_as_they_came(chunks, form):
     drive = GeminiDrive([b"".join(chunks)], BODY, form, cut=lambda _: chunks)
     if not drive.splicer.is_waiting:
         assert drive.out == b"".join(chunks)
+
+
+CODE = {"executableCode": {"language": "PYTHON", "code": "print(1)"}}
+
+
+@pytest.mark.parametrize(
+    ("echoed", "is_placed"),
+    [(CODE, True), ({"executableCode": {"code": "print(2)"}}, False)],
+)
+def test_parts_of_other_kinds_keep_their_side_of_a_hidden_call(echoed, is_placed):
+    drive = GeminiDrive([[CODE, retrieval(0)], [text("done")]], BODY)
+    contents = [
+        *BODY["contents"],
+        {"role": "model", "parts": [echoed, text("done")]},
+        {"role": "user", "parts": [text("go on")]},
+    ]
+    view = PROVIDER.parse(json.dumps({"contents": contents}).encode())
+    _, placement = choose([drive.note], PROVIDER.anchors(view, 1), has_next=True)
+    assert (placement is not None) is is_placed
+    if placement is not None:
+        sent = json.loads(splice(view.body, PROVIDER.hidden_edits(view, 1, placement)))
+        first = sent["contents"][1]["parts"]
+        assert first == [CODE, retrieval(0)]

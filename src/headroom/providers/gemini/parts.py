@@ -137,16 +137,17 @@ def _anchor(part: Part) -> str:
         return seal_anchor(part.signature)
     if part.is_call:
         return call_anchor(content_digest(f"{part.name}\0{_canonical(part.args)}"))
-    return NEUTRAL
+    # Media, code that was run: whoever writes it otherwise makes no place certain.
+    return text_anchor(_canonical(part.raw))
 
 
-def _canonical(args: bytes) -> str:
-    """Arguments as they are equal however a client writes them down."""
+def _canonical(raw: bytes) -> str:
+    """JSON as it is equal however a client writes it down."""
     try:
-        value = json.loads(args, parse_float=_number, parse_int=_number)
+        value = json.loads(raw, parse_float=_number, parse_int=_number)
         return json.dumps(value, sort_keys=True)
     except (ValueError, RecursionError):
-        return args.decode("utf-8", "replace")
+        return raw.decode("utf-8", "replace")
 
 
 def _number(text: str) -> int | float | str:
