@@ -46,7 +46,6 @@ class Arrivals:
             self._next_id(), method, opening.path, opening.headers, opening.route
         )
         made.auth_mode = opening.auth_mode
-        made.answers_retrievals = False
         return made
 
     def _next_id(self) -> str:

@@ -12,7 +12,7 @@ the body back to what it was before that stage.
 import logging
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -26,7 +26,6 @@ from headroom.errors import (
     UpstreamUnreachableError,
 )
 from headroom.proxy.routes import Headers, Route
-from headroom.proxy.upstream import UpstreamResponse
 
 log = logging.getLogger("headroom.proxy")
 
@@ -35,7 +34,40 @@ _STORE_FAILURES = frozenset(
     {StoreUnavailableError.code, CorruptOriginalError.code, DamagedRecordError.code}
 )
 _MAX_SESSION_BYTES = 256
-SendAgain: TypeAlias = Callable[[bytes], Awaitable[UpstreamResponse]]
+
+
+class Round(Protocol):
+    """A response to the same request sent on, as the stages read it."""
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, as received."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it was read."""
+        ...
+
+    async def read_some(self) -> bytes:
+        """The next bytes of it.
+
+        Raises:
+            UpstreamError: there will be none.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+SendAgain: TypeAlias = Callable[[bytes], Awaitable[Round]]
 
 
 class Retrieval(Struct, frozen=True, gc=False):
@@ -56,7 +88,7 @@ class Retrieval(Struct, frozen=True, gc=False):
         return self.outcome in _STORE_FAILURES
 
 
-async def _nowhere(body: bytes) -> UpstreamResponse:  # noqa: ARG001
+async def _nowhere(body: bytes) -> Round:  # noqa: ARG001
     raise UpstreamUnreachableError("the request has not been sent")
 
 

@@ -152,7 +152,7 @@ async def converse(px, turns):
 
 @pytest.mark.parametrize("path", [PATH, "/proxy/openai/v1/responses", "/responses"])
 async def test_a_result_is_compressed_and_the_rest_of_its_message_is_left(path):
-    async with running() as (_, up, px), open_(px, path) as ws:
+    async with running(RETRIEVAL="off") as (_, up, px), open_(px, path) as ws:
         previous = await ask(ws, [system(), user("go")])
         message = create([result(1)], previous=previous)
         await ws.send(message)
@@ -399,6 +399,8 @@ async def test_every_request_has_a_record_and_figures_of_its_own(caplog):
         async with running() as (_, _up, px), open_(px) as ws:
             previous = await ask(ws, [system(), user("go")])
             await ask(ws, [result(1)], previous=previous)
+            while px.count("headroom_requests_in_flight"):
+                await asyncio.sleep(0.001)
             read = px.count("headroom_usage_tokens_total", **{"class": "cached_tokens"})
             saved = px.count("headroom_tokens_before_total", state="first")
             assert px.count(

@@ -35,10 +35,9 @@ from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.proxy import encodings, headers, replies
 from headroom.proxy.auth import POLICIES, AuthPolicies
-from headroom.proxy.exchange import Exchange, Retrieval
+from headroom.proxy.exchange import Exchange, Retrieval, Round
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.routes import Headers
-from headroom.proxy.upstream import UpstreamResponse
 
 log = logging.getLogger("headroom.proxy")
 
@@ -143,7 +142,7 @@ class RetrieveStage:
             yield out
 
     async def _round(
-        self, exchange: Exchange, response: UpstreamResponse, splicer: Splicer
+        self, exchange: Exchange, response: Round, splicer: Splicer
     ) -> AsyncGenerator[bytes, None]:
         """What the client gets of one continuation."""
         exchange.fields["retrieval_rounds"] = 1 + _count(exchange, "retrieval_rounds")
@@ -280,7 +279,7 @@ async def _decode(
             yield piece
 
 
-async def _chunks(response: UpstreamResponse) -> AsyncGenerator[bytes, None]:
+async def _chunks(response: Round) -> AsyncGenerator[bytes, None]:
     while True:
         chunk = await response.read_some()
         if chunk:

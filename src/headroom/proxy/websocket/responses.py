@@ -16,6 +16,7 @@ from collections import deque
 import msgspec
 from msgspec import Struct
 
+from headroom.core.wire.json_spans import encode_string
 from headroom.errors import UpstreamError
 from headroom.proxy import record
 from headroom.proxy.arrivals import Arrivals
@@ -24,6 +25,7 @@ from headroom.proxy.metrics import Metrics
 from headroom.proxy.relay import CLIENT_GONE_STATUS
 from headroom.proxy.steps import Steps
 from headroom.proxy.tee import MessageTee
+from headroom.proxy.websocket import answering
 from headroom.proxy.websocket.client import ClientSocket
 from headroom.proxy.websocket.provider import Message, ProviderSocket
 
@@ -61,12 +63,15 @@ _HEADS = msgspec.json.Decoder(_Head)
 class _Turn:
     """One ``response.create`` and its answer."""
 
-    __slots__ = ("added_s", "bytes_in", "bytes_out", "exchange", "first_byte_s",
-                 "response_bytes", "stages_s", "started", "tee")  # fmt: skip
+    __slots__ = ("added_s", "answering", "bytes_in", "bytes_out", "exchange",
+                 "first_byte_s", "is_plain", "response_bytes", "stages_s", "started",
+                 "tee")  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.tee: MessageTee | None = None
+        self.answering: answering.Answering | None = None
+        self.is_plain = False
         self.started = time.perf_counter()
         self.added_s = self.stages_s = self.first_byte_s = 0.0
         self.bytes_in = self.bytes_out = self.response_bytes = 0
@@ -147,16 +152,56 @@ class ResponsesTraffic:
             await self._client.send(message)
             return
         turn = turns[0]
+        data = message.encode()
+        _note(turn, head, data)
+        if self._is_answering(turn, lane):
+            await self._answer(turn, data, is_end=head.type in _ENDS)
+            if turn.answering is not None and not turn.answering.is_over:
+                return
+            _close(turn)
+            await self._finish(lane)
+            return
         # Read before it is sent: the next request may go on from this very answer.
-        self._read(turn, head, message)
+        _read(turn, data)
         if head.type not in _ENDS:
             await self._client.send(message)
             return
-        turns.popleft()
+        _close(turn)
+        await self._finish(lane, message)
+
+    def _is_answering(self, turn: _Turn, lane: str) -> bool:
+        """Whether a turn's answer goes through the stages; found out when it begins."""
+        exchange = turn.exchange
+        if turn.answering is None and not turn.is_plain:
+            turn.is_plain = True
+            if exchange.has_own_tool and exchange.response_status == _OK:
+
+                async def to_client(data: bytes) -> None:
+                    _read(turn, data)
+                    await self._client.send(_in_lane(data, lane).decode())
+
+                async def to_provider(data: bytes) -> None:
+                    await self._provider.send(data.decode())
+
+                turn.answering = answering.begin(
+                    exchange, self._desk.steps, to_provider, to_client
+                )
+        return turn.answering is not None
+
+    async def _answer(self, turn: _Turn, data: bytes, *, is_end: bool) -> None:
+        assert turn.answering is not None
+        await turn.answering.take(data, is_end=is_end)
+
+    async def _finish(self, lane: str, message: str | None = None) -> None:
+        """The first turn of a lane has its whole answer."""
+        turns = self._lanes[lane]
+        turn = turns.popleft()
         if not turns:
             del self._lanes[lane]
         try:
-            await self._client.send(message)
+            if message is not None:
+                await self._client.send(message)
+            self._desk.steps.count_retrievals(turn.exchange)
             await self._desk.steps.on_end(turn.exchange)
         finally:
             self._end(turn)
@@ -168,6 +213,8 @@ class ResponsesTraffic:
             for turn in turns:
                 exchange = turn.exchange
                 exchange.response_status = exchange.response_status or status
+                if turn.answering is not None:
+                    turn.answering.cancel()
                 _close(turn)
                 self._end(turn)
         self._lanes.clear()
@@ -201,23 +248,6 @@ class ResponsesTraffic:
         turn.bytes_out = len(forwarded)
         return forwarded.decode()
 
-    def _read(self, turn: _Turn, head: _Head, message: str) -> None:
-        """Take an event of a turn's answer."""
-        exchange = turn.exchange
-        data = message.encode()
-        if not turn.response_bytes:
-            turn.first_byte_s = time.perf_counter() - turn.started
-        turn.response_bytes += len(data)
-        if head.type == "error":
-            exchange.response_status = head.status or _BROKEN_OFF
-        elif not exchange.response_status:
-            exchange.response_status = _OK
-        if turn.tee is not None:
-            with Guard(exchange, "observe"):
-                turn.tee.take(data)
-        if head.type in _ENDS:
-            _close(turn)
-
     def _end(self, turn: _Turn) -> None:
         exchange = turn.exchange
         exchange.forget()
@@ -227,11 +257,38 @@ class ResponsesTraffic:
         )
 
 
+def _note(turn: _Turn, head: _Head, data: bytes) -> None:
+    """Take the figures of an event, and how the answer begins."""
+    exchange = turn.exchange
+    if not turn.response_bytes:
+        turn.first_byte_s = time.perf_counter() - turn.started
+    turn.response_bytes += len(data)
+    if head.type == "error":
+        exchange.response_status = head.status or _BROKEN_OFF
+    elif not exchange.response_status:
+        exchange.response_status = _OK
+
+
+def _read(turn: _Turn, data: bytes) -> None:
+    """Read what the client gets along."""
+    if turn.tee is not None:
+        with Guard(turn.exchange, "observe"):
+            turn.tee.take(data)
+
+
+def _in_lane(data: bytes, lane: str) -> bytes:
+    """A message with its lane, which one that was made here has not."""
+    if not lane or b'"stream_id"' in data:
+        return data
+    return b'%b,"stream_id":%b}' % (data.rstrip()[:-1], encode_string(lane))
+
+
 def _close(turn: _Turn) -> None:
     """Write down what was read of an answer."""
     if turn.tee is not None:
         with Guard(turn.exchange, "observe"):
             turn.tee.close(turn.exchange)
+    turn.exchange.usage = turn.exchange.billed or turn.exchange.usage
 
 
 def _head(message: Message) -> _Head | None:
