@@ -112,8 +112,7 @@ def make_chain(
     """
     # Sorted: the same tools in another order are the same conversation's.
     names = "\0".join(sorted(view.tool_names))
-    transport = (b"message",) if view.is_message else ()
-    lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"), *transport)
+    lineage = digest.chain_key(auth_mode.encode(), names.encode("utf-8"))
     if thread is not None:
         key = thread.key
     elif view.continues:
@@ -372,8 +371,6 @@ class _Planner:
                     return records[0].decision
             if self.last_assistant >= 0 or self.view.continues:
                 return Decision()
-        if self.view.is_prewarm:
-            return Decision()
         return Decision(
             tools=first_tools(self.policy, self.view),
             stabilisers=first_stabilisers(self.policy, self.provider, self.view),

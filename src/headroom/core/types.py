@@ -197,10 +197,8 @@ class RequestView(Struct, frozen=True, gc=False):
         conversation: id of a conversation of the provider's own, which others may add
             to; then nothing is known about what stands before.
         unknown_types: types of items that this version has not heard of.
-        is_message: it came over a WebSocket, where calls of a tool that Headroom adds
-            cannot be answered.
         is_prewarm: nothing is answered yet: the request only prepares what comes, and
-            leaves as it came.
+            its messages leave as they came.
     """
 
     api: str
@@ -220,7 +218,6 @@ class RequestView(Struct, frozen=True, gc=False):
     continues: str = ""
     conversation: str = ""
     unknown_types: tuple[str, ...] = ()
-    is_message: bool = False
     is_prewarm: bool = False
 
 

@@ -227,8 +227,8 @@ async def test_full_requests_over_http_find_what_was_sent_over_the_socket():
     assert whole == deltas
 
 
-async def test_what_was_left_out_over_http_is_sent_where_it_cannot_be_asked_for():
-    """Over a socket nobody answers the tool that was added over HTTP."""
+async def test_what_was_left_out_over_http_is_left_out_over_a_socket():
+    """The same bytes, and the same tools: retrievals are answered on both."""
     history = [system(), user("go"), call(1), result(1), call(2), result(2)]
 
     async def take(request, writer):
@@ -255,20 +255,24 @@ async def test_what_was_left_out_over_http_is_sent_where_it_cannot_be_asked_for(
     assert tools == ["exec_command", "headroom_retrieve"]
     assert "headroom_retrieve" in str(over_http["input"])
     for message in up.received:
-        assert "headroom_retrieve" not in message
+        assert json.loads(message)["tools"] == over_http["tools"]
     whole, delta = sent_items(up)
-    assert len(whole[3]["output"]) > len(over_http["input"][3]["output"])
+    assert whole == over_http["input"]
     assert len(delta[0]["output"]) < 9_000
 
 
 async def test_a_prewarming_request_is_recorded_and_left_as_it_is():
+    """Its items stay; what is decided about tools holds from the first request on."""
     message = create([system(), user(output(1))], generate=False)
     async with running() as (_, up, px), open_(px) as ws:
         await ws.send(message)
         previous = (await answer(ws))[-1]["response"]["id"]
         await ask(ws, [result(2)], previous=previous)
         await ask(ws, [system(), user(output(1)), result(2)])
-    assert up.received[0] == message
+    sent = [json.loads(message) for message in up.received]
+    assert sent[0] == json.loads(message) | {"tools": sent[0]["tools"]}
+    assert [len(event["tools"]) for event in sent] == [2, 2, 2]
+    assert sent[0]["tools"] == sent[1]["tools"] == sent[2]["tools"]
     delta, whole = sent_items(up)[1:]
     assert len(delta[0]["output"]) < 9_000
     assert whole == [system(), user(output(1)), *delta]

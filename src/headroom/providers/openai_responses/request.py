@@ -110,11 +110,10 @@ class OpenAIResponses:
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
             # Who gets a stored answer by its id would miss what other rounds said.
-            may_add_tool=not is_stored and not is_message and _may_call(body, top),
+            may_add_tool=not is_stored and _may_call(body, top),
             continues=previous,
             conversation=_conversation(body, top.get("conversation")),
             unknown_types=tuple(kind for kind in kinds if not is_known(kind)),
-            is_message=is_message,
             is_prewarm=_is(body, top.get("generate"), b"false"),
         )
 
