@@ -125,9 +125,10 @@ class Drive:
     """
 
     api: ClassVar = "anthropic"
+    own: ClassVar = frozenset({TOOL})
 
     def __init__(self, rounds, body, *, is_stream=True, cut=lambda data: [data]):
-        self.splicer = PROVIDERS[self.api].splicer(is_stream=is_stream)
+        self.splicer = PROVIDERS[self.api].splicer(is_stream=is_stream, own=self.own)
         self.looked_up = []
         self.bodies = [json.dumps(body).encode() if isinstance(body, dict) else body]
         self.pieces = []

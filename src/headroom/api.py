@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from headroom.core import digest, markers, plan
+from headroom.core import digest, markers
 from headroom.core.pipeline import compress_block
 from headroom.core.protocols import Store
+from headroom.core.tool_choice import is_retrieval_tool
 from headroom.core.types import (
     KINDS,
     BlockOutcome,
@@ -166,7 +167,7 @@ def compress(
         replacements: dict[str, str] = {}
         for slot, text in _texts(message):
             call = calls.get(slot.call_id)
-            if call is not None and plan.is_retrieval_tool(call.name):
+            if call is not None and is_retrieval_tool(call.name):
                 continue
             wants_lossy = lossy and slot.is_tool
             task = _task(text, model=model or "", lossy=wants_lossy, slot=slot)

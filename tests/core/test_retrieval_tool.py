@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from headroom.core import plan
 from headroom.core.digest import content_digest
 from headroom.core.retrieval_tool import (
     NAME,
@@ -14,6 +13,8 @@ from headroom.core.retrieval_tool import (
     TOOL_OPENAI_RESPONSES,
     TOOLS,
 )
+from headroom.core.tool_choice import is_retrieval_tool
+from headroom.core.types import RETRIEVAL_TOOL
 from headroom.inference.tokens import counter_for
 
 SNAPSHOTS = {
@@ -48,5 +49,5 @@ def test_each_shape_is_what_its_api_expects():
     assert schema["required"] == ["hash"]
     assert set(schema["properties"]) == {"hash", "lines", "query", "rows"}
     names = {t["name"] for t in (anthropic, chat["function"], responses, gemini)}
-    assert names == {NAME} == {plan.RETRIEVAL_TOOL}
-    assert plan.is_retrieval_tool(NAME)
+    assert names == {NAME} == {RETRIEVAL_TOOL}
+    assert is_retrieval_tool(NAME)

@@ -51,12 +51,12 @@ def test_the_tool_is_added_from_the_first_request_on_and_only_beside_others():
     store = DictStore()
     for request in (body(), body(*run(1))):
         forwarded, rewrite = forward(request, store, policy=POLICY)
-        assert rewrite.adds_tool
+        assert rewrite.own_tools
         assert TOOL.encode() in forwarded
     forwarded, rewrite = forward(body(tools=None), store, policy=POLICY)
-    assert not rewrite.adds_tool
+    assert not rewrite.own_tools
     forwarded, rewrite = forward(body(*run(1)), DictStore(), policy=POLICY)
-    assert not rewrite.adds_tool
+    assert not rewrite.own_tools
 
 
 def test_without_a_place_for_originals_results_stay_lossless():
@@ -74,7 +74,7 @@ def test_without_a_place_for_originals_results_stay_lossless():
     forwarded = rewrite.finish()
     assert b"~2026" in forwarded
     assert b"omitted" not in forwarded.partition(TOOL.encode())[0]
-    assert rewrite.adds_tool
+    assert rewrite.own_tools
 
 
 def test_notes_are_asked_for_once_and_only_behind_what_was_answered():

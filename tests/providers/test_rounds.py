@@ -71,7 +71,7 @@ def test_too_many_rounds_are_told_so_and_then_cut():
     assert found.is_waiting
     assert found.calls == ()
     found.take([])
-    assert found.results == b"c8=" + NOT_AVAILABLE.encode()
+    assert found.results == b"c8=" + NOT_AVAILABLE.format("headroom_retrieve").encode()
     found.begin()
     found.close(Said((hidden(9),)))
     assert found.verdict == "cut"

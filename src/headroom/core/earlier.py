@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core.digest import content_digest
-from headroom.core.plan import is_retrieval_tool
 from headroom.core.protocols import Provider
 from headroom.core.repeats import (
     MIN_SOURCE_CHARS,
@@ -27,6 +26,7 @@ from headroom.core.repeats import (
 from headroom.core.repeats import STRATEGY as REPEAT_STRATEGY
 from headroom.core.repeats.records import STRATEGY as RECORD_STRATEGY
 from headroom.core.repeats.records import Base
+from headroom.core.tool_choice import is_retrieval_tool
 from headroom.core.types import (
     RESULT_TYPES,
     BlockOutcome,

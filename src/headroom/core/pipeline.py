@@ -2,8 +2,7 @@
 
 Between the planner and the splice. ``compress_block`` is a pure function of one task,
 so that the shell may run it inline, in a thread or in another process; ``accept`` turns
-the outcomes into decisions in the order of the conversation; ``make_edits`` finds the
-spans the decisions mean in this body.
+the outcomes into decisions in the order of the conversation.
 
 What always holds: a replacement has strictly fewer tokens and bytes than what it stands
 for; a failing block stays as it was and its siblings go on; an edit never pulls the
@@ -16,14 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from headroom.core import digest, markers
+from headroom.core import markers
 from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.clean import clean
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
-from headroom.core.hidden import decode_placement
 from headroom.core.mixed import Section, announced, compress_sections
 from headroom.core.plan import Plan
-from headroom.core.protocols import Compressor, Provider
+from headroom.core.protocols import Compressor
 from headroom.core.types import (
     RESULT_TYPES,
     BlockOutcome,
@@ -32,17 +30,13 @@ from headroom.core.types import (
     Context,
     CountTokens,
     Decision,
-    Edit,
     Manifest,
     ManifestEntry,
     Policy,
     RequestView,
-    Slot,
     SlotEdit,
     ToolCall,
 )
-from headroom.core.wire import json_spans
-from headroom.errors import CompressionError
 
 RECIPE = "1"
 """Version of everything that shapes a replacement; raised when any output changes."""
@@ -448,8 +442,11 @@ def accept(
             originals[edit.digest] = task.text
     entries.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
     decisions = {
-        index: Decision(
-            tuple(found), plan.tools, _hidden(plan, index), plan.stabilisers
+        index: msgspec.structs.replace(
+            plan.begun,
+            edits=tuple(found),
+            hidden=plan.decisions[index].hidden,
+            tail=plan.decisions[index].tail,
         )
         for index, found in edits.items()
     }
@@ -517,49 +514,6 @@ def corrected(
     kept.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
     manifest = msgspec.structs.replace(outcome.manifest, entries=tuple(kept))
     return msgspec.structs.replace(outcome, decisions=dict(settled), manifest=manifest)
-
-
-def make_edits(
-    view: RequestView, provider: Provider, decisions: Mapping[int, Decision]
-) -> list[Edit]:
-    """The span edits that decisions mean in this body.
-
-    Raises:
-        CompressionError: a decision names a slot or an original that is not there, or
-            hides what has no place.
-    """
-    found: list[Edit] = []
-    for index, decision in decisions.items():
-        if decision.hidden:
-            found += provider.hidden_edits(
-                view, index, decode_placement(decision.hidden)
-            )
-        if not decision.edits:
-            continue
-        slots = {
-            slot.address: slot
-            for slot in provider.slots(view, index)
-            if isinstance(slot, Slot)
-        }
-        for edit in decision.edits:
-            slot = slots.get(edit.address)
-            if slot is None:
-                raise CompressionError(
-                    f"message {index} has no slot {edit.address!r}, recorded as edited"
-                )
-            text = json_spans.string(view.body, slot.literal)
-            if digest.content_digest(text) != edit.digest:
-                raise CompressionError(
-                    f"slot {edit.address!r} of message {index} is not the text"
-                    f" {edit.digest} that was recorded"
-                )
-            found.append(Edit(slot.literal, json_spans.encode_string(edit.replacement)))
-    return found
-
-
-def _hidden(plan: Plan, index: int) -> bytes:
-    known = plan.decisions.get(index)
-    return b"" if known is None else known.hidden
 
 
 def _entries_of(decisions: Mapping[int, Decision]) -> list[ManifestEntry]:

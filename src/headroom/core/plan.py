@@ -20,6 +20,12 @@ from headroom.core.hidden import choose, note_keys
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.stabilise import first_stabilisers
 from headroom.core.threads import Thread, follow, unknown_start
+from headroom.core.tool_choice import (
+    effective_policy,
+    first_more_tools,
+    first_tools,
+    is_retrieval_tool,
+)
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
@@ -38,16 +44,9 @@ from headroom.errors import CompressionError
 BLOCK_LINEAGE = b"block"
 """Lineage of records that are found by tool call id and content alone."""
 
-RETRIEVAL_TOOL = "headroom_retrieve"
-
 QUESTION_MESSAGES = 100
 QUESTION_CHARS = 600
 """How far back a question is looked for, and how much of it is used."""
-
-SHELL_TOOLS = frozenset(
-    {"bash", "shell", "exec_command", "run_shell_command", "local_shell", "terminal"}
-)
-"""Names, in lower case, of the tools by which agents run commands."""
 
 
 class Chain(Struct, frozen=True):
@@ -77,8 +76,8 @@ class Plan(Struct, frozen=True):
             before their tasks are run.
         tasks: the live blocks to compress, in order.
         entries: manifest lines of blocks that are not tasks.
-        tools: how this conversation gets originals back; see ``Decision.tools``.
-        stabilisers: what is put in order in front of it; see ``Decision.stabilisers``.
+        begun: what was decided when the conversation began: ``tools``,
+            ``stabilisers`` and ``more_tools`` of a ``Decision``.
         policy: what holds for this request: lossy results only if its model can get
             originals back.
         is_recomputing: the ledger could not be read; decisions are made again.
@@ -91,10 +90,19 @@ class Plan(Struct, frozen=True):
     tasks: tuple[BlockTask, ...]
     entries: tuple[ManifestEntry, ...]
     policy: Policy
-    tools: str = ""
-    stabilisers: tuple[str, ...] = ()
+    begun: Decision = Decision()
     is_recomputing: bool = False
     earlier_bytes: int = 0
+
+    @property
+    def tools(self) -> str:
+        """How this conversation gets originals back; see ``Decision.tools``."""
+        return self.begun.tools
+
+    @property
+    def stabilisers(self) -> tuple[str, ...]:
+        """What is put in order in front of it; see ``Decision.stabilisers``."""
+        return self.begun.stabilisers
 
 
 def make_chain(
@@ -134,45 +142,6 @@ def block_key(chain: Chain, call_id: str, content_digest: str) -> bytes:
     """The key of a block's record: its tool call and its content, nothing else."""
     return digest.chain_key(
         chain.namespace.encode(), b"block", call_id.encode(), content_digest.encode()
-    )
-
-
-def is_retrieval_tool(name: str) -> bool:
-    """Whether a tool of this name serves originals, ours or an MCP server's."""
-    return name == RETRIEVAL_TOOL or name.endswith(f"__{RETRIEVAL_TOOL}")
-
-
-def first_tools(policy: Policy, view: RequestView) -> str:
-    """How a conversation that begins with this request gets originals back.
-
-    A tool is added only where tools are in use already; one that the client brings,
-    under our name, wins.
-    """
-    if not policy.allow_lossy or not view.tool_names:
-        return ""
-    if policy.retrieval == "shell":
-        has_shell = any(name.lower() in SHELL_TOOLS for name in view.tool_names)
-        return "shell" if has_shell else ""
-    if policy.retrieval in {"tool", "mcp"}:
-        if any(is_retrieval_tool(name) for name in view.tool_names):
-            return "client"
-        is_adding = policy.retrieval == "tool" and view.may_add_tool
-        return "added" if is_adding else ""
-    return ""
-
-
-def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
-    """The policy as it holds for one request of a conversation decided as ``tools``."""
-    names = view.tool_names
-    can_retrieve = (
-        (tools == "added" and bool(names) and view.may_add_tool)
-        or (tools == "client" and any(is_retrieval_tool(name) for name in names))
-        or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
-    )
-    return msgspec.structs.replace(
-        policy,
-        allow_lossy=policy.allow_lossy and can_retrieve,
-        marker="shell" if tools == "shell" else "tool",
     )
 
 
@@ -243,7 +212,7 @@ def hidden_keys(
             view.messages[index].role == "assistant"
             and chain.keys[index] not in known
             and before is not None
-            and before.tools == "added"
+            and before.own_tools
         ):
             found[index] = note_keys(chain.namespace, chain.keys[index - 1])
     return found
@@ -310,8 +279,6 @@ class _Planner:
         self.policy = policy
         self.known = _by_key(records)
         self.last_assistant = last_assistant(view)
-        self.tools = ""
-        self.stabilisers: tuple[str, ...] = ()
         self.lossless_from = 0
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
@@ -328,8 +295,10 @@ class _Planner:
             live_from = max(live_from, view.frozen_count)
         self.lossless_from = len(view.messages) if is_complete else live_from
         begun = self._begun(frontier, is_complete=is_complete)
-        self.tools, self.stabilisers = begun.tools, begun.stabilisers
-        self.policy = effective_policy(self.policy, view, self.tools)
+        if not policy.keeps_tools:
+            more = first_more_tools(policy, view)
+            begun = msgspec.structs.replace(begun, more_tools=more)
+        self.policy = effective_policy(self.policy, view, begun.tools)
         for index in range(len(view.messages)):
             record = self._record(index) if index <= frontier else None
             if record is not None:
@@ -344,8 +313,7 @@ class _Planner:
             decisions=self.decisions,
             tasks=tuple(self.tasks),
             entries=tuple(self.entries),
-            tools=self.tools,
-            stabilisers=self.stabilisers,
+            begun=begun,
             policy=self.policy,
             is_recomputing=not is_complete,
             earlier_bytes=0 if self.thread is None else self.thread.prefix_bytes,
@@ -361,19 +329,24 @@ class _Planner:
         for index in range(frontier + 1):
             record = self._record(index)
             if record is not None:
-                return record
+                return _beginning(record)
         thread = self.thread
         if thread is not None:
-            return Decision(tools=thread.tools, stabilisers=thread.stabilisers)
+            return Decision(
+                tools=thread.tools,
+                stabilisers=thread.stabilisers,
+                more_tools=thread.more_tools,
+            )
         if is_complete or self.view.continues:
             for records in self.known.values():
                 if records[0].lineage == BLOCK_LINEAGE:
-                    return records[0].decision
+                    return _beginning(records[0].decision)
             if self.last_assistant >= 0 or self.view.continues:
                 return Decision()
         return Decision(
             tools=first_tools(self.policy, self.view),
             stabilisers=first_stabilisers(self.policy, self.provider, self.view),
+            more_tools=first_more_tools(self.policy, self.view),
         )
 
     def _frontier(self) -> int:
@@ -566,7 +539,9 @@ def new_records(
             call_id = call_ids.get((index, edit.address))
             if call_id:
                 block = block_key(chain, call_id, edit.digest)
-                found = msgspec.structs.replace(decision, edits=(edit,), hidden=b"")
+                found = msgspec.structs.replace(
+                    decision, edits=(edit,), hidden=b"", tail=None
+                )
                 batch.append((LedgerKey(block, BLOCK_LINEAGE), found))
     return batch
 
@@ -591,3 +566,8 @@ def _by_key(records: Iterable[Record]) -> dict[bytes, list[Record]]:
     for record in records:
         known.setdefault(record.key, []).append(record)
     return known
+
+
+def _beginning(decision: Decision) -> Decision:
+    """What a decision repeats of its conversation's beginning, and nothing else."""
+    return msgspec.structs.replace(decision, edits=(), hidden=b"", tail=None)

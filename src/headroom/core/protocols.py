@@ -81,8 +81,8 @@ class Provider(Protocol):
         """The tool calls that message ``index`` makes, by call id."""
         ...
 
-    def retrieval_edits(self, view: RequestView) -> list[Edit]:
-        """What adds the retrieval tool to the request, the same bytes every time.
+    def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
+        """What adds Headroom's own tools to the request, the same bytes every time.
 
         Empty where the request has no tool list.
         """
@@ -121,8 +121,13 @@ class Provider(Protocol):
         """
         ...
 
-    def splicer(self, *, is_stream: bool) -> "Splicer":
-        """What joins the rounds of one answer into one response."""
+    def splicer(self, *, is_stream: bool, own: frozenset[str]) -> "Splicer":
+        """What joins the rounds of one answer into one response.
+
+        Args:
+            is_stream: the answer is a stream of events.
+            own: names of the tools whose calls are answered here.
+        """
         ...
 
 
@@ -130,7 +135,7 @@ class Splicer(Protocol):
     """One client response made of several answers of the provider; sans IO.
 
     The shell feeds it the bytes of one round after the other. When a round ends with
-    calls of the retrieval tool alone, the shell answers them and sends the request
+    calls of Headroom's own tools alone, the shell answers them and sends the request
     again with what was said since::
 
         out = splicer.feed(chunk)                  # to the client, at once

@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from headroom.core import pipeline, plan, referring
 from headroom.core.earlier import Earlier, Found, told_of
+from headroom.core.forwarding import make_edits
 from headroom.core.hidden import Placement
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
@@ -40,6 +41,7 @@ from headroom.core.types import (
     BlockTask,
     CountTokens,
     Decision,
+    Edit,
     Manifest,
     Policy,
     RequestView,
@@ -299,7 +301,7 @@ class Rewrite:
             self.decisions = plan.with_winners(self.chain, mine, winners)
             assert self._outcome is not None, "settle() comes first"
             self._outcome = pipeline.corrected(self._outcome, mine, self.decisions)
-        edits = pipeline.make_edits(self.view, self._provider, self.decisions)
+        edits = make_edits(self.view, self._provider, self.decisions)
         if edits:
             self.reasons = ("compression",)
         thread = self.chain.thread
@@ -307,11 +309,12 @@ class Rewrite:
             behind = Placement((), thread.results)
             edits += self._provider.hidden_edits(self.view, -1, behind)
             self.reasons = (*self.reasons, "retrieval_result")
-        if self._is_adding:
-            added = self._provider.retrieval_edits(self.view)
-            if added:
-                self.reasons = (*self.reasons, "retrieval_tool")
-            edits += added
+        added = self._tool_edits()
+        if added and self.made_plan.tools == "added":
+            self.reasons = (*self.reasons, "retrieval_tool")
+        if added and self.made_plan.begun.more_tools:
+            self.reasons = (*self.reasons, "memory_tools")
+        edits += added
         stabilised = stabilise(
             self.view,
             self._provider,
@@ -329,8 +332,7 @@ class Rewrite:
         left out depends on the tools.
         """
         return any(
-            (winner.tools, *winner.stabilisers) != self.front
-            for winner in self._chain_winners(winners)
+            _front(winner) != self.front for winner in self._chain_winners(winners)
         )
 
     def _chain_winners(
@@ -360,22 +362,33 @@ class Rewrite:
             prefix_bytes=earlier + sent - pipeline.removed_bytes(view, self.decisions),
             stabilisers=self.made_plan.stabilisers,
             results=results,
+            more_tools=self.made_plan.begun.more_tools,
         )
 
     @property
-    def adds_tool(self) -> bool:
-        """Whether the body from ``finish`` offers Headroom's own retrieval tool."""
-        return self._is_adding and bool(self._provider.retrieval_edits(self.view))
+    def own_tools(self) -> frozenset[str]:
+        """Names of Headroom's own tools that the body from ``finish`` offers."""
+        return frozenset(self._own_tools()) if self._tool_edits() else frozenset()
 
-    @property
-    def _is_adding(self) -> bool:
-        # A call that nobody answers inside the answer would reach the client.
-        return self.made_plan.tools == "added" and self.view.may_add_tool
+    def _own_tools(self) -> tuple[str, ...]:
+        """Those the conversation began with; one that the client brings wins."""
+        if not self.view.may_add_tool:
+            # A call that nobody answers inside the answer would reach the client.
+            return ()
+        begun, theirs = self.made_plan.begun, self.view.tool_names
+        return tuple(
+            name
+            for name in begun.own_tools
+            if name not in begun.more_tools or name not in theirs
+        )
+
+    def _tool_edits(self) -> list[Edit]:
+        return self._provider.tool_edits(self.view, self._own_tools())
 
     @property
     def front(self) -> tuple[str, ...]:
         """What is added to and put in order in front of the messages, in words."""
-        return (self.made_plan.tools, *self.made_plan.stabilisers)
+        return _front(self.made_plan.begun)
 
     @property
     def made_plan(self) -> Plan:
@@ -388,3 +401,7 @@ class Rewrite:
         """What happened to every block; only after ``settle`` was called."""
         assert self._outcome is not None, "settle() comes first"
         return self._outcome.manifest
+
+
+def _front(begun: Decision) -> tuple[str, ...]:
+    return (begun.tools, *begun.stabilisers, *begun.more_tools)

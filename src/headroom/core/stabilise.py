@@ -95,7 +95,7 @@ def stabilise(
     if BREAKPOINTS in stabilisers and front.takes_breakpoints and is_long:
         hides = {index for index, found in decisions.items() if found.hidden}
         reshaped = frozenset(hides | {index + 1 for index in hides})
-        adds_tool = any(found.tools == "added" for found in decisions.values())
+        adds_tool = any(found.own_tools for found in decisions.values())
         # A continuation after a retrieval sets one more.
         limit = MAX_BREAKPOINTS - adds_tool
         found = provider.breakpoints(view, reshaped, limit)

@@ -50,6 +50,7 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
         results: of calls in the answer that the client did not see, beside calls that
             it did: they go in front of what the next request brings. Items joined by
             commas, as JSON.
+        more_tools: that are added to its requests; see ``Decision.more_tools``.
     """
 
     key: bytes
@@ -58,6 +59,7 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
     prefix_bytes: int = 0
     stabilisers: tuple[str, ...] = ()
     results: bytes = b""
+    more_tools: tuple[str, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -72,9 +72,11 @@ def trail_of(
 
 def change_of(decision: Decision) -> bytes:
     """A digest of what a decision makes of its message; empty if it is left."""
-    if not decision.edits and not decision.hidden:
+    if not decision.edits and not decision.hidden and decision.tail is None:
         return b""
     parts = [f"{e.address}\0{e.replacement}".encode() for e in decision.edits]
+    if decision.tail is not None:
+        parts.append(f"{decision.tail.address}+{decision.tail.text}".encode())
     return chain_key(decision.hidden, *parts)
 
 

@@ -29,6 +29,9 @@ RESULT_TYPES = frozenset(
 )
 """Types of blocks that hold the result of a tool call, in all APIs."""
 
+RETRIEVAL_TOOL = "headroom_retrieve"
+"""The tool by which a model gets originals back."""
+
 CountTokens: TypeAlias = Callable[[str], int]
 """Tokens of a text by the counter that gates results (a low-bias, real tokenizer)."""
 
@@ -266,6 +269,18 @@ class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
     compressed_tokens: int = 0
 
 
+class Tail(Struct, frozen=True, gc=False, array_like=True):
+    """What is appended to one text of a message.
+
+    Attributes:
+        address: the slot within the message.
+        text: what stands behind its text, the blank line between them included.
+    """
+
+    address: str
+    text: str
+
+
 class Decision(Struct, frozen=True, gc=False, array_like=True):
     """What was decided about one message when it was first forwarded.
 
@@ -280,12 +295,23 @@ class Decision(Struct, frozen=True, gc=False, array_like=True):
             tool that were answered inside the stream, which the client never saw.
         stabilisers: what is put in order in front of this conversation's messages (see
             ``core.stabilise``), decided and repeated like ``tools``.
+        more_tools: names of the tools that Headroom adds beside the retrieval tool,
+            decided and repeated like it.
+        tail: what is appended to a text of the message.
     """
 
     edits: tuple[SlotEdit, ...] = ()
     tools: str = ""
     hidden: bytes = b""
     stabilisers: tuple[str, ...] = ()
+    more_tools: tuple[str, ...] = ()
+    tail: Tail | None = None
+
+    @property
+    def own_tools(self) -> tuple[str, ...]:
+        """Names of all tools that Headroom adds in this conversation, in order."""
+        retrieval = (RETRIEVAL_TOOL,) if self.tools == "added" else ()
+        return (*retrieval, *self.more_tools)
 
 
 class Policy(Struct, frozen=True, gc=False):
@@ -308,6 +334,10 @@ class Policy(Struct, frozen=True, gc=False):
         marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
             no marker at all (the caller keeps the original).
         stabilisers: what may be put in order in front of conversations that begin.
+        more_tools: names of tools, beside the retrieval tool, that are added to
+            conversations that begin.
+        keeps_tools: conversations keep the tools they began with (off: each request
+            has those of its own policy, and the cache is lost when that changes).
     """
 
     is_reapplying: bool = True
@@ -322,6 +352,8 @@ class Policy(Struct, frozen=True, gc=False):
     retrieval: Literal["tool", "shell", "mcp", "off"] = "off"
     marker: str = ""
     stabilisers: tuple[str, ...] = ()
+    more_tools: tuple[str, ...] = ()
+    keeps_tools: bool = True
 
 
 class LostTag(Struct, frozen=True, gc=False):

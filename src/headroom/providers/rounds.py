@@ -25,23 +25,21 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from headroom.core.hidden import NEUTRAL, Answer, Part
-from headroom.core.plan import RETRIEVAL_TOOL
+from headroom.core.retrieval_tool import NAME
 from headroom.core.types import ToolCall
 
 MAX_ROUNDS = 3
 """Rounds whose calls are looked up; a model that needs more is going in circles."""
 
 NOT_AVAILABLE = (
-    "headroom_retrieve is not available any more in this answer: it was used"
+    "{} is not available any more in this answer: tools like it were used"
     f" {MAX_ROUNDS} times. Go on with what you have, or ask again in a later step."
 )
 
+RETRIEVAL_ONLY = frozenset({NAME})
+"""The names of the tools that the proxy answers where it has added no other."""
+
 Verdict: TypeAlias = Literal["open", "final", "continue", "mixed", "cut"]
-
-
-def is_retrieval(name: str) -> bool:
-    """Whether a call of the tool ``name`` is one that the proxy answers."""
-    return name == RETRIEVAL_TOOL
 
 
 class Piece(Struct, frozen=True, gc=False):
@@ -97,6 +95,7 @@ class Rounds:
         calls: calls of that round that are to be looked up.
         usage: sums over all rounds.
         turns: the rounds that are over.
+        own: names of the tools whose calls the proxy answers.
 
     Args:
         make_result: the result of a hidden call with this text, as JSON.
@@ -107,7 +106,9 @@ class Rounds:
         self,
         make_result: Callable[[Piece, str], bytes],
         make_answer: "Callable[[Sequence[Turn]], Answer] | None" = None,
+        own: frozenset[str] = RETRIEVAL_ONLY,
     ) -> None:
+        self.own = own
         self.verdict: Verdict = "open"
         self.number = 0
         self.calls: tuple[ToolCall, ...] = ()
@@ -158,7 +159,10 @@ class Rounds:
     def take(self, texts: Sequence[str]) -> None:
         """Take the answers to ``calls``."""
         if not self.calls:
-            texts = [NOT_AVAILABLE] * len(self._hidden)
+            texts = [
+                NOT_AVAILABLE.format(piece.call.name if piece.call else NAME)
+                for piece in self._hidden
+            ]
         results = b",".join(
             self._make_result(piece, text)
             for piece, text in zip(self._hidden, texts, strict=True)

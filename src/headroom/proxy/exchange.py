@@ -118,7 +118,7 @@ class Exchange:
         response_headers: the upstream response's, names in lower case.
         usage: tokens the provider billed, by class; empty if that was not seen.
         answer_status: how the answer ended, as its reader tells; empty if unread.
-        has_own_tool: the request that leaves offers Headroom's retrieval tool.
+        own_tools: names of Headroom's tools that the request that leaves offers.
         chain_key: the ledger's key of the conversation up to here.
         conversation: id of the provider's own conversation that the request adds to.
         dropped_headers: names, in lower case, that are not sent upstream.
@@ -148,7 +148,6 @@ class Exchange:
         "dropped_headers",
         "fields",
         "has_failed",
-        "has_own_tool",
         "headers",
         "hidden_results",
         "holds_head",
@@ -159,6 +158,7 @@ class Exchange:
         "on_reply",
         "original_body",
         "outgoing_body",
+        "own_tools",
         "path",
         "prefix_breaks",
         "reason",
@@ -202,7 +202,7 @@ class Exchange:
         self.response_headers: Headers = []
         self.answer_status = ""
         self.usage: dict[str, int] = {}
-        self.has_own_tool = False
+        self.own_tools: frozenset[str] = frozenset()
         self.chain_key = b""
         self.conversation = ""
         self.dropped_headers: frozenset[str] = frozenset()

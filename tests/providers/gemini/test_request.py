@@ -210,7 +210,9 @@ def test_the_retrieval_tool_joins_the_last_list_of_functions():
     ]
     view = parse(user({"text": "x"}), tools=tools)
     assert view.tool_names == ("a", "b")
-    sent = json.loads(splice(view.body, PROVIDER.retrieval_edits(view)))["tools"]
+    sent = json.loads(
+        splice(view.body, PROVIDER.tool_edits(view, ["headroom_retrieve"]))
+    )["tools"]
     tools[1]["function_declarations"].append(json.loads(TOOL_GEMINI))
     assert sent == tools
 
@@ -218,7 +220,7 @@ def test_the_retrieval_tool_joins_the_last_list_of_functions():
 @pytest.mark.parametrize("tools", [[], {}, [{"googleSearch": {}}], [7], None])
 def test_without_functions_there_is_no_place_for_the_tool(tools):
     view = parse(user({"text": "x"}), tools=tools)
-    assert PROVIDER.retrieval_edits(view) == []
+    assert PROVIDER.tool_edits(view, ["headroom_retrieve"]) == []
     assert view.tool_names == ()
 
 

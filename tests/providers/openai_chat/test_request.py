@@ -227,10 +227,10 @@ def test_in_doubt_there_is_no_view(body):
 def test_the_retrieval_tool_has_its_place():
     tools = [{"type": "function", "function": {"name": "bash"}}]
     view = parse(user("x"), tools=tools)
-    edits = PROVIDER.retrieval_edits(view)
+    edits = PROVIDER.tool_edits(view, ["headroom_retrieve"])
     names = json.loads(splice(view.body, edits))["tools"]
     assert names == [*tools, json.loads(TOOL_OPENAI_CHAT)]
-    assert PROVIDER.retrieval_edits(parse(user("x"), tools=[])) == []
+    assert PROVIDER.tool_edits(parse(user("x"), tools=[]), ["headroom_retrieve"]) == []
     assert view.may_add_tool
 
 

@@ -303,10 +303,10 @@ def test_in_doubt_there_is_no_view_or_none_that_edits(body):
 def test_the_retrieval_tool_stands_last_in_the_list():
     tools = [{"type": "function", "name": "exec"}]
     view = parse(user("x"), tools=tools)
-    edits = PROVIDER.retrieval_edits(view)
+    edits = PROVIDER.tool_edits(view, ["headroom_retrieve"])
     found = json.loads(splice(view.body, edits))["tools"]
     assert found == [*tools, json.loads(TOOL_OPENAI_RESPONSES)]
-    assert PROVIDER.retrieval_edits(parse(user("x"), tools=[])) == []
+    assert PROVIDER.tool_edits(parse(user("x"), tools=[]), ["headroom_retrieve"]) == []
 
 
 def test_passthrough_no_compression_byte_equal(halving):

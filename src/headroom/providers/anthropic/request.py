@@ -11,9 +11,11 @@ continues it has no tools, and of the messages only those that are new.
 Clients set and move ``cache_control`` markers in all of them.
 """
 
+from collections.abc import Sequence
+
 from headroom.core.hidden import Placement
+from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
-from headroom.core.retrieval_tool import TOOL_ANTHROPIC
 from headroom.core.types import (
     NO_PATH,
     Breakpoints,
@@ -35,6 +37,7 @@ from headroom.providers.anthropic.splice_json import JsonSplicer
 from headroom.providers.anthropic.splice_stream import StreamSplicer
 from headroom.providers.front import tool_spans
 from headroom.providers.messages import MessageReader, text_of
+from headroom.providers.rounds import RETRIEVAL_ONLY
 
 API = "anthropic"
 
@@ -108,12 +111,12 @@ class AnthropicMessages:
                 calls[call_id] = ToolCall(call_id, name, raw)
         return calls
 
-    def retrieval_edits(self, view: RequestView) -> list[Edit]:
-        """The retrieval tool at the end of the tool list."""
-        if view.tools is None or not view.tool_names:
+    def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
+        """Headroom's tools at the end of the tool list."""
+        if view.tools is None or not view.tool_names or not names:
             return []
         end = view.tools.end - 1
-        return [Edit(Span(end, end), b"," + TOOL_ANTHROPIC)]
+        return [Edit(Span(end, end), definitions(API, names))]
 
     def front(self, view: RequestView) -> Front:
         """The tools, and whether the client leaves caching to the proxy."""
@@ -142,9 +145,11 @@ class AnthropicMessages:
         """
         return replay.hidden_edits(view, index, placement)
 
-    def splicer(self, *, is_stream: bool) -> Splicer:
+    def splicer(
+        self, *, is_stream: bool, own: frozenset[str] = RETRIEVAL_ONLY
+    ) -> Splicer:
         """What joins the rounds of one answer into one response."""
-        return StreamSplicer() if is_stream else JsonSplicer()
+        return StreamSplicer(own=own) if is_stream else JsonSplicer(own)
 
 
 TTL_WARNING = "cache_control_ttl_order"

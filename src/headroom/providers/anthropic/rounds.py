@@ -7,26 +7,26 @@ from headroom.core.wire import json_parts
 from headroom.errors import StreamError
 from headroom.providers.anthropic.answer import Block, Message, assistant_content
 from headroom.providers.anthropic.replay import anchor_of, continue_body, result_block
-from headroom.providers.rounds import Piece, Rounds, Said, is_retrieval
+from headroom.providers.rounds import Piece, Rounds, Said
 
 
-def is_hidden(kind: str, name: str) -> bool:
-    """Whether a block is a call that the proxy answers."""
-    return kind == "tool_use" and is_retrieval(name)
+def is_hidden(kind: str, name: str, own: frozenset[str]) -> bool:
+    """Whether a block is a call that the proxy answers, of a tool in ``own``."""
+    return kind == "tool_use" and name in own
 
 
-def make_rounds() -> Rounds:
+def make_rounds(own: frozenset[str]) -> Rounds:
     """The rounds of a Messages answer."""
-    return Rounds(lambda piece, text: result_block(_literal(piece.data), text))
+    return Rounds(lambda piece, text: result_block(_literal(piece.data), text), own=own)
 
 
-def said(message: Message) -> Said:
+def said(message: Message, own: frozenset[str]) -> Said:
     """What one round said."""
     usage = message.usage
     calls = [block for block in message.blocks if block.type == "tool_use"]
-    hidden = [block for block in calls if is_hidden(block.type, block.name)]
+    hidden = [block for block in calls if is_hidden(block.type, block.name, own)]
     return Said(
-        pieces=tuple(map(_piece, message.blocks)),
+        pieces=tuple(_piece(block, own) for block in message.blocks),
         usage={} if usage is None else msgspec.structs.asdict(usage),
         is_whole=message.status == "message_stop",
         is_calling=message.stop_reason == "tool_use"
@@ -36,34 +36,37 @@ def said(message: Message) -> Said:
     )
 
 
-def continued(body: bytes, message: Message, results: bytes) -> bytes:
+def continued(
+    body: bytes, message: Message, results: bytes, own: frozenset[str]
+) -> bytes:
     """The request that lets the model go on behind ``message``.
 
     Args:
         body: the request as it was forwarded.
         message: what the model answered to it.
         results: of the message's calls, joined by commas.
+        own: names of the tools whose calls the proxy answers.
 
     Raises:
         MalformedBodyError: ``body`` is not a request.
         StreamError: what the model said cannot be sent back.
     """
-    blocks = tuple(_sendable(b) for b in message.blocks if not _is_blank(b))
+    blocks = tuple(_sendable(b, own) for b in message.blocks if not _is_blank(b))
     content = assistant_content(Message(status="message_stop", blocks=blocks))
     return continue_body(body, content, [results])
 
 
-def _piece(block: Block) -> Piece:
-    if not is_hidden(block.type, block.name):
+def _piece(block: Block, own: frozenset[str]) -> Piece:
+    if not is_hidden(block.type, block.name, own):
         return Piece(_anchor(block))
-    block = _sendable(block)
+    block = _sendable(block, own)
     call = ToolCall(block.id, block.name, _input(block))
     return Piece(call=call, data=_one(block))
 
 
-def _sendable(block: Block) -> Block:
+def _sendable(block: Block, own: frozenset[str]) -> Block:
     """The block; a hidden call whose input is no JSON asks for nothing."""
-    if not is_hidden(block.type, block.name) or not block.partial_json:
+    if not is_hidden(block.type, block.name, own) or not block.partial_json:
         return block
     try:
         is_object = json_parts.checked(block.partial_json).strip()[:1] == b"{"

@@ -17,15 +17,15 @@ from headroom.providers.anthropic.rounds import (
     said,
 )
 from headroom.providers.anthropic.splice_stream import ending_edits
-from headroom.providers.rounds import Said
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import JsonSplicing
 
 
 class JsonSplicer(JsonSplicing):
     """The ``Splicer`` of JSON answers."""
 
-    def __init__(self) -> None:
-        super().__init__(make_rounds())
+    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
+        super().__init__(make_rounds(own))
         self._message = Message(status="open")
         self._body = b""
         self._blocks: list[bytes] = []
@@ -33,7 +33,7 @@ class JsonSplicer(JsonSplicing):
 
     def _read(self, body: bytes) -> Said:
         self._message = read_message(body)
-        return said(self._message)
+        return said(self._message, self._rounds.own)
 
     def _keep(self, body: bytes) -> None:
         self._body = body
@@ -42,11 +42,11 @@ class JsonSplicer(JsonSplicing):
         self._blocks += [
             block.start
             for block in self._message.blocks
-            if not is_hidden(block.type, block.name)
+            if not is_hidden(block.type, block.name, self._rounds.own)
         ]
 
     def _continued(self, body: bytes) -> bytes:
-        return continued(body, self._message, self._rounds.results)
+        return continued(body, self._message, self._rounds.results, self._rounds.own)
 
     def _joined(self) -> bytes:
         body = self._body

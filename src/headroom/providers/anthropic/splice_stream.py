@@ -25,7 +25,7 @@ from headroom.providers.anthropic.rounds import (
     said,
 )
 from headroom.providers.anthropic.stream import StreamEvent, StreamReader
-from headroom.providers.rounds import Said
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 
 _INDEX = re.compile(rb'"index"\s*:\s*(\d+)')
@@ -35,12 +35,17 @@ _ENDS = frozenset({"message_delta", "message_stop"})
 class StreamSplicer(StreamSplicing[StreamEvent]):
     """The ``Splicer`` of event streams."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        *,
+        own: frozenset[str] = RETRIEVAL_ONLY,
+    ) -> None:
         self._numbers: dict[int, int] = {}
         self._hidden_indexes: set[int] = set()
         self._first_number = 0  # of the round's block 0, in the client's message
         self._message = Message(status="open")
-        super().__init__(make_rounds(), max_event_bytes)
+        super().__init__(make_rounds(own), max_event_bytes)
 
     def _open_reader(self) -> StreamReader:
         self._answer = StreamReader(self._max_event_bytes)
@@ -48,10 +53,10 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
 
     def _read(self) -> Said:
         self._message = self._answer.close()
-        return said(self._message)
+        return said(self._message, self._rounds.own)
 
     def _continued(self, body: bytes) -> bytes:
-        return continued(body, self._message, self._rounds.results)
+        return continued(body, self._message, self._rounds.results, self._rounds.own)
 
     def _begin_round(self) -> None:
         super()._begin_round()
@@ -82,7 +87,9 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             return event.raw
         if event.index is None:
             return event.raw
-        if event.type == "content_block_start" and _starts_hidden(event):
+        if event.type == "content_block_start" and _starts_hidden(
+            event, self._rounds.own
+        ):
             self._hidden_indexes.add(event.index)
             self._is_hiding = True
         if event.index in self._hidden_indexes:
@@ -135,12 +142,12 @@ def ending_edits(data: bytes, *, output_tokens: int | None, is_cut: bool) -> lis
     return [edit for edit in edits if edit.span.of(data) != edit.replacement]
 
 
-def _starts_hidden(event: StreamEvent) -> bool:
+def _starts_hidden(event: StreamEvent, own: frozenset[str]) -> bool:
     try:
         members = json_parts.members(event.data)
         block = json_parts.members(members.get("content_block", b"{}"))
         kind = json_parts.string(block.get("type"))
-        return is_hidden(kind, json_parts.string(block.get("name")))
+        return is_hidden(kind, json_parts.string(block.get("name")), own)
     except StreamError:
         return False
 

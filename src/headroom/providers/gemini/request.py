@@ -11,11 +11,12 @@ All results of parallel calls stand in one content. The prefix cache is implicit
 ``cachedContent`` names is kept by the provider and stands before everything here.
 """
 
+from collections.abc import Sequence
 from itertools import chain
 
 from headroom.core.hidden import Placement
+from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
-from headroom.core.retrieval_tool import TOOL_GEMINI
 from headroom.core.types import (
     NO_PATH,
     Breakpoints,
@@ -46,6 +47,7 @@ from headroom.providers.gemini.replay import members
 from headroom.providers.gemini.splice_json import AnswerSplicer
 from headroom.providers.gemini.splice_stream import StreamSplicer
 from headroom.providers.messages import MessageReader, text_of
+from headroom.providers.rounds import RETRIEVAL_ONLY
 
 API = "gemini"
 
@@ -131,13 +133,13 @@ class Gemini:
                 calls[call_id] = made
         return calls
 
-    def retrieval_edits(self, view: RequestView) -> list[Edit]:
-        """The retrieval tool at the end of the last list of functions."""
+    def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
+        """Headroom's tools at the end of the last list of functions."""
         lists = _filled(view)
-        if not lists:
+        if not lists or not names:
             return []
         end = lists[-1].end - 1
-        return [Edit(Span(end, end), b"," + TOOL_GEMINI)]
+        return [Edit(Span(end, end), definitions(API, names))]
 
     def front(self, view: RequestView) -> Front:
         """The functions, where they stand in one list."""
@@ -168,12 +170,14 @@ class Gemini:
         """
         return replay.hidden_edits(view, index, placement)
 
-    def splicer(self, *, is_stream: bool) -> Splicer:
+    def splicer(
+        self, *, is_stream: bool, own: frozenset[str] = RETRIEVAL_ONLY
+    ) -> Splicer:
         """What joins the rounds of one answer into one response.
 
         Answers that are no event stream are one object, or a list that is streamed.
         """
-        return StreamSplicer() if is_stream else AnswerSplicer()
+        return StreamSplicer(own=own) if is_stream else AnswerSplicer(own)
 
 
 def _refuse_candidates(body: bytes, top: dict[str, Span]) -> None:

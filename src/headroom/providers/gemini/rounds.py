@@ -18,7 +18,13 @@ from headroom.errors import StreamError
 from headroom.providers.gemini.answer import Message
 from headroom.providers.gemini.parts import Part, anchors, read_part, signed
 from headroom.providers.gemini.replay import result_part
-from headroom.providers.rounds import Piece, Rounds, Said, Turn, is_retrieval
+from headroom.providers.rounds import (
+    RETRIEVAL_ONLY,
+    Piece,
+    Rounds,
+    Said,
+    Turn,
+)
 
 SUMS = {"candidatesTokenCount": "candidates", "thoughtsTokenCount": "thoughts"}
 """Figures that the client gets as sums of all rounds."""
@@ -32,7 +38,8 @@ class Lender:
     the hidden call cannot be put back, the client's call is the first one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: frozenset[str]) -> None:
+        self._own = own
         self._signature = ""
         self._has_called = False
 
@@ -40,7 +47,7 @@ class Lender:
         """The parts the client sees, of those that come next in the round."""
         found = []
         for part in parts:
-            if is_hidden(part):
+            if is_hidden(part, self._own):
                 if not self._has_called:
                     self._signature = self._signature or part.signature
                 continue
@@ -59,25 +66,26 @@ def _lent(part: Part, signature: str) -> Part:
         return part
 
 
-def is_hidden(part: Part) -> bool:
-    """Whether a part is a call that the proxy answers."""
-    return part.is_call and is_retrieval(part.name)
+def is_hidden(part: Part, own: frozenset[str]) -> bool:
+    """Whether a part is a call that the proxy answers, of a tool in ``own``."""
+    return part.is_call and part.name in own
 
 
 class GeminiRounds(Rounds):
     """The rounds of an answer, with what each of them said."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
         super().__init__(
             lambda piece, text: result_part(read_part(piece.data), text),
-            lambda _: answer_of(self.turns, self.messages),
+            lambda _: answer_of(self.turns, self.messages, own),
+            own,
         )
         self.messages: list[Message] = []
         self.sums = dict.fromkeys(SUMS.values(), 0)
 
     def said(self, message: Message) -> Said:
         """What one round said; of whole ones the sums are kept."""
-        found = said(message)
+        found = said(message, self.own)
         if found.is_whole:
             self.messages.append(message)
             for name in self.sums:
@@ -103,7 +111,7 @@ class GeminiRounds(Rounds):
         return json_parts.encode_object(members)
 
 
-def said(message: Message) -> Said:
+def said(message: Message, own: frozenset[str]) -> Said:
     """What one round said."""
     usage = message.usage
     calls = [part for part in message.parts if part.is_call]
@@ -111,21 +119,23 @@ def said(message: Message) -> Said:
         pieces=tuple(
             Piece(call=ToolCall(part.id, part.name, part.args), data=part.raw)
             for part in calls
-            if is_hidden(part)
+            if is_hidden(part, own)
         ),
         usage={} if usage is None else msgspec.structs.asdict(usage),
         is_whole=message.status == "done",
         is_calling=message.finish_reason == "STOP" and not message.errors,
-        has_client_calls=not all(map(is_hidden, calls)),
+        has_client_calls=not all(is_hidden(part, own) for part in calls),
     )
 
 
-def answer_of(turns: Sequence[Turn], messages: Sequence[Message]) -> Answer:
+def answer_of(
+    turns: Sequence[Turn], messages: Sequence[Message], own: frozenset[str]
+) -> Answer:
     """All that was said, in the terms of ``core.hidden``."""
     telling = _Telling()
     results = b""
     for turn, message in zip(turns, messages, strict=True):
-        lender = Lender()
+        lender = Lender(own)
         for part in message.parts:
             seen = lender.visible([part])
             if seen:

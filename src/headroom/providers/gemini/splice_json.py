@@ -23,15 +23,15 @@ from headroom.providers.gemini.splice_stream import (
     StreamSplicer,
     rewritten,
 )
-from headroom.providers.rounds import Said
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import JsonSplicing
 
 
 class JsonSplicer(JsonSplicing):
     """The ``Splicer`` of answers that are one object."""
 
-    def __init__(self) -> None:
-        self._all = GeminiRounds()
+    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
+        self._all = GeminiRounds(own)
         super().__init__(self._all)
         self._message = Message(status="open")
         self._body = b""
@@ -46,7 +46,7 @@ class JsonSplicer(JsonSplicing):
         self._body = body
         if self._rounds.number == 0:
             self._id = json_parts.encode_string(self._message.id)
-        visible = Lender().visible(self._message.parts)
+        visible = Lender(self._rounds.own).visible(self._message.parts)
         self._parts += [part.raw for part in visible]
 
     def _continued(self, body: bytes) -> bytes:
@@ -64,14 +64,15 @@ class JsonSplicer(JsonSplicing):
 class AnswerSplicer:
     """The ``Splicer`` of what comes as JSON: an object, or a streamed list."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
+        self._own = own
         self._blanks = b""
         self._chosen: Splicer | None = None
 
     @property
     def _splicer(self) -> Splicer:
         if self._chosen is None:
-            self._chosen = JsonSplicer()
+            self._chosen = JsonSplicer(self._own)
         return self._chosen
 
     @property
@@ -114,7 +115,7 @@ class AnswerSplicer:
                 return b""
             self._blanks = b""
             if first == b"[":
-                self._chosen = StreamSplicer(framing=ArrayFraming())
+                self._chosen = StreamSplicer(framing=ArrayFraming(), own=self._own)
         return self._splicer.feed(chunk)
 
     def end(self) -> bytes:

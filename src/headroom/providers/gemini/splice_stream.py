@@ -21,7 +21,7 @@ from headroom.providers.gemini.answer import Chunk, Message
 from headroom.providers.gemini.replay import continue_body
 from headroom.providers.gemini.rounds import GeminiRounds, Lender, is_hidden
 from headroom.providers.gemini.stream import StreamEvent, StreamReader
-from headroom.providers.rounds import Said
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 
 _NOTHING = b'{"text":""}'
@@ -102,16 +102,20 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
     """The ``Splicer`` of streams."""
 
     def __init__(
-        self, max_event_bytes: int = MAX_EVENT_BYTES, *, framing: Framing | None = None
+        self,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        *,
+        framing: Framing | None = None,
+        own: frozenset[str] = RETRIEVAL_ONLY,
     ) -> None:
-        self._all = GeminiRounds()
+        self._all = GeminiRounds(own)
         self._framing = framing or SseFraming()
         self._message = Message(status="open")
         self._id = b""
         super().__init__(self._all, max_event_bytes)
 
     def _open_reader(self) -> StreamReader:
-        self._lender = Lender()
+        self._lender = Lender(self._all.own)
         self._answer = self._framing.reader(self._max_event_bytes)
         return self._answer
 
@@ -154,7 +158,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         if not self._id and chunk.id:
             self._id = json_parts.encode_string(chunk.id)
         visible = self._lender.visible(chunk.parts)
-        if any(map(is_hidden, chunk.parts)):
+        if any(is_hidden(part, self._all.own) for part in chunk.parts):
             self._is_hiding = True
         if self._is_plain:
             return self._framing.passed(event, event.data)

@@ -12,11 +12,12 @@ clients steer it (``prompt_cache_breakpoint``, and ``cache_control`` where a rou
 passes it on) move from turn to turn and are no part of a message.
 """
 
+from collections.abc import Sequence
 from itertools import takewhile
 
 from headroom.core.hidden import Placement
+from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
-from headroom.core.retrieval_tool import TOOL_OPENAI_CHAT
 from headroom.core.types import (
     NO_PATH,
     Breakpoints,
@@ -38,6 +39,7 @@ from headroom.providers.messages import MessageReader, text_of
 from headroom.providers.openai_chat import replay
 from headroom.providers.openai_chat.splice_json import JsonSplicer
 from headroom.providers.openai_chat.splice_stream import StreamSplicer
+from headroom.providers.rounds import RETRIEVAL_ONLY
 
 API = "openai_chat"
 
@@ -106,12 +108,12 @@ class OpenAIChat:
                 calls[call_id] = ToolCall(call_id, name, _arguments(body, what))
         return calls
 
-    def retrieval_edits(self, view: RequestView) -> list[Edit]:
-        """The retrieval tool at the end of the tool list."""
-        if view.tools is None or not view.tool_names:
+    def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
+        """Headroom's tools at the end of the tool list."""
+        if view.tools is None or not view.tool_names or not names:
             return []
         end = view.tools.end - 1
-        return [Edit(Span(end, end), b"," + TOOL_OPENAI_CHAT)]
+        return [Edit(Span(end, end), definitions(API, names))]
 
     def front(self, view: RequestView) -> Front:
         """The tools, and the key that steers to one cache."""
@@ -142,9 +144,11 @@ class OpenAIChat:
         """
         return replay.hidden_edits(view, index, placement)
 
-    def splicer(self, *, is_stream: bool) -> Splicer:
+    def splicer(
+        self, *, is_stream: bool, own: frozenset[str] = RETRIEVAL_ONLY
+    ) -> Splicer:
         """What joins the rounds of one answer into one response."""
-        return StreamSplicer() if is_stream else JsonSplicer()
+        return StreamSplicer(own=own) if is_stream else JsonSplicer(own)
 
 
 def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...]:

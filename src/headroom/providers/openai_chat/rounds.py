@@ -20,7 +20,6 @@ from headroom.providers.rounds import (
     Rounds,
     Said,
     Turn,
-    is_retrieval,
     result_text,
 )
 
@@ -40,15 +39,20 @@ class TextPiece(Piece, frozen=True, gc=False):
     extra: tuple[tuple[str, bytes], ...] = ()
 
 
-def make_rounds() -> Rounds:
+def make_rounds(own: frozenset[str]) -> Rounds:
     """The rounds of a Chat answer."""
-    return Rounds(_result, _answer)
+    return Rounds(_result, _answer, own)
 
 
-def said(message: Message) -> Said:
-    """What one round said."""
+def said(message: Message, own: frozenset[str]) -> Said:
+    """What one round said.
+
+    Args:
+        message: the round.
+        own: names of the tools whose calls the proxy answers.
+    """
     choice = choice_of(message)
-    hidden = [call for call in choice.tool_calls if is_retrieval(call.name)]
+    hidden = [call for call in choice.tool_calls if call.name in own]
     usage = message.usage
     # Some servers end their streams without ``[DONE]``.
     is_whole = message.status == "done" and bool(message.choices)
@@ -56,7 +60,10 @@ def said(message: Message) -> Said:
         message.status == "truncated" and bool(choice.finish_reason)
     )
     return Said(
-        pieces=(_text_piece(choice), *map(_call_piece, choice.tool_calls)),
+        pieces=(
+            _text_piece(choice),
+            *(_call_piece(call, own) for call in choice.tool_calls),
+        ),
         usage={} if usage is None else msgspec.structs.asdict(usage),
         is_whole=is_whole,
         is_calling=choice.finish_reason not in _CUT_REASONS,
@@ -96,8 +103,8 @@ def _text_piece(choice: Choice) -> TextPiece:
     return TextPiece(anchor, text=choice.content, extra=extra)
 
 
-def _call_piece(call: Call) -> Piece:
-    if not is_retrieval(call.name):
+def _call_piece(call: Call, own: frozenset[str]) -> Piece:
+    if call.name not in own:
         return Piece(call_anchor(call.id))
     arguments = call.arguments
     try:

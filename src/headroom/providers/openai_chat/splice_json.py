@@ -19,15 +19,15 @@ from headroom.providers.openai_chat.rounds import (
     make_rounds,
     said,
 )
-from headroom.providers.rounds import Said, is_retrieval
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import JsonSplicing
 
 
 class JsonSplicer(JsonSplicing):
     """The ``Splicer`` of JSON answers."""
 
-    def __init__(self) -> None:
-        super().__init__(make_rounds())
+    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
+        super().__init__(make_rounds(own))
         self._message = Message(status="open")
         self._body = b""
         self._id = b""
@@ -35,7 +35,7 @@ class JsonSplicer(JsonSplicing):
 
     def _read(self, body: bytes) -> Said:
         self._message = read_message(body)
-        return said(self._message)
+        return said(self._message, self._rounds.own)
 
     def _keep(self, body: bytes) -> None:
         self._body = body
@@ -68,7 +68,7 @@ class JsonSplicer(JsonSplicing):
         calls = [
             raw
             for raw in json_parts.elements(message.pop("tool_calls", b"[]"))
-            if not is_retrieval(call_name(json_parts.members(raw)))
+            if call_name(json_parts.members(raw)) not in self._rounds.own
         ]
         if calls:
             message["tool_calls"] = b"[%b]" % b",".join(calls)

@@ -21,7 +21,7 @@ from headroom.errors import MalformedBodyError, StreamError
 from headroom.providers.openai_chat.answer import CallOrder, call_name
 from headroom.providers.openai_chat.rounds import continued, make_rounds, said
 from headroom.providers.openai_chat.stream import StreamReader
-from headroom.providers.rounds import Said, is_retrieval
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 
 _TELLING = (b'"tool_calls"', b'"error"')
@@ -69,17 +69,22 @@ class _Calls:
 class StreamSplicer(StreamSplicing[SseEvent]):
     """The ``Splicer`` of event streams."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        *,
+        own: frozenset[str] = RETRIEVAL_ONLY,
+    ) -> None:
         self._calls = _Calls(0)
         self._id = b""
-        super().__init__(make_rounds(), max_event_bytes)
+        super().__init__(make_rounds(own), max_event_bytes)
 
     def _open_reader(self) -> StreamReader:
         self._answer = StreamReader(self._max_event_bytes, keeps_comments=True)
         return self._answer
 
     def _read(self) -> Said:
-        return said(self._answer.close())
+        return said(self._answer.close(), self._rounds.own)
 
     def _continued(self, body: bytes) -> bytes:
         return continued(body, self._rounds.turns[-1])
@@ -164,7 +169,7 @@ class StreamSplicer(StreamSplicing[SseEvent]):
         for entry in entries:
             place = entry.place
             if place not in calls.is_hidden and (name := call_name(entry.members)):
-                calls.is_hidden[place] = is_retrieval(name)
+                calls.is_hidden[place] = name in self._rounds.own
                 waiting = calls.nameless.pop(place, [])
                 found += [] if calls.is_hidden[place] else waiting
             if place not in calls.is_hidden:

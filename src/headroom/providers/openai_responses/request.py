@@ -15,13 +15,13 @@ keeps the rest. The prefix cache is automatic (from 1,024 tokens on); the breakp
 which clients steer it move from turn to turn and are no part of a message.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from headroom.core.digest import chain_key
 from headroom.core.hidden import Placement
+from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
-from headroom.core.retrieval_tool import TOOL_OPENAI_RESPONSES
 from headroom.core.types import (
     NO_PATH,
     Breakpoints,
@@ -56,6 +56,7 @@ from headroom.providers.openai_responses.items import (
 )
 from headroom.providers.openai_responses.splice_json import JsonSplicer
 from headroom.providers.openai_responses.splice_stream import StreamSplicer
+from headroom.providers.rounds import RETRIEVAL_ONLY
 
 API = "openai_responses"
 
@@ -135,12 +136,12 @@ class OpenAIResponses:
                 calls[call.id] = call
         return calls
 
-    def retrieval_edits(self, view: RequestView) -> list[Edit]:
-        """The retrieval tool at the end of the tool list."""
-        if view.tools is None or not view.tool_names:
+    def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
+        """Headroom's tools at the end of the tool list."""
+        if view.tools is None or not view.tool_names or not names:
             return []
         end = view.tools.end - 1
-        return [Edit(Span(end, end), b"," + TOOL_OPENAI_RESPONSES)]
+        return [Edit(Span(end, end), definitions(API, names))]
 
     def front(self, view: RequestView) -> Front:
         """The tools, and the key that steers to one cache."""
@@ -179,9 +180,11 @@ class OpenAIResponses:
             return replay.results_edits(view, placement.results)
         return replay.hidden_edits(view, index, placement)
 
-    def splicer(self, *, is_stream: bool) -> Splicer:
+    def splicer(
+        self, *, is_stream: bool, own: frozenset[str] = RETRIEVAL_ONLY
+    ) -> Splicer:
         """What joins the rounds of one answer into one response."""
-        return StreamSplicer() if is_stream else JsonSplicer()
+        return StreamSplicer(own=own) if is_stream else JsonSplicer(own)
 
     def _messages(
         self, body: bytes, given: Span | None, kinds: dict[str, None]

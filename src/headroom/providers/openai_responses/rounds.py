@@ -17,7 +17,6 @@ from headroom.providers.rounds import (
     Piece,
     Rounds,
     Said,
-    is_retrieval,
     result_text,
 )
 
@@ -25,23 +24,25 @@ _ASKING = CALLS | {"computer_call", "mcp_approval_request", "tool_search_call"}
 """Items behind which the client has to do something."""
 
 
-def is_hidden(kind: str, name: str, namespace: str = "") -> bool:
-    """Whether an item is a call that the proxy answers."""
-    return kind == "function_call" and not namespace and is_retrieval(name)
+def is_hidden(
+    kind: str, name: str, namespace: str = "", *, own: frozenset[str]
+) -> bool:
+    """Whether an item is a call that the proxy answers, of a tool in ``own``."""
+    return kind == "function_call" and not namespace and name in own
 
 
-def make_rounds() -> Rounds:
+def make_rounds(own: frozenset[str]) -> Rounds:
     """The rounds of a Responses answer."""
-    return Rounds(_result)
+    return Rounds(_result, own=own)
 
 
-def said(message: Message) -> Said:
+def said(message: Message, own: frozenset[str]) -> Said:
     """What one round said."""
     usage = message.usage
-    hidden = [item for item in message.items if hides(item)]
-    asking = [i for i in message.items if i.type in _ASKING and not hides(i)]
+    hidden = [item for item in message.items if hides(item, own)]
+    asking = [i for i in message.items if i.type in _ASKING and not hides(i, own)]
     return Said(
-        pieces=tuple(map(_piece, message.items)),
+        pieces=tuple(_piece(item, own) for item in message.items),
         usage={} if usage is None else msgspec.structs.asdict(usage),
         is_whole=message.status in {"completed", "incomplete"},
         is_calling=message.status == "completed"
@@ -50,9 +51,9 @@ def said(message: Message) -> Said:
     )
 
 
-def hides(item: OutputItem) -> bool:
+def hides(item: OutputItem, own: frozenset[str]) -> bool:
     """Whether the client does not see an item."""
-    return is_hidden(item.type, item.name, item.namespace)
+    return is_hidden(item.type, item.name, item.namespace, own=own)
 
 
 def continued(body: bytes, message: Message, results: bytes) -> bytes:
@@ -118,8 +119,8 @@ def _usage_edits(
     return edits
 
 
-def _piece(item: OutputItem) -> Piece:
-    if hides(item):
+def _piece(item: OutputItem, own: frozenset[str]) -> Piece:
+    if hides(item, own):
         return Piece(call=tool_call(item), data=item.data)
     try:
         found = read_item(item.data)

@@ -17,26 +17,27 @@ from headroom.providers.openai_responses.rounds import (
     make_rounds,
     said,
 )
-from headroom.providers.rounds import Said
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import JsonSplicing
 
 
 class JsonSplicer(JsonSplicing):
     """The ``Splicer`` of JSON answers."""
 
-    def __init__(self) -> None:
-        super().__init__(make_rounds())
+    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
+        super().__init__(make_rounds(own))
         self._message = Message(status="open")
         self._body = b""
         self._seen: list[bytes] = []
 
     def _read(self, body: bytes) -> Said:
         self._message = read_message(body)
-        return said(self._message)
+        return said(self._message, self._rounds.own)
 
     def _keep(self, body: bytes) -> None:
         self._body = body
-        self._seen += [i.data for i in self._message.items if not hides(i)]
+        own = self._rounds.own
+        self._seen += [i.data for i in self._message.items if not hides(i, own)]
 
     def _continued(self, body: bytes) -> bytes:
         return continued(body, self._message, self._rounds.results)

@@ -32,7 +32,7 @@ from headroom.providers.openai_responses.stream import (
     StreamEvent,
     StreamReader,
 )
-from headroom.providers.rounds import Said
+from headroom.providers.rounds import RETRIEVAL_ONLY, Said
 from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 
 _LAST = frozenset({"completed", "incomplete", "done"})
@@ -47,7 +47,12 @@ _DIGITS = {
 class StreamSplicer(StreamSplicing[StreamEvent]):
     """The ``Splicer`` of event streams."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        *,
+        own: frozenset[str] = RETRIEVAL_ONLY,
+    ) -> None:
         self._places: dict[int, int] = {}
         self._hidden_places: set[int] = set()
         self._first_place = 0  # of the round's item 0, in the client's response
@@ -55,7 +60,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         self._is_renumbering = False
         self._seen: list[bytes] = []
         self._message = Message(status="open")
-        super().__init__(make_rounds(), max_event_bytes)
+        super().__init__(make_rounds(own), max_event_bytes)
 
     def _open_reader(self) -> StreamReader:
         self._answer = StreamReader(self._max_event_bytes)
@@ -63,8 +68,9 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
 
     def _read(self) -> Said:
         self._message = self._answer.close()
-        self._seen += [i.data for i in self._message.items if not hides(i)]
-        return said(self._message)
+        own = self._rounds.own
+        self._seen += [i.data for i in self._message.items if not hides(i, own)]
+        return said(self._message, own)
 
     def _continued(self, body: bytes) -> bytes:
         return continued(body, self._message, self._rounds.results)
@@ -111,7 +117,9 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             return self._numbered(event, None)
         if event.index is None:
             return self._numbered(event, None)
-        if event.type == "output_item.added" and _starts_hidden(event):
+        if event.type == "output_item.added" and _starts_hidden(
+            event, self._rounds.own
+        ):
             self._hidden_places.add(event.index)
             self._is_hiding = self._is_renumbering = True
         if event.index in self._hidden_places:
@@ -166,7 +174,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         return _with_data(event, splice(data, edits)) if edits else event.raw
 
 
-def _starts_hidden(event: StreamEvent) -> bool:
+def _starts_hidden(event: StreamEvent, own: frozenset[str]) -> bool:
     try:
         members = json_parts.members(event.data)
         item = json_parts.members(members.get("item", b"{}"))
@@ -175,7 +183,7 @@ def _starts_hidden(event: StreamEvent) -> bool:
         )
     except StreamError:
         return False
-    return is_hidden(kind, name, group)
+    return is_hidden(kind, name, group, own=own)
 
 
 def _number_of(data: bytes, otherwise: int) -> int:

@@ -268,7 +268,7 @@ class CompressStage:
         exchange.store_failures = int(bool(error)) + int(not is_complete)
         exchange.chain_key = rewrite.keys[-1]
         exchange.session_id = exchange.session_id or _session_id(view, rewrite)
-        exchange.has_own_tool = rewrite.adds_tool
+        exchange.own_tools = rewrite.own_tools
         if view.is_threaded:
             exchange.on_reply = lambda reply: self._conversations.keep(
                 reply.id, rewrite.thread_after(reply, exchange.hidden_results)

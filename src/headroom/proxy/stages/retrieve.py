@@ -75,14 +75,14 @@ class RetrieveStage:
     async def on_request(self, exchange: Exchange) -> None:
         """Ask for an answer that can be read, where that may be asked."""
         allowed = self._policies[exchange.auth_mode]
-        if exchange.has_own_tool and allowed.may_drop_encoding:
+        if exchange.own_tools and allowed.may_drop_encoding:
             exchange.dropped_headers |= {"accept-encoding"}
 
     def on_response(
         self, exchange: Exchange, chunks: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes] | None:
         """The answer with its retrievals answered; ``None`` where there can be none."""
-        if not exchange.has_own_tool or exchange.response_status != 200:
+        if not exchange.own_tools or exchange.response_status != 200:
             return None
         kind = headers.find(exchange.response_headers, b"content-type") or b""
         kind = kind.partition(b";")[0].strip().lower()
@@ -98,7 +98,9 @@ class RetrieveStage:
         ]
         # A JSON answer's status is not known before its last round.
         exchange.holds_head = kind == _JSON
-        splicer = PROVIDERS[exchange.route.provider].splicer(is_stream=kind == _STREAM)
+        splicer = PROVIDERS[exchange.route.provider].splicer(
+            is_stream=kind == _STREAM, own=exchange.own_tools
+        )
         return self._answered(exchange, pieces, splicer)
 
     async def on_end(self, exchange: Exchange) -> None:
