@@ -1,9 +1,10 @@
-"""The retrieving stage: answers the model's calls for originals inside the stream.
+"""The retrieving stage: answers calls of Headroom's own tools inside the stream.
 
-Runs only in conversations whose requests carry Headroom's tool; every other response
+Runs only in conversations whose requests carry such a tool; every other response
 passes untouched. It moves bytes and holds no decisions: the provider's splicer says
-what the client gets and when the model is to go on, ``ccr.retrieve`` says what a call
-is answered. Continuations go where the request went, with its headers.
+what the client gets and when the model is to go on; what a call is answered says
+``ccr.retrieve`` for originals, and whoever was registered for the other tools.
+Continuations go where the request went, with its headers.
 
 What always holds: the client's bytes are never waited for longer than the provider's;
 what was hidden is kept before the client's message ends, so that the next request finds
@@ -13,8 +14,16 @@ nothing incomplete ends as complete.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +32,7 @@ from headroom.ccr.ledger import Ledger
 from headroom.ccr.retrieve import retrieve_call
 from headroom.core.hidden import encode_answer
 from headroom.core.protocols import Splicer
-from headroom.core.types import JsonValue, ToolCall
+from headroom.core.types import RETRIEVAL_TOOL, JsonValue, ToolCall
 from headroom.errors import (
     HeadroomError,
     MalformedBodyError,
@@ -46,6 +55,11 @@ _MAX_ERROR_BYTES = 1024 * 1024
 _STREAM = b"text/event-stream"
 _JSON = b"application/json"
 
+Answerer: TypeAlias = Callable[[Exchange, ToolCall], Awaitable[str]]
+"""What a tool's call is answered; it reports failures on the exchange, never raises."""
+
+_SWITCHED_OFF = "[{} is switched off; go on without it]"
+
 
 class RetrieveStage:
     """Answers retrievals; one per server process."""
@@ -59,7 +73,9 @@ class RetrieveStage:
         *,
         namespace: str = "",
         policies: AuthPolicies = POLICIES,
+        answerers: Mapping[str, Answerer] | None = None,
     ) -> None:
+        self._answerers = {**(answerers or {}), RETRIEVAL_TOOL: self._retrieve}
         self._policies = policies
         self._ledger = ledger
         self._notes = notes
@@ -182,34 +198,43 @@ class RetrieveStage:
     async def _look_up(
         self, exchange: Exchange, calls: Sequence[ToolCall]
     ) -> list[str]:
-        """The answers to a round's calls; none if there are no calls to look up."""
+        """The answers to a round's calls; none if there are no calls to look up.
+
+        A tool of an earlier setting is still in the lists of conversations that began
+        with it.
+        """
         texts = []
         for call in calls:
-            found = await asyncio.to_thread(self._answer, call, exchange.model)
-            exchange.retrievals.append(found.retrieval)
-            if found.retrieval.is_store_failure:
-                exchange.store_failures += 1
-                self._failures += 1
-            if found.retrieval.outcome != "found":
-                log.warning(
-                    "retrieval_failed",
-                    extra={
-                        "request_id": exchange.request_id,
-                        "error": found.retrieval.outcome,
-                        "hash": found.retrieval.digest,
-                    },
-                )
-            texts.append(found.text)
+            answerer = self._answerers.get(call.name)
+            if answerer is None:
+                texts.append(_SWITCHED_OFF.format(call.name))
+            else:
+                texts.append(await answerer(exchange, call))
         return texts
 
-    def _answer(self, call: ToolCall, model: str) -> "_Answered":
-        found = retrieve_call(
+    async def _retrieve(self, exchange: Exchange, call: ToolCall) -> str:
+        """An original, or a part of it."""
+        found = await asyncio.to_thread(
+            retrieve_call,
             call.input,
             lambda digest: self._ledger.get(digest, namespace=self._namespace),
         )
-        tokens = counter_for(model)(found.text)
+        tokens = await asyncio.to_thread(counter_for(exchange.model), found.text)
         retrieval = Retrieval(found.digest, found.error or "found", tokens)
-        return _Answered(found.text, retrieval)
+        exchange.retrievals.append(retrieval)
+        if retrieval.is_store_failure:
+            exchange.store_failures += 1
+            self._failures += 1
+        if retrieval.outcome != "found":
+            log.warning(
+                "retrieval_failed",
+                extra={
+                    "request_id": exchange.request_id,
+                    "error": retrieval.outcome,
+                    "hash": retrieval.digest,
+                },
+            )
+        return found.text
 
     def _failed(
         self, exchange: Exchange, splicer: Splicer, error: HeadroomError
@@ -232,11 +257,6 @@ class RetrieveStage:
             "continuation_failed",
             extra={"request_id": exchange.request_id, "error": code},
         )
-
-
-class _Answered(Struct, frozen=True):
-    text: str
-    retrieval: Retrieval
 
 
 def _count(exchange: Exchange, name: str) -> int:
