@@ -210,15 +210,15 @@ def test_a_tool_is_not_added_where_nobody_answers_its_calls(halving):
     body = {"input": [{"role": "user", "content": "go"}], "tools": tools}
     store = DictStore()
     sent, rewrite = forward({**body, "store": False}, store, **way)
-    assert rewrite.adds_tool
+    assert rewrite.own_tools
     more = [*body["input"], call("a"), result("a")]
     for unanswered in ({"background": True}, {"store": True}):
         asked = {**body, "store": False, "input": more, **unanswered}
         sent, rewrite = forward(asked, DictStore(), **way)
-        assert not rewrite.adds_tool
+        assert not rewrite.own_tools
         # A conversation that had the tool: its calls would reach the client.
         sent, rewrite = forward(asked, store, **way)
-        assert not rewrite.adds_tool
+        assert not rewrite.own_tools
         assert b"headroom_retrieve" not in sent
 
 
