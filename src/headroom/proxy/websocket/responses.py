@@ -174,7 +174,7 @@ class ResponsesTraffic:
         exchange = turn.exchange
         if turn.answering is None and not turn.is_plain:
             turn.is_plain = True
-            if exchange.has_own_tool and exchange.response_status == _OK:
+            if exchange.own_tools and exchange.response_status == _OK:
 
                 async def to_client(data: bytes) -> None:
                     _read(turn, data)
