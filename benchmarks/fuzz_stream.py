@@ -3,9 +3,9 @@
     python benchmarks/fuzz_stream.py [COUNT] [SEED]
 
 Feeds COUNT (100,000) random or damaged streams, each in random chunks, to the readers
-of Messages, Chat Completions and both forms of Gemini in turn. Every stream must read
-without an exception, must read the same in one piece, and must give back its own bytes;
-anything else is printed with its seed and ends the run with status 1.
+of Messages, Chat Completions, Responses and both forms of Gemini in turn. Every stream
+must read without an exception, must read the same in one piece, and must give back its
+own bytes; anything else is printed with its seed and ends the run with status 1.
 """
 
 import json
@@ -20,6 +20,7 @@ from headroom.core.wire.sse import SseFramer
 from headroom.providers.anthropic import stream as anthropic
 from headroom.providers.gemini import stream as gemini
 from headroom.providers.openai_chat import stream as openai_chat
+from headroom.providers.openai_responses import stream as openai_responses
 
 WORDS = [
     b"data: ", b"event: ", b"\n", b"\r", b"\r\n", b"\n\n", b":", b"[DONE]", b"\xff",
@@ -31,6 +32,8 @@ WORDS = [
     b'{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}',
     b'{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3}}',
     b'{"choices":[{"index":0,"delta":{"content":"a"}}]}',
+    b'{"type":"response.output_text.delta","output_index":0,"delta":"a"}',
+    b'{"type":"response.completed","response":{"output":[{"type":"message"}]}}',
 ]  # fmt: skip
 
 
@@ -72,12 +75,41 @@ def _gemini_sample(lead: bytes, between: bytes, end: bytes) -> bytes:
     return lead + between.join(raws) + end
 
 
+def _responses_sample() -> bytes:
+    place = {"output_index": 0, "item_id": "m"}
+    part = {"type": "output_text", "text": "é"}
+    said = {"type": "message", "id": "m", "content": [part]}
+    call = {"type": "function_call", "id": "f", "call_id": "c", "arguments": "{"}
+    usage = {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 3}}
+    ended = {"id": "r", "status": "completed", "output": [said, call], "usage": usage}
+    events: list[tuple[str, dict[str, object]]] = [
+        ("created", {"response": {"id": "r"}}),
+        ("output_item.added", {"output_index": 0, "item": {**said, "content": []}}),
+        ("output_text.delta", {**place, "content_index": 0, "delta": "é"}),
+        ("output_item.done", {"output_index": 0, "item": said}),
+        ("output_item.added", {"output_index": 1, "item": call}),
+        ("function_call_arguments.delta", {"item_id": "f", "delta": "{"}),
+        ("completed", {"response": ended}),
+    ]
+    return b"".join(
+        f"event: response.{kind}\ndata: "
+        f"{json.dumps({'type': f'response.{kind}', **members})}\n\n".encode()
+        for kind, members in events
+    )
+
+
 def _forms() -> list[Form]:
     chat = {"choices": [{"index": 0, "delta": {"content": "é"}}]}
     lines = f"data: {json.dumps(chat)}\n\ndata: [DONE]\n\n".encode()
     sse = _gemini_sample(b"data: ", b"\r\n\r\ndata: ", b"\r\n\r\n")
     array = _gemini_sample(b"[", b",\r\n", b"\n]")
     return [
+        Form(
+            SseFramer,
+            openai_responses.StreamReader,
+            openai_responses.read_message,
+            _responses_sample(),
+        ),
         Form(SseFramer, anthropic.StreamReader, anthropic.read_message, _sample()),
         Form(SseFramer, openai_chat.StreamReader, openai_chat.read_message, lines),
         Form(SseFramer, gemini.StreamReader, gemini.read_message, sse),
