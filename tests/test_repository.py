@@ -116,6 +116,7 @@ def test_the_public_face_is_what_it_promises():
         "Kind",
         "Message",
         "MessagesResult",
+        "Session",
         "TextResult",
         "compress",
         "compress_text",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from headroom.core.types import KINDS, Kind
     from headroom.errors import HeadroomError
+    from headroom.session import Session
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "Kind",
     "Message",
     "MessagesResult",
+    "Session",
     "TextResult",
     "compress",
     "compress_text",
@@ -39,6 +41,7 @@ _HOMES = {
     "KINDS": "headroom.core.types",
     "Kind": "headroom.core.types",
     "HeadroomError": "headroom.errors",
+    "Session": "headroom.session",
 }
 
 

@@ -294,15 +294,16 @@ class Ledger:
             "misses": self._misses,
         }
 
-    def close(self) -> None:
-        """Write what waits, stop the writer and close the store."""
+    def close(self, *, keeps_store: bool = False) -> None:
+        """Write what waits, stop the writer and, unless told otherwise, the store."""
         with self._lock:
             self._is_closed = True
             writer = self._writer
         if writer is not None:
             self._jobs.put(None)
             writer.join()
-        self._store.close()
+        if not keeps_store:
+            self._store.close()
 
     def _save_at_once(self, job: _Job) -> bool:
         """Write a batch in the caller's thread if nothing has to be waited for."""

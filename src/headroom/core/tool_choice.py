@@ -53,7 +53,8 @@ def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
     """The policy as it holds for one request of a conversation decided as ``tools``."""
     names = view.tool_names
     can_retrieve = (
-        (tools == "added" and bool(names) and view.may_add_tool)
+        policy.retrieval == "elsewhere"
+        or (tools == "added" and bool(names) and view.may_add_tool)
         or (tools == "client" and any(is_retrieval_tool(name) for name in names))
         or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
     )

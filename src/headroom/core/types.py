@@ -330,7 +330,9 @@ class Policy(Struct, frozen=True, gc=False):
         may_refer: repeats of earlier results may become references to them.
         retrieval: how the model of a conversation may get originals back: ``tool`` (a
             tool is added to its list), ``shell`` (a command of its shell tool), ``mcp``
-            (a tool the client brings), or ``off``: then nothing lossy is sent.
+            (a tool the client brings), ``elsewhere`` (the caller serves them by a way
+            of its own, whatever tools there are), or ``off``: then nothing lossy is
+            sent.
         marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
             no marker at all (the caller keeps the original).
         stabilisers: what may be put in order in front of conversations that begin.
@@ -349,7 +351,7 @@ class Policy(Struct, frozen=True, gc=False):
     cache_minimum_tokens: int = 4096
     max_block_bytes: int = 16 * 1024 * 1024
     may_refer: bool = True
-    retrieval: Literal["tool", "shell", "mcp", "off"] = "off"
+    retrieval: Literal["tool", "shell", "mcp", "elsewhere", "off"] = "off"
     marker: str = ""
     stabilisers: tuple[str, ...] = ()
     more_tools: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from headroom.ccr.ledger import Ledger
-from headroom.core.hidden import note_keys
+from headroom.ccr.notes import keep_note
 from headroom.errors import StoreError
 
 log = logging.getLogger("headroom.proxy")
@@ -41,19 +41,18 @@ class HiddenNotes:
             chain_key: after the request's last message.
             note: an encoded ``core.hidden.Answer``.
         """
-        for key in note_keys(self._namespace, chain_key):
-            try:
-                saved = self._ledger.remember({key: note}, namespace=self._namespace)
-                await asyncio.wrap_future(saved)
-                found = await self._load([key])
-            except StoreError as error:
-                log.warning("hidden_note_lost", extra={"error": error.code})
-                break
-            if found.get(key) == note:
-                self._keep(key, note)
-                return True
-        self.lost += 1
-        return False
+        try:
+            key = await asyncio.to_thread(
+                keep_note, self._ledger, chain_key, note, namespace=self._namespace
+            )
+        except StoreError as error:
+            log.warning("hidden_note_lost", extra={"error": error.code})
+            key = b""
+        if not key:
+            self.lost += 1
+            return False
+        self._keep(key, note)
+        return True
 
     async def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The notes under any of ``keys``; those in memory if the store is down."""

@@ -1,0 +1,33 @@
+"""Notes about what clients did not see of their answers: kept, and found again.
+
+A note is an encoded ``core.hidden.Answer``; several can be kept per request, for who
+retries or rewinds may go on from any of its answers. Calls wait for the store: whoever
+has an event loop makes them in a thread.
+"""
+
+from headroom.ccr.ledger import Ledger
+from headroom.core.hidden import note_keys
+
+
+def keep_note(
+    ledger: Ledger, chain_key: bytes, note: bytes, *, namespace: str
+) -> bytes:
+    """Keep the note on the answer to a request; the key it lies under.
+
+    Args:
+        ledger: where it goes.
+        chain_key: after the request's last message.
+        note: an encoded answer.
+        namespace: the tenant's.
+
+    Returns:
+        The key; empty if as many other answers to this request are kept already.
+
+    Raises:
+        StoreUnavailableError: the store cannot be written or read.
+    """
+    for key in note_keys(namespace, chain_key):
+        ledger.remember({key: note}, namespace=namespace).result()
+        if ledger.recall([key], namespace=namespace).get(key) == note:
+            return key
+    return b""

@@ -1,0 +1,353 @@
+"""Conversations in one process: request bodies and message lists over one ledger.
+
+The library's counterpart of the proxy's stages, for integrations and for whoever calls
+a provider without a proxy. A ``Session`` drives the same ``Rewrite`` over the same
+ledger: what was sent once is sent the same way again, however often the caller passes
+the whole history. Calls wait for the store and for compression; the ones that begin
+with ``a`` do so in a thread.
+
+What always holds: nothing is left out unless its original was stored first and somebody
+can get it back; a body that cannot be read without doubt leaves as it came.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from headroom.api import Message, MessagesResult
+from headroom.ccr.contract import ManagedStore
+from headroom.ccr.ledger import Ledger
+from headroom.ccr.notes import keep_note
+from headroom.ccr.retrieve import retrieve_call
+from headroom.ccr.stores import open_store
+from headroom.core.hidden import Answer, encode_answer
+from headroom.core.pipeline import compress_block
+from headroom.core.plan import BLOCK_LINEAGE
+from headroom.core.protocols import Record
+from headroom.core.repeats import SourceMemo
+from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.types import Manifest, Policy, RequestView, ToolCall
+from headroom.errors import MalformedBodyError, StoreError, StoreUnavailableError
+from headroom.inference.model_table import ModelTable
+from headroom.inference.tokens import counter_for
+from headroom.providers import PROVIDERS
+
+Api: TypeAlias = Literal["anthropic", "openai_chat", "openai_responses", "gemini"]
+Retrieval: TypeAlias = Literal["off", "tool", "mcp", "elsewhere"]
+
+_LISTS: Mapping[str, str] = {
+    "anthropic": "messages",
+    "openai_chat": "messages",
+    "openai_responses": "input",
+    "gemini": "contents",
+}
+_AUTH_MODE = "payg"
+"""Whoever compresses in their own program pays by use."""
+
+
+class Forwarded(Struct, frozen=True):
+    """What became of one request body.
+
+    Attributes:
+        body: what to send; the identical object if nothing changed.
+        reason: why it was not looked into, in one word; empty if it was.
+        reasons: why it differs from what came, one word each.
+        manifest: what happened to each text that was looked at.
+        originals: content digest → original, of what was left out for the first time.
+        chain_key: the ledger's key of the conversation up to here.
+        has_own_tool: the body offers Headroom's retrieval tool: calls of it in the
+            answer are for the caller to answer, not for the client.
+    """
+
+    body: bytes
+    reason: str = ""
+    reasons: tuple[str, ...] = ()
+    manifest: Manifest = Manifest(0, 0, None, ())
+    originals: dict[str, str] = {}
+    chain_key: bytes = b""
+    has_own_tool: bool = False
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of all texts that were looked at, before and after."""
+        before = after = 0
+        for entry in self.manifest.entries:
+            outcome = entry.outcome
+            before += outcome.original_tokens
+            is_shorter = outcome.action == "compressed"
+            after += (
+                outcome.compressed_tokens if is_shorter else outcome.original_tokens
+            )
+        return before, after
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every fact can be read in place."""
+        return not any(
+            entry.outcome.is_lossy and entry.outcome.action == "compressed"
+            for entry in self.manifest.entries
+        )
+
+
+class Session:
+    """Conversations that share a ledger; safe to use from several threads.
+
+    Args:
+        store: an open store, or the URL of one (``sqlite:///…``, ``redis://…``);
+            conversations live as long as it does. A store given open stays open.
+        retrieval: how originals come back, and so whether anything may be left out:
+            ``off`` (nothing is), ``elsewhere`` (the caller serves them, by ``retrieve``
+            or otherwise), ``mcp`` (where the client's tools include ours), ``tool``
+            (ours is added, and the caller answers its calls in the provider's answer).
+        user_text: ``lossy`` lets machine output that people paste be shortened like
+            that of tools.
+        namespace: whose conversations; others are not seen.
+
+    Raises:
+        ConfigError: the store's URL is unusable.
+        StoreUnavailableError: the store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        store: ManagedStore | str = "memory://",
+        *,
+        retrieval: Retrieval = "off",
+        user_text: Literal["lossless", "lossy"] = "lossless",
+        namespace: str = "",
+    ) -> None:
+        self._is_owner = isinstance(store, str)
+        opened = open_store(store) if isinstance(store, str) else store
+        self._ledger = Ledger(opened)
+        self._namespace = namespace
+        self._models = ModelTable()
+        self._memo = SourceMemo()
+        self._policy = Policy(
+            allow_lossy=retrieval != "off",
+            retrieval=retrieval,
+            lossy_user_text=user_text == "lossy",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what waits; close the store if the session opened it."""
+        self._ledger.close(keeps_store=not self._is_owner)
+
+    def forward(self, api: Api, body: bytes) -> Forwarded:
+        """What to send to a provider instead of a request body.
+
+        Args:
+            api: whose shape it has.
+            body: JSON, with no content encoding.
+
+        Raises:
+            HeadroomError: the rewrite failed; send the body as it is.
+        """
+        provider = PROVIDERS[api]
+        try:
+            view = provider.parse(body)
+        except MalformedBodyError as error:
+            return Forwarded(body, error.reason)
+        if view.conversation:
+            return Forwarded(body, "conversation_state")
+        if not view.messages:
+            return Forwarded(body, "no_messages")
+        rules = self._models.rules(view.model, view.api)
+        policy = msgspec.structs.replace(
+            self._policy, cache_minimum_tokens=rules.minimum_tokens
+        )
+        try:
+            return self._rewrite(view, policy)
+        except StoreUnavailableError:
+            # Nothing may be left out that is not stored; the rest is as it would be.
+            return self._rewrite(view, policy, is_lossless=True)
+
+    async def aforward(self, api: Api, body: bytes) -> Forwarded:
+        """``forward`` in a thread."""
+        return await asyncio.to_thread(self.forward, api, body)
+
+    def compress(
+        self,
+        messages: Sequence[Message],
+        *,
+        api: Api,
+        model: str = "",
+        tools: Sequence[Message] = (),
+    ) -> MessagesResult:
+        """Shorten what is new in a conversation, repeat what was done before.
+
+        Pass the whole history every time, as it was before compression: a message that
+        was passed before gets the same form, whatever has become of settings since.
+
+        Args:
+            messages: messages, input items or contents of one of the APIs; objects of
+                its SDK may be among them.
+            api: whose shape they have.
+            model: whose tokenizer and cache rules count.
+            tools: the tools they are sent with: conversations that begin with the same
+                words under other tools are different ones.
+
+        Raises:
+            TypeError: a message holds something that no JSON can.
+            HeadroomError: the rewrite failed; use the messages as they are.
+        """
+        name = _LISTS[api]
+        request: dict[str, object] = {"model": model, name: list(messages)}
+        if tools:
+            request["tools"] = list(tools)
+        if api == "openai_responses":
+            request["store"] = False
+        body = _encode(request)
+        forwarded = self.forward(api, body)
+        result = list(messages)
+        if forwarded.body is not body:
+            before, after = json.loads(body)[name], json.loads(forwarded.body)[name]
+            for index, (old, new) in enumerate(zip(before, after, strict=True)):
+                if old != new:
+                    result[index] = new
+        tokens_before, tokens_after = forwarded.tokens
+        return MessagesResult(
+            messages=result,
+            tokens_before=tokens_before,
+            tokens_after=tokens_after,
+            lossless=forwarded.is_lossless,
+            strategy=",".join(forwarded.manifest.transforms_applied()),
+            originals={},
+            manifest=forwarded.manifest,
+        )
+
+    async def acompress(
+        self,
+        messages: Sequence[Message],
+        *,
+        api: Api,
+        model: str = "",
+        tools: Sequence[Message] = (),
+    ) -> MessagesResult:
+        """``compress`` in a thread."""
+        return await asyncio.to_thread(
+            self.compress, messages, api=api, model=model, tools=tools
+        )
+
+    def retrieve(self, arguments: Mapping[str, object]) -> str:
+        """Answer a call of the retrieval tool, in words for the model.
+
+        Args:
+            arguments: ``hash``, and optionally ``lines``, ``rows`` or ``query``.
+        """
+        return self.answer(ToolCall("", "", json.dumps(dict(arguments)).encode()))
+
+    def answer(self, call: ToolCall) -> str:
+        """The same for a call as a provider's module read it."""
+        return retrieve_call(
+            call.input,
+            lambda digest: self._ledger.get(digest, namespace=self._namespace),
+        ).text
+
+    def note_hidden(self, chain_key: bytes, answer: Answer) -> None:
+        """Keep what the client did not see of an answer, for the next request.
+
+        A note that cannot be kept costs the provider's cache, never a request.
+
+        Args:
+            chain_key: of the request that was answered.
+            answer: all that was said.
+        """
+        note = encode_answer(answer)
+        try:
+            keep_note(self._ledger, chain_key, note, namespace=self._namespace)
+        except StoreError:
+            return
+
+    def _rewrite(
+        self, view: RequestView, policy: Policy, *, is_lossless: bool = False
+    ) -> Forwarded:
+        provider = PROVIDERS[view.api]
+        rewrite = Rewrite(
+            view, provider, policy, namespace=self._namespace, auth_mode=_AUTH_MODE
+        )
+        records, is_complete = self._records(rewrite)
+        notes = self._notes(rewrite.hidden_keys(records))
+        rewrite.plan(records, notes=notes, is_complete=is_complete)
+        if is_lossless:
+            rewrite.only_lossless()
+        count = counter_for(view.model)
+        for tasks in rewrite.groups():
+            rest = rewrite.refer(tasks, self._memo, count)
+            rewrite.add(
+                {i: compress_block(tasks[i], rewrite.policy, count) for i in rest}
+            )
+        batch: Batch = rewrite.settle()
+        saved = self._ledger.save(
+            batch.records,
+            batch.originals,
+            namespace=self._namespace,
+            may_wait=not is_complete,
+        )
+        if rewrite.is_contradicted(saved.winners):
+            # Their records are known by now, so that this happens once.
+            return self._rewrite(view, policy, is_lossless=is_lossless)
+        body = rewrite.finish(saved.winners)
+        return Forwarded(
+            body if rewrite.reasons else view.body,
+            reasons=rewrite.reasons,
+            manifest=rewrite.manifest,
+            originals=batch.originals,
+            chain_key=rewrite.keys[-1],
+            has_own_tool=rewrite.adds_tool,
+        )
+
+    def _records(self, rewrite: Rewrite) -> tuple[list[Record], bool]:
+        """What the ledger knows; from memory alone wherever that is sound."""
+        ledger, namespace = self._ledger, self._namespace
+        lineage = rewrite.chain.lineage
+        records, _ = ledger.peek(rewrite.keys, lineage, namespace=namespace)
+        is_complete = True
+        if rewrite.needs_store(records):
+            found = ledger.lookup(rewrite.keys, lineage, namespace=namespace)
+            records, is_complete = found.records, found.is_complete
+        orphans = rewrite.orphan_keys(records)
+        if orphans and is_complete:
+            found = ledger.lookup(orphans, BLOCK_LINEAGE, namespace=namespace)
+            records, is_complete = records + found.records, found.is_complete
+        return records, is_complete
+
+    def _notes(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        if not keys:
+            return {}
+        try:
+            return self._ledger.recall(keys, namespace=self._namespace)
+        except StoreError:
+            return {}
+
+
+def _encode(request: Mapping[str, object]) -> bytes:
+    try:
+        text = json.dumps(request, default=_plain, ensure_ascii=False)
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which JSON can only carry as an escape.
+        return json.dumps(request, default=_plain).encode()
+
+
+def _plain(value: Any) -> object:  # whatever an SDK puts into its messages
+    """What an SDK's object means as JSON: theirs are Pydantic models."""
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"expected JSON or a model of an SDK, found {type(value)}")
+    return dump(mode="json", exclude_unset=True)

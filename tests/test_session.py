@@ -1,0 +1,197 @@
+"""Conversations in one process: the law holds for whoever passes the whole history."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+import headroom
+from headroom.ccr.contract import StoreConfig
+from headroom.ccr.stores import open_store
+from headroom.ccr.stores.memory import MemoryStore
+from headroom.core import markers
+from headroom.core.types import ToolCall
+from headroom.errors import StoreUnavailableError
+from scripted import noisy_log
+
+SYSTEM = "".join(
+    f"{i}. Look at worker {i} before you restart it.\n" for i in range(300)
+)
+APIS = ["anthropic", "openai_chat", "openai_responses"]
+
+
+def turn(api, number, text):
+    """What one step of an agent adds: a call, and its result."""
+    call_id, arguments = f"call_{number}", json.dumps({"part": number})
+    if api == "anthropic":
+        use = {"type": "tool_use", "id": call_id, "name": "log", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": call_id, "content": text}
+        return [
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [result]},
+        ]
+    if api == "openai_chat":
+        function = {"name": "log", "arguments": arguments}
+        use = {"id": call_id, "type": "function", "function": function}
+        return [
+            {"role": "assistant", "content": None, "tool_calls": [use]},
+            {"role": "tool", "tool_call_id": call_id, "content": text},
+        ]
+    return [
+        {
+            "type": "function_call",
+            "call_id": call_id,
+            "name": "log",
+            "arguments": arguments,
+        },
+        {"type": "function_call_output", "call_id": call_id, "output": text},
+    ]
+
+
+def start(api):
+    question = {"role": "user", "content": f"Why is it slow?\n{SYSTEM}"}
+    return [question]
+
+
+@pytest.mark.parametrize("retrieval", ["off", "elsewhere"])
+@pytest.mark.parametrize("api", APIS)
+def test_a_history_that_grows_keeps_its_compressed_prefix(api, retrieval):
+    with headroom.Session(retrieval=retrieval) as session:
+        history, before = start(api), []
+        for number in range(12):
+            history += turn(api, number, noisy_log(number % 5))
+            result = session.compress(list(history), api=api, model="gpt-5")
+            assert result.messages[: len(before)] == before
+            assert result.tokens_after < 0.8 * result.tokens_before
+            before = result.messages
+        assert result.lossless == (retrieval == "off")
+        assert history == [
+            *start(api),
+            *(m for n in range(12) for m in turn(api, n, noisy_log(n % 5))),
+        ]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_what_is_not_changed_is_the_callers_own_object(api):
+    history = [*start(api), *turn(api, 0, noisy_log(0))]
+    with headroom.Session() as session:
+        result = session.compress(history, api=api)
+    same = [new is old for new, old in zip(result.messages, history, strict=True)]
+    assert same == [True] * (len(history) - 1) + [False]
+
+
+def test_another_process_with_the_same_store_says_the_same(tmp_path):
+    url = f"sqlite://{tmp_path}/store.db"
+    history = [*start("anthropic"), *turn("anthropic", 0, noisy_log(0))]
+    with headroom.Session(url, retrieval="elsewhere") as session:
+        first = session.compress(history, api="anthropic").messages
+    # Other settings apply to what comes, never to what was sent.
+    with headroom.Session(url, retrieval="elsewhere") as session:
+        again = session.compress(
+            history + turn("anthropic", 1, noisy_log(1)), api="anthropic"
+        ).messages
+    assert again[: len(first)] == first
+
+
+def test_a_session_leaves_a_store_open_that_it_was_given():
+    store = open_store("memory://")
+    history = [*start("anthropic"), *turn("anthropic", 0, noisy_log(0))]
+    with headroom.Session(store, retrieval="elsewhere") as session:
+        text = json.dumps(session.compress(history, api="anthropic").messages)
+    digest = markers.find_markers(text)[0].digest
+    assert headroom.retrieve(digest, store=store) == noisy_log(0)
+
+
+def test_what_was_left_out_comes_back_in_parts():
+    history = [*start("openai_chat"), *turn("openai_chat", 0, noisy_log(0))]
+    with headroom.Session(retrieval="elsewhere") as session:
+        text = session.compress(history, api="openai_chat").messages[-1]["content"]
+        digest = markers.find_markers(text)[0].digest
+        found = session.retrieve({"hash": digest, "lines": "3-4"})
+        assert noisy_log(0).splitlines()[2] in found
+        assert "nothing is kept" in session.retrieve({"hash": "0" * 24})
+        call = ToolCall("1", "headroom_retrieve", b'{"hash":')
+        assert "no JSON" in session.answer(call)
+
+
+def test_nothing_is_left_out_where_it_cannot_be_stored():
+    class DownStore(MemoryStore):
+        def save(self, records, originals):
+            raise StoreUnavailableError("switched off by the test")
+
+        def try_save(self, records, originals):
+            return None
+
+    store = DownStore(StoreConfig())
+    history = [*start("openai_chat"), *turn("openai_chat", 0, noisy_log(0))]
+    with headroom.Session(store, retrieval="elsewhere") as session:
+        result = session.compress(history, api="openai_chat")
+    assert result.lossless
+    assert result.tokens_after < result.tokens_before
+
+
+def test_namespaces_do_not_see_each_other():
+    store = open_store("memory://")
+    history = [*start("anthropic"), *turn("anthropic", 0, noisy_log(0))]
+    mine = headroom.Session(store, retrieval="elsewhere", namespace="a")
+    text = json.dumps(mine.compress(history, api="anthropic").messages)
+    asked = {"hash": markers.find_markers(text)[0].digest}
+    other = headroom.Session(store, retrieval="elsewhere", namespace="b")
+    assert "nothing is kept" in other.retrieve(asked)
+    assert "nothing is kept" not in mine.retrieve(asked)
+    mine.close()
+    other.close()
+
+
+async def test_tasks_and_threads_share_a_session():
+    with headroom.Session(retrieval="elsewhere") as session:
+        history = [*start("anthropic"), *turn("anthropic", 0, noisy_log(0))]
+        found = await asyncio.gather(
+            *(session.acompress(history, api="anthropic") for _ in range(8))
+        )
+        assert len({json.dumps(result.messages) for result in found}) == 1
+        failures = []
+
+        def work(number):
+            own = [*history, *turn("anthropic", number, noisy_log(number))]
+            result = session.compress(own, api="anthropic")
+            if result.messages[: len(history)] != found[0].messages:
+                failures.append(number)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(1, 9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{}],
+        [None],
+        ["text"],
+        [{"role": "user", "content": "half \ud83d of it " * 50}],
+        [{"role": "user", "content": [{"type": "text", "text": float("nan")}]}],
+        [{"role": "user", "content": 2**80}],
+        [{"role": "tool", "tool_call_id": "x", "content": "\x00" * 5000}],
+    ],
+)
+@pytest.mark.parametrize("api", [*APIS, "gemini"])
+def test_what_cannot_be_read_comes_back_as_it_is(api, messages):
+    with headroom.Session() as session:
+        found = session.compress(messages, api=api).messages
+    assert len(found) == len(messages)
+    if messages and "\x00" not in str(messages[0]):
+        assert all(new is old for new, old in zip(found, messages, strict=True))
+
+
+def test_an_object_that_no_json_can_hold_is_named():
+    with (
+        headroom.Session() as session,
+        pytest.raises(TypeError, match="expected JSON"),
+    ):
+        session.compress([{"role": "user", "content": object()}], api="anthropic")
