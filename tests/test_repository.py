@@ -22,8 +22,13 @@ PYTHON = [
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 80
 BANNED_MODULES = {"utils", "helpers", "common", "manager", "base", "misc"}
-BROAD_EXCEPT_ALLOWED = {"core/pipeline.py", "proxy/exchange.py"}
-"""One around a block, one around a stage; nothing else swallows what it cannot name."""
+BROAD_EXCEPT_ALLOWED = {
+    "core/pipeline.py",
+    "proxy/exchange.py",
+    "integrations/chat_request.py",
+}
+"""One around a block, one around a stage, one around a request of a library's caller;
+nothing else swallows what it cannot name."""
 
 RETIRED = (
     "IntelligentContextManager",
@@ -72,7 +77,7 @@ def test_every_module_says_what_it_does(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
-def test_broad_excepts_stand_in_two_places_only():
+def test_broad_excepts_stand_where_one_thing_may_fail_alone():
     found = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import headroom
 from headroom.core.compressors.log import COMPRESSOR, decode
 from headroom.core.folding import normalise
 from headroom.core.types import Candidate, Context
@@ -202,3 +203,11 @@ def test_hostile_texts_take_linear_time(text):
     COMPRESSOR.detect(text)
     COMPRESSOR.compress(text, LOSSY)
     assert time.perf_counter() - start < 3
+
+
+def test_a_time_behind_a_level_in_brackets_is_a_loggers_not_mavens():
+    lines = [
+        f"[INFO] 2026-03-02T12:00:{i:02d}Z server=web-{i % 3} status=ok"
+        for i in range(60)
+    ]
+    assert headroom.compress_text("\n".join(lines)).kind == "log"

@@ -75,7 +75,9 @@ _LINES = (
     r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]",
     r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S",
     r" +# \S+ will be ",
-    r'\[(?:INFO|WARNING|ERROR)\] |\{"Time":.*"Action":"|(?:PASS|FAIL) \S+\.\w+',
+    # Maven's levels; a time behind one is a logger's.
+    r"\[(?:INFO|WARNING|ERROR)\] (?!\d{4}[-/]\d\d|\d\d:\d\d:)",
+    r'\{"Time":.*"Action":"|(?:PASS|FAIL) \S+\.\w+',
     r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: |CMake (?:Error|Warning)",
 )
 _RUN = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})")

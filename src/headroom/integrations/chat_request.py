@@ -1,0 +1,216 @@
+"""Chat Completions requests on their way through a broker: compressed, or as they came.
+
+The one place through which a broker sends every request, whatever backend it is for: a
+policy, off unless it is switched on. Bodies go through a ``Session``, so that a
+conversation keeps its prefix from request to request.
+
+What always holds: whatever goes wrong, the request is the one that came, and a warning
+says why; nothing but texts of messages differs after success. Compression that is off
+costs nothing: the request is neither encoded nor looked at.
+"""
+
+import functools
+import json
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from headroom.errors import CompressionError, MalformedBodyError
+from headroom.session import Session
+
+log = logging.getLogger("aibroker.compression")
+
+MODE = "live_zone"
+AUTH_MODE = "payg"
+
+ChatRequest: TypeAlias = MutableMapping[str, Any]
+"""A request as JSON libraries decode it."""
+
+
+class Outcome(Struct, frozen=True):
+    """What a compressor made of a body.
+
+    Attributes:
+        body: the body to send; the identical object if nothing changed.
+        tokens_before: of all texts that were looked at.
+        tokens_after: of what became of them.
+    """
+
+    body: bytes
+    tokens_before: int
+    tokens_after: int
+
+
+class ChatCompressor(Protocol):
+    """What shortens a body; raises where it cannot be read."""
+
+    def __call__(self, body: bytes, *, mode: str, auth_mode: str) -> Outcome:
+        """The outcome for a whole body."""
+        ...
+
+
+def session_compressor(session: Session) -> ChatCompressor:
+    """The compressor that remembers what it did in ``session``.
+
+    With ``Session(store, retrieval="elsewhere", user_text="lossy")`` much is left out
+    of what users paste too; whoever runs the broker serves originals from ``store``.
+    """
+
+    def compress(
+        body: bytes,
+        *,
+        mode: str,  # noqa: ARG001 - a session knows one mode
+        auth_mode: str,  # noqa: ARG001 - whoever has a session pays by use
+    ) -> Outcome:
+        found = session.forward("openai_chat", body)
+        if found.reason:
+            raise MalformedBodyError("not for compression", reason=found.reason)
+        before, after = found.tokens
+        return Outcome(found.body, before, after)
+
+    return compress
+
+
+@functools.cache
+def shared_compressor() -> ChatCompressor:
+    """The compressor of who brings none: lossless, remembering in memory."""
+    return session_compressor(Session())
+
+
+def should_skip_compression(body: bytes) -> str:
+    """Why a body is not for compression; empty if it is, or cannot be read."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    count = request.get("n") if isinstance(request, dict) else None
+    return "n_greater_than_one" if isinstance(count, int) and count > 1 else ""
+
+
+def maybe_compress_chat_request(
+    req: ChatRequest,
+    enabled: bool,
+    request_id: str = "",
+    *,
+    compressor: ChatCompressor | None = None,
+) -> ChatRequest:
+    """Shorten the texts of a request's messages, in place.
+
+    Args:
+        req: the request; changed only if all went well.
+        enabled: otherwise nothing is done at all.
+        request_id: for the log.
+        compressor: what shortens bodies; ``None``: losslessly, remembered in memory.
+
+    Returns:
+        ``req`` itself. Messages without a change stay the objects they were.
+    """
+    if enabled:
+        _fail_open(lambda: _compress_request(req, request_id, compressor), request_id)
+    return req
+
+
+def maybe_compress_chat_body(
+    body: bytes,
+    enabled: bool,
+    request_id: str = "",
+    *,
+    compressor: ChatCompressor | None = None,
+) -> bytes:
+    """The same for a request that has not been decoded: all other bytes stay.
+
+    Returns:
+        The body to send; the identical object where nothing was shortened.
+    """
+    if not enabled:
+        return body
+    found = _fail_open(lambda: _compress_body(body, request_id, compressor), request_id)
+    return body if found is None else found
+
+
+def _fail_open(work: Callable[[], bytes | None], request_id: str) -> bytes | None:
+    """Do the work; a warning and ``None`` instead of any error of it."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - the request is served, whatever it is
+        # The text of an error may hold content; its class and code do not.
+        name = getattr(error, "reason", "") or getattr(error, "code", "")
+        log.warning(
+            "compression_failed",
+            extra={"request_id": request_id, "error": name or type(error).__name__},
+        )
+        return None
+
+
+def _compress_request(
+    req: ChatRequest, request_id: str, compressor: ChatCompressor | None
+) -> None:
+    body = json.dumps(req).encode()
+    found = _compress_body(body, request_id, compressor)
+    if found is not None and found is not body:
+        old, new = json.loads(body)["messages"], json.loads(found)["messages"]
+        req["messages"] = [
+            mine if before == after else after
+            for mine, before, after in zip(req["messages"], old, new, strict=True)
+        ]
+
+
+def _compress_body(
+    body: bytes, request_id: str, compressor: ChatCompressor | None
+) -> bytes | None:
+    """The shorter body, checked; ``None`` if it is not for compression."""
+    if reason := should_skip_compression(body):
+        log.debug(
+            "compression_skipped", extra={"request_id": request_id, "reason": reason}
+        )
+        return None
+    compress = compressor or shared_compressor()
+    outcome = compress(body, mode=MODE, auth_mode=AUTH_MODE)
+    if outcome.body is not body:
+        _check(json.loads(body), json.loads(outcome.body))
+    log.info(
+        "compression_applied",
+        extra={
+            "request_id": request_id,
+            "tokens_before": outcome.tokens_before,
+            "tokens_after": outcome.tokens_after,
+            "tokens_saved": outcome.tokens_before - outcome.tokens_after,
+        },
+    )
+    return outcome.body
+
+
+def _check(before: Any, after: Any) -> None:
+    """Make sure that only texts of messages differ.
+
+    Raises:
+        CompressionError: something else does.
+    """
+    if _without_texts(before) != _without_texts(after):
+        raise CompressionError("more than texts of messages changed")
+
+
+def _without_texts(request: Any) -> Any:
+    """A request with its messages' texts taken out."""
+    if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
+        raise CompressionError("no chat request any more")
+    return {**request, "messages": [_bare(m) for m in request["messages"]]}
+
+
+def _bare(message: Any) -> Any:
+    if not isinstance(message, dict) or message.get("role") not in {"user", "tool"}:
+        return message
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": str}
+    if isinstance(content, list):
+        bare = [_bare_part(part) for part in content]
+        return {**message, "content": bare}
+    return message
+
+
+def _bare_part(part: Any) -> Any:
+    is_text = isinstance(part, dict) and isinstance(part.get("text"), str)
+    return {**part, "text": str} if is_text else part
