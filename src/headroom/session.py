@@ -12,7 +12,7 @@ can get it back; a body that cannot be read without doubt leaves as it came.
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -31,6 +31,13 @@ from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.protocols import Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.threads import (
+    Reply,
+    Thread,
+    decode_thread,
+    encode_thread,
+    note_key,
+)
 from headroom.core.types import Manifest, Policy, RequestView, ToolCall
 from headroom.errors import MalformedBodyError, StoreError, StoreUnavailableError
 from headroom.inference.model_table import ModelTable
@@ -60,8 +67,11 @@ class Forwarded(Struct, frozen=True):
         manifest: what happened to each text that was looked at.
         originals: content digest → original, of what was left out for the first time.
         chain_key: the ledger's key of the conversation up to here.
-        has_own_tool: the body offers Headroom's retrieval tool: calls of it in the
-            answer are for the caller to answer, not for the client.
+        own_tools: Headroom's tools that the body offers: calls of them in the answer
+            are for the caller to answer, not for the client.
+        note_reply: to be told of the answer when it has ended and before the client
+            is, with the results that the client did not see; ``None`` where the
+            provider does not keep the conversation.
     """
 
     body: bytes
@@ -70,7 +80,8 @@ class Forwarded(Struct, frozen=True):
     manifest: Manifest = Manifest(0, 0, None, ())
     originals: dict[str, str] = {}
     chain_key: bytes = b""
-    has_own_tool: bool = False
+    own_tools: frozenset[str] = frozenset()
+    note_reply: Callable[[Reply, bytes], None] | None = None
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -279,7 +290,12 @@ class Session:
     ) -> Forwarded:
         provider = PROVIDERS[view.api]
         rewrite = Rewrite(
-            view, provider, policy, namespace=self._namespace, auth_mode=_AUTH_MODE
+            view,
+            provider,
+            policy,
+            namespace=self._namespace,
+            auth_mode=_AUTH_MODE,
+            thread=self._thread(view.continues),
         )
         records, is_complete = self._records(rewrite)
         notes = self._notes(rewrite.hidden_keys(records))
@@ -309,8 +325,25 @@ class Session:
             manifest=rewrite.manifest,
             originals=batch.originals,
             chain_key=rewrite.keys[-1],
-            has_own_tool=rewrite.adds_tool,
+            own_tools=rewrite.own_tools,
+            note_reply=self._noting(rewrite) if view.is_threaded else None,
         )
+
+    def _thread(self, answer_id: str) -> Thread | None:
+        """What is known behind an answer; ``None``: nothing, or the store is down."""
+        if not answer_id:
+            return None
+        key = note_key(self._namespace, answer_id)
+        note = self._notes([key]).get(key)
+        return None if note is None else decode_thread(note)
+
+    def _noting(self, rewrite: Rewrite) -> Callable[[Reply, bytes], None]:
+        def note(reply: Reply, results: bytes) -> None:
+            key = note_key(self._namespace, reply.id)
+            thread = encode_thread(rewrite.thread_after(reply, results))
+            self._ledger.remember({key: thread}, namespace=self._namespace).result()
+
+        return note
 
     def _records(self, rewrite: Rewrite) -> tuple[list[Record], bool]:
         """What the ledger knows; from memory alone wherever that is sound."""
