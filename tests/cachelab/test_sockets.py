@@ -137,6 +137,7 @@ async def through_headroom(options, work):
         Options(uses_sockets=True, is_reconnecting=True),
         Options(uses_sockets=True, parallel=3),
         Options(uses_sockets=True, resends=True),
+        Options(uses_sockets=True, resends=True, retrieve_every=4),
     ],
 )
 async def test_conversations_over_sockets_break_no_prefix(options):

@@ -10,6 +10,7 @@ lane. A request goes on from an earlier answer by ``previous_response_id``, on t
 connection or another (https://developers.openai.com/api/docs/guides/websocket-mode).
 """
 
+import asyncio
 import time
 from collections import deque
 
@@ -64,14 +65,15 @@ class _Turn:
     """One ``response.create`` and its answer."""
 
     __slots__ = ("added_s", "answering", "bytes_in", "bytes_out", "exchange",
-                 "first_byte_s", "is_plain", "response_bytes", "stages_s", "started",
-                 "tee")  # fmt: skip
+                 "first_byte_s", "has_ended", "is_plain", "response_bytes", "stages_s",
+                 "started", "tee")  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.tee: MessageTee | None = None
         self.answering: answering.Answering | None = None
         self.is_plain = False
+        self.has_ended = asyncio.Event()
         self.started = time.perf_counter()
         self.added_s = self.stages_s = self.first_byte_s = 0.0
         self.bytes_in = self.bytes_out = self.response_bytes = 0
@@ -129,7 +131,9 @@ class ResponsesTraffic:
         if head is None or head.type != _CREATE or not isinstance(message, str):
             await self._provider.send(message)
             return
-        turn = self._begin(head.stream_id or "")
+        lane = head.stream_id or ""
+        await self._wait_for_joined(lane)
+        turn = self._begin(lane)
         found = await self._compressed(turn, message)
         record.outbound(turn.exchange, turn.figures())
         try:
@@ -138,6 +142,15 @@ class ResponsesTraffic:
             turn.exchange.fields["error"] = error.code
             self._desk.metrics.upstream_error(error.code)
             raise
+
+    async def _wait_for_joined(self, lane: str) -> None:
+        """Hold a request back while an answer in its lane may have to be gone on with.
+
+        The provider would take it first, and its answer be read as the next round.
+        """
+        for turn in list(self._lanes.get(lane, ())):
+            if turn.exchange.has_own_tool:
+                await turn.has_ended.wait()
 
     async def on_provider(self, message: Message) -> None:
         """Read an event along and pass it.
@@ -249,6 +262,7 @@ class ResponsesTraffic:
         return forwarded.decode()
 
     def _end(self, turn: _Turn) -> None:
+        turn.has_ended.set()
         exchange = turn.exchange
         exchange.forget()
         record.write(exchange, turn.figures(), self._desk.mode)
