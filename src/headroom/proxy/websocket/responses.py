@@ -149,7 +149,7 @@ class ResponsesTraffic:
         The provider would take it first, and its answer be read as the next round.
         """
         for turn in list(self._lanes.get(lane, ())):
-            if turn.exchange.has_own_tool:
+            if turn.exchange.own_tools:
                 await turn.has_ended.wait()
 
     async def on_provider(self, message: Message) -> None:
