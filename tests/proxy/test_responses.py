@@ -271,6 +271,38 @@ async def test_usage_and_the_end_are_read_beside_the_bytes(is_stream, caplog):
     assert counted == 1024
 
 
+async def test_streams_can_be_left_unread():
+    """They pass as they are, and nothing is left out that could be asked for there."""
+    events = b"".join(responses_answer.chunks(response()))
+
+    async def respond(_request, writer):
+        await start_chunked(writer)
+        await send_chunk(writer, events)
+        await send_chunk(writer, b"")
+
+    body = {"model": "gpt-5.5", "tools": TOOLS, "store": False, "stream": True}
+    raw = json.dumps({**body, "input": [USER, call(), result()]}).encode()
+    off = {"PROXY_ENABLE_RESPONSES_STREAMING": "false"}
+    async with provider(respond) as up, proxy(up.url, **off) as px, client(px) as c:
+        await c.send(post(raw, path=b"/v1/responses"))
+        _, _, got = await c.response()
+        names = {"class": "cache_read_input_tokens"}
+        assert px.count("headroom_usage_tokens_total", **names) == 0
+    assert got == events
+    assert len(up.requests[0].body) < len(raw) - len(LOG) // 4
+    assert b"headroom_retrieve" not in up.requests[0].body
+
+
+async def test_conversations_can_be_refused():
+    off = {"PROXY_ENABLE_CONVERSATIONS_PASSTHROUGH": "false"}
+    async with provider() as up, proxy(up.url, **off) as px, client(px) as c:
+        await c.send(get(b"/v1/conversations/conv_1"))
+        status, _, body = await c.response()
+    assert status == 404
+    assert json.loads(body)["error"]["message"]
+    assert up.requests == []
+
+
 async def test_the_next_request_goes_on_even_if_it_comes_at_once():
     """The answer is noted before the client has its end: no request can be faster."""
     call_block = {"type": "tool_use", "id": "c1", "name": "exec", "input": {"cmd": "x"}}

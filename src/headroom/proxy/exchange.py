@@ -133,6 +133,7 @@ class Exchange:
         retrievals: originals that the model asked for in the answer.
         billed: tokens billed in all rounds of the answer, where there were several.
         answers_retrievals: calls of a tool that is added can be answered inside it.
+        reads_streams: streamed answers are read along.
         hidden_results: of calls in the answer that the client does not see.
         on_reply: told of the answer as soon as it has ended, before the client is.
     """
@@ -161,6 +162,7 @@ class Exchange:
         "own_tools",
         "path",
         "prefix_breaks",
+        "reads_streams",
         "reason",
         "received_body",
         "request_id",
@@ -216,6 +218,7 @@ class Exchange:
         self.billed: dict[str, int] = {}
         self.on_reply: Callable[[Reply], None] | None = None
         self.answers_retrievals = True
+        self.reads_streams = True
         self.hidden_results = b""
 
     def set_body(self, original: bytes, received: bytes) -> None:

@@ -22,6 +22,7 @@ from headroom.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from headroom.providers.openai_responses import request as responses
 from headroom.proxy import access, auth, encodings, headers, record, replies
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
@@ -39,6 +40,8 @@ CLIENT_GONE_STATUS = 499
 _NO_CONTENT = frozenset({204, 304})
 _ONCE = frozenset({"content-encoding", "idempotency-key"})
 """Headers that are true of a request's first body only."""
+
+_CONVERSATIONS = frozenset({"/v1/conversations", "/v1/conversations/*"})
 
 
 class Relay:
@@ -63,6 +66,8 @@ class Relay:
         self._max_read_bytes = settings.compression_max_body_bytes
         self._too_large_status = proxy.body_too_large_status
         self._max_event_bytes = proxy.sse_buffer_max_bytes
+        self._reads_responses = proxy.enable_responses_streaming
+        self._passes_conversations = proxy.enable_conversations_passthrough
         self._arrivals = Arrivals()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +114,12 @@ class Relay:
                 426, "upgrades are not served here", "no_upgrade", closes=True
             )
             return
+        route = exchange.route
+        if route.label in _CONVERSATIONS and not self._passes_conversations:
+            await run.answer(404, "conversations are not passed here", "not_passed")
+            return
+        if route.provider == responses.API and not self._reads_responses:
+            exchange.reads_streams = exchange.answers_retrievals = False
         target = self._upstream.target(
             exchange.route, exchange.path, query, exchange.headers
         )

@@ -163,6 +163,8 @@ def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
     kind = headers.find(exchange.response_headers, b"content-type") or b""
     kind = kind.partition(b";")[0].strip().lower()
     reader: _Reader
+    if kind == b"text/event-stream" and not exchange.reads_streams:
+        return None
     if kind == b"text/event-stream":
         reader, limit = readers.stream(max_event_bytes), _MAX_STREAM_BYTES
     elif kind == b"application/json":

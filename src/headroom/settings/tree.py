@@ -106,6 +106,16 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
             env=("HEADROOM_BETA_TRACKER_MAX_SESSIONS",),
         ),
     ] = 1000
+    enable_responses_streaming: Annotated[
+        bool,
+        about(
+            "Read streams of the Responses API beside their bytes; else they pass"
+            " unread, without figures, and nothing is left out of results."
+        ),
+    ] = True
+    enable_conversations_passthrough: Annotated[
+        bool, about("Pass `/v1/conversations`; else such requests are refused (404).")
+    ] = True
     max_body_bytes: Annotated[
         int,
         about(
