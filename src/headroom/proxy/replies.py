@@ -16,6 +16,7 @@ Message: TypeAlias = dict[str, Any]  # as ASGI defines it
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",

@@ -28,12 +28,13 @@ import headroom
 from headroom.errors import ConfigError, HeadroomError
 from headroom.inference.model_overrides import read_overrides
 from headroom.proxy import access, selfcheck
-from headroom.proxy.app import App, create_app
+from headroom.proxy.app import create_app
 from headroom.proxy.compute import spare_collector
 from headroom.proxy.endpoints import Core
 from headroom.proxy.exchange import log
 from headroom.proxy.logs import Logs
 from headroom.proxy.metrics import Metrics
+from headroom.proxy.replies import AsgiApp
 from headroom.proxy.websocket.server import HttpProtocol, WebSocketProtocol
 from headroom.settings import Settings
 
@@ -64,15 +65,15 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     access.check_listen(settings)
     read_overrides(settings.models_file)  # workers would end one after the other
     core = selfcheck.examine(settings)
-    listener = _listen(settings)
-    url = _url(listener)
+    listener = listen(settings)
+    url = url_of(listener)
     with listener:
         if settings.proxy.workers > 1:
             return _Supervisor(settings, core, listener).run(lambda: announce(url))
         return _run(settings, core, listener, lambda: announce(url))
 
 
-def make_config(app: App, settings: Settings) -> uvicorn.Config:
+def make_config(app: AsgiApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn is run: nothing of its own is added to what passes through."""
     return uvicorn.Config(
         app,
@@ -117,15 +118,40 @@ def _run(
     *,
     is_worker: bool = False,
 ) -> int:
-    """Serve in this process."""
+    """Serve the proxy in this process."""
+
+    def make_app() -> AsgiApp:
+        log.info("core_%s", core.status, extra={"version": headroom.__version__})
+        return create_app(settings, core=core, metrics=metrics)
+
+    metrics = Metrics(is_shared=is_worker)
+    return run_app(make_app, settings, metrics, listener, on_ready)
+
+
+def run_app(
+    make_app: Callable[[], AsgiApp],
+    settings: Settings,
+    metrics: Metrics,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+) -> int:
+    """Serve an application in this process until told to end.
+
+    Args:
+        make_app: makes it, once logs are written.
+        settings: validated settings.
+        metrics: told of log records that are lost.
+        listener: from ``listen``.
+        on_ready: called as soon as requests are answered.
+
+    Returns:
+        The exit status.
+    """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     logs = Logs(settings.log)
-    metrics = Metrics(is_shared=is_worker)
     metrics.watch_dropped_logs(logs.take_dropped)
-    log.info("core_%s", core.status, extra={"version": headroom.__version__})
     try:
-        app = create_app(settings, core=core, metrics=metrics)
-        config = make_config(app, settings)
+        config = make_config(make_app(), settings)
         server = _Server(config, on_ready)
         # uvicorn raises the signal that ended it once more; it has done its work.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -261,7 +287,12 @@ class _Supervisor:
                 worker.process.join()
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """The socket that the settings name, listening.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
     host, port = settings.proxy.host, settings.proxy.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -278,7 +309,8 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """The base URL under which a listening socket is reached."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -22,9 +22,9 @@ from headroom.proxy.bodies import ClientGoneError
 from headroom.proxy.endpoints import is_own
 from headroom.proxy.exchange import Exchange, log
 from headroom.proxy.metrics import Metrics
-from headroom.proxy.relay import CLIENT_GONE_STATUS, upstream_status
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.routes import Headers
+from headroom.proxy.run import CLIENT_GONE_STATUS, upstream_status
 from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
 from headroom.proxy.websocket import responses

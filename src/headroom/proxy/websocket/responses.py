@@ -23,7 +23,7 @@ from headroom.proxy import record
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.metrics import Metrics
-from headroom.proxy.relay import CLIENT_GONE_STATUS
+from headroom.proxy.run import CLIENT_GONE_STATUS
 from headroom.proxy.steps import Steps
 from headroom.proxy.tee import MessageTee
 from headroom.proxy.websocket import answering
