@@ -160,7 +160,8 @@ def frame(items, number, **members):
     return json.dumps({"client": "agent", "role": "main", **line, "body": event})
 
 
-async def test_recorded_messages_are_replayed_as_they_were_sent(tmp_path):
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_recorded_messages_are_replayed_as_they_were_sent(tmp_path, is_cut):
     handshake = {"method": "GET", "path": "/v1/responses", "transport": "ws-handshake"}
     handshake["headers"] = [["openai-beta", "x"], ["Sec-WebSocket-Extensions", "y"]]
     lines = [json.dumps(handshake), frame([SYSTEM], 0, generate=False)]
@@ -172,6 +173,12 @@ async def test_recorded_messages_are_replayed_as_they_were_sent(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
 
     async def work(lab):
+        if is_cut:
+
+            async def cut():
+                await lab.target.sockets._lines["a"].socket.close()
+
+            lab.target.restart = cut
         return [await replay_recording(lab, one) for one in load_recordings([tmp_path])]
 
     [one] = await through_headroom(Options(), work)

@@ -33,14 +33,14 @@ class _Line:
     Attributes:
         items: the whole input that was last answered here; ``None``: nothing was.
         after: the id of that answer.
-        called: the ids of the calls in it.
+        output: what it said.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         self.socket = socket
         self.items: list[Json] | None = None
         self.after = ""
-        self.called: list[str] = []
+        self.output: list[Json] = []
 
     async def ask(self, event: bytes) -> bytes:
         """All events of the answer, one per line.
@@ -60,7 +60,7 @@ class _Line:
             if found.get("type") in _ENDS:
                 response = found.get("response") or {}
                 self.after = str(response.get("id", ""))
-                self.called = _calls(response.get("output") or [])
+                self.output = response.get("output") or []
                 return b"".join(line + b"\n" for line in lines)
 
 
@@ -77,6 +77,7 @@ class SocketClient:
         self._base_url = base_url.rstrip("/")
         self._is_reconnecting = is_reconnecting
         self._lines: dict[str, _Line] = {}
+        self._histories: dict[str, list[Json]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "SocketClient":
@@ -121,15 +122,21 @@ class SocketClient:
         """Send a recorded event as it is, but for the answer it goes on from."""
         started = time.perf_counter()
         data, problem = b"", ""
+        given: Json = msgspec.json.decode(event)
+        before = self._histories.get(name, []) if given.get(PREVIOUS) else []
+        whole = [*before, *responses.as_items(given["input"])]
         try:
             line = self._lines.get(name)
-            previous = msgspec.json.decode(event).get(PREVIOUS)
-            if line is None or not previous:
+            try:
+                if line is None or not given.get(PREVIOUS):
+                    line = await self._open(name, headers, path)
+                data = await line.ask(_behind(event, given, line.after))
+            except _FAILURES:
+                # As agents do: another connection, and everything again.
                 line = await self._open(name, headers, path)
-            if previous:
-                quoted = msgspec.json.encode(previous)
-                event = event.replace(quoted, msgspec.json.encode(line.after))
-            data = await line.ask(event)
+                again = {k: v for k, v in given.items() if k != PREVIOUS}
+                data = await line.ask(msgspec.json.encode({**again, "input": whole}))
+            self._histories[name] = [*whole, *line.output]
         except _FAILURES as error:
             problem = f"{type(error).__name__}: {error}"
         elapsed_ms = (time.perf_counter() - started) * 1000
@@ -186,7 +193,7 @@ async def _ask(line: _Line, request: Json) -> bytes:
         said: list[Json] = []
         while fresh and responses.is_answer(fresh[0]):
             said.append(fresh.pop(0))
-        if fresh and _calls(said) == line.called:
+        if fresh and _calls(said) == _calls(line.output):
             asked = {**request, PREVIOUS: line.after, "input": fresh}
     data = await line.ask(_event(asked))
     line.items = items
@@ -195,6 +202,14 @@ async def _ask(line: _Line, request: Json) -> bytes:
 
 def _calls(items: list[Json]) -> list[str]:
     return [str(item["call_id"]) for item in items if "call_id" in item]
+
+
+def _behind(event: bytes, given: Json, answer_id: str) -> bytes:
+    """A recorded event as it is, behind the answer that was given here."""
+    if not given.get(PREVIOUS):
+        return event
+    quoted = msgspec.json.encode(given[PREVIOUS])
+    return event.replace(quoted, msgspec.json.encode(answer_id))
 
 
 def _event(request: dict[str, Any]) -> bytes:
