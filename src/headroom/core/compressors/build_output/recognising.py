@@ -16,44 +16,74 @@ _TAIL_LINES = 60
 _MIN_LINES = 3
 _MIN_HITS = 3
 
+_DIGITS = "0123456789"
+_MARKS = "✓✔✕✗×✘"
+
 _RUNS = (
     # pytest, unittest
-    r"=+ (?:test session starts|short test summary|FAILURES|ERRORS|warnings summary)",
-    r"(?:=+ )?\d+ (?:passed|failed|skipped|errors?|deselected)\b.* in \d[\d.]*s\b",
-    r"no tests ran in|Ran \d+ tests? in |FAILED \((?:failures|errors)=",
+    (
+        "=",
+        r"=+ (?:test session starts|short test summary|FAILURES|ERRORS"
+        r"|warnings summary)",
+    ),
+    (
+        f"={_DIGITS}",
+        r"(?:=+ )?\d+ (?:passed|failed|skipped|errors?|deselected)\b.* in \d[\d.]*s\b",
+    ),
+    ("n", r"no tests ran in"),
+    ("R", r"Ran \d+ tests? in "),
+    ("F", r"FAILED \((?:failures|errors)="),
     # jest, vitest, mocha, go test, cargo test
-    r"(?:Tests|Test Suites|Test Files|Snapshots)(?:: +| +)\d+ \w+",
-    r"\d+ (?:passing|failing)\b",
-    r"=== RUN |--- (?:PASS|FAIL|SKIP): |(?:ok|FAIL)\s+\S+/\S+\s+\(?[\d.]+s",
-    r"test result: (?:ok|FAILED)|running \d+ tests?$",
+    ("TS", r"(?:Tests|Test Suites|Test Files|Snapshots)(?:: +| +)\d+ \w+"),
+    (_DIGITS, r"\d+ (?:passing|failing)\b"),
+    ("=", r"=== RUN "),
+    ("-", r"--- (?:PASS|FAIL|SKIP): "),
+    ("oF", r"(?:ok|FAIL)\s+\S+/\S+\s+\(?[\d.]+s"),
+    ("t", r"test result: (?:ok|FAILED)"),
+    ("r", r"running \d+ tests?$"),
     # compilers and linters
-    r"error(?:\[E\d{4}\])?: (?:could not compile|aborting due)|error\[E\d{4}\]:",
-    r"Finished (?:`|dev|release|test)|For more information about (?:this|an) error",
-    r"Found \d+ (?:errors?|problems?|issues?)\b|All checks passed",
-    r"Success: no issues found|\d+ errors?, (?:\d+ \w+, )*\d+ (?:warning|information)",
-    r"✖ \d+ problems?|\d+ (?:errors?|warnings?) generated\.|\d+ problems? \(",
-    r"Compiling \S+ v\d|-+> \S+:\d+:\d+$|\d+ (?:errors?|warnings?)$",
-    r"(?:❯|✓|×|FAIL|PASS) +\S+\.(?:test|spec)\.\w+|Test Files  \d",
+    ("e", r"error(?:\[E\d{4}\])?: (?:could not compile|aborting due)|error\[E\d{4}\]:"),
+    ("F", r"Finished (?:`|dev|release|test)|Found \d+ (?:errors?|problems?|issues?)\b"),
+    ("F", r"For more information about (?:this|an) error"),
+    ("A", r"All checks passed|Apply complete!"),
+    ("S", r"Success: no issues found"),
+    (_DIGITS, r"\d+ errors?, (?:\d+ \w+, )*\d+ (?:warning|information)"),
+    ("✖", r"✖ \d+ problems?"),
+    (_DIGITS, r"\d+ (?:errors?|warnings?)(?: generated\.|$)|\d+ problems? \("),
+    ("C", r"Compiling \S+ v\d"),
+    ("-", r"-+> \S+:\d+:\d+$"),
+    ("❯✓×FP", r"(?:❯|✓|×|FAIL|PASS) +\S+\.(?:test|spec)\.\w+"),
+    ("T", r"Test Files  \d"),
     # maven, gradle, dotnet, make, ninja, cmake
-    r"\[(?:INFO|ERROR)\] (?:BUILD |Scanning for projects|-+<|--- )",
-    r"BUILD (?:SUCCESSFUL|FAILED|SUCCESS|FAILURE)\b|> Task :|FAILURE: Build failed",
-    r"Build succeeded\.?$|Build FAILED|Determining projects to restore",
-    r"(?:Passed|Failed)! +- Failed:",
-    r"make(?:\[\d+\])?: (?:\*\*\*|Entering|Leaving|Nothing|'|`)|ninja: ",
-    r"-- (?:The \S+ compiler|Configuring done|Build files|Detecting)",
+    ("[", r"\[(?:INFO|ERROR)\] (?:BUILD |Scanning for projects|-+<|--- )"),
+    ("B", r"BUILD (?:SUCCESSFUL|FAILED|SUCCESS|FAILURE)\b"),
+    (">", r"> Task :"),
+    ("F", r"FAILURE: Build failed"),
+    ("B", r"Build succeeded\.?$|Build FAILED"),
+    ("D", r"Determining projects to restore|Done in [\d.]+m?s"),
+    ("PF", r"(?:Passed|Failed)! +- Failed:"),
+    ("m", r"make(?:\[\d+\])?: (?:\*\*\*|Entering|Leaving|Nothing|'|`)"),
+    ("n", r"ninja: "),
+    ("-", r"-- (?:The \S+ compiler|Configuring done|Build files|Detecting)"),
     # npm, yarn, pnpm, pip, apt, docker
-    r"(?:added|changed|removed|audited) \d+ packages?",
-    r"npm (?:ERR!|http |verbose |timing |silly )|yarn (?:install|run|add) v\d",
-    r"Progress: resolved \d|Done in [\d.]+m?s",
-    r"Successfully (?:installed|built|tagged|uninstalled) ",
-    r"Collecting \S+|Requirement already satisfied:",
-    r"Reading package lists|Setting up \S+ \(|Unpacking \S+|Selecting previously",
-    r"Step \d+/\d+ : |=> (?:CACHED |ERROR )?\[",
-    r"#\d+ (?:\[|DONE|CACHED|sha256|\d+\.\d+ |exporting|naming|writing)",
+    ("acr", r"(?:added|changed|removed|audited) \d+ packages?"),
+    ("n", r"npm (?:ERR!|http |verbose |timing |silly )"),
+    ("y", r"yarn (?:install|run|add) v\d"),
+    ("P", r"Progress: resolved \d|Plan: \d+ to add"),
+    ("S", r"Successfully (?:installed|built|tagged|uninstalled) "),
+    ("C", r"Collecting \S+"),
+    ("R", r"Requirement already satisfied:|Reading package lists"),
+    ("S", r"Setting up \S+ \(|Selecting previously"),
+    ("U", r"Unpacking \S+"),
+    ("S", r"Step \d+/\d+ : "),
+    ("=", r"=> (?:CACHED |ERROR )?\["),
+    ("#", r"#\d+ (?:\[|DONE|CACHED|sha256|\d+\.\d+ |exporting|naming|writing)"),
     # terraform, hosted runners
-    r"Terraform (?:will|used|has) |Plan: \d+ to add|Apply complete!",
-    r"(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\]|\[command\])",
+    ("T", r"Terraform (?:will|used|has) "),
+    (f"#[{_DIGITS}", r"(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:##\[\w+\]|\[command\])"),
 )
+"""Lines that tell of a whole run, each with the signs it may begin with."""
+
 _PLACES = (
     r"[^\s:]\S*?:\d+(?::\d+)?: (?:fatal )?(?:error|warning|note|[A-Z]{1,6}\d{2,5})\b",
     r"\S+\(\d+,\d+\): (?:error|warning) \w+: |\S+:\d+:\d+ - (?:error|warning)\b",
@@ -64,27 +94,53 @@ _PLACES = (
 """Lines that begin with a place in one word."""
 
 _LINES = (
-    r" ++(?:[^\s:]++:)?\d++:\d++ ++(?:- )?(?:error|warning)\b| *+--> \S+:\d+:\d+",
-    r"(?:FAILED|ERROR|PASSED) \S+::\S+",
-    r"\w+ \([\w.]+\) \.\.\. (?:ok|FAIL|ERROR|skipped)",
-    r"test \S+ \.\.\. (?:ok|FAILED|ignored)",
-    r"npm (?:warn|WARN|error|notice|info) ",
-    r"\s*+(?:Downloading|Downloaded|Using cached|[✓✔✕✗×✘]) \S",
-    r"(?:Get|Hit|Ign|Err):\d+ https?:|(?:Inst|Conf|Preparing|Processing) \S+ ",
-    r"\[[*+!x-]\] \S| *+\d++%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::",
-    r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]",
-    r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S",
-    r" +# \S+ will be ",
+    ("-", r" *+--> \S+:\d+:\d+"),
+    ("FEP", r"(?:FAILED|ERROR|PASSED) \S+::\S+"),
+    ("t", r"test \S+ \.\.\. (?:ok|FAILED|ignored)"),
+    ("n", r"npm (?:warn|WARN|error|notice|info) "),
+    (f"DU{_MARKS}", rf"\s*+(?:Downloading|Downloaded|Using cached|[{_MARKS}]) \S"),
+    ("GHIE", r"(?:Get|Hit|Ign|Err):\d+ https?:"),
+    ("ICP", r"(?:Inst|Conf|Preparing|Processing) \S+ "),
+    ("[", r"\[[*+!x-]\] \S"),
+    (_DIGITS, r" *+\d++%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::"),
+    ("[", r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]"),
+    ("gcjla", r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S"),
+    ("#", r" +# \S+ will be "),
     # Maven's levels; a time behind one is a logger's.
-    r"\[(?:INFO|WARNING|ERROR)\] (?!\d{4}[-/]\d\d|\d\d:\d\d:)",
-    r'\{"Time":.*"Action":"|(?:PASS|FAIL) \S+\.\w+',
-    r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: |CMake (?:Error|Warning)",
+    ("[", r"\[(?:INFO|WARNING|ERROR)\] (?!\d{4}[-/]\d\d|\d\d:\d\d:)"),
+    ("{", r'\{"Time":.*"Action":"'),
+    ("PF", r"(?:PASS|FAIL) \S+\.\w+"),
+    ("ew", r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: "),
+    ("C", r"CMake (?:Error|Warning)"),
 )
-_RUN = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})")
-_LINE = re.compile("|".join(_LINES))
+"""Lines with one result or message, each with the signs it may begin with."""
+
+_FREE = (
+    r" ++(?:[^\s:]++:)?\d++:\d++ ++(?:- )?(?:error|warning)\b",
+    r"\w+ \([\w.]+\) \.\.\. (?:ok|FAIL|ERROR|skipped)",
+)
+"""The same, beginning with any sign."""
+
+_BLANKS = r"[ \t]*+"
+_RUN = re.compile(rf"{_BLANKS}(?:{'|'.join(pattern for _, pattern in _RUNS)})")
+_LINE = re.compile("|".join([*(pattern for _, pattern in _LINES), *_FREE]))
 _PLACE = re.compile("|".join(_PLACES))
-_EITHER = re.compile(rf"[ \t]*+(?:{'|'.join(_RUNS)})|{'|'.join(_LINES)}")
-_DATA = ('"', "}", "]", "<", "|")
+
+
+def _by_sign() -> dict[str, re.Pattern[str]]:
+    """Sign → the runs and lines that may begin with it, behind blanks."""
+    signs = {sign for starts, _ in (*_RUNS, *_LINES) for sign in starts}
+    found: dict[str, re.Pattern[str]] = {}
+    for sign in signs:
+        runs = [f"{_BLANKS}(?:{p})" for starts, p in _RUNS if sign in starts]
+        lines = [p for starts, p in _LINES if sign in starts]
+        found[sign] = re.compile("|".join([*runs, *lines, *_FREE]))
+    return found
+
+
+_BY_SIGN = _by_sign()
+_OTHERS = re.compile("|".join(_FREE))
+_DATA = frozenset('"}]<|')
 """How no such line begins, and lines of data do; tools' JSON lines begin with ``{``."""
 
 
@@ -99,9 +155,10 @@ def recognise(text: str) -> float:
         rows = rows[:_HEAD_LINES] + rows[-_TAIL_LINES:]
     runs = hits = 0
     for row in rows:
-        if row.lstrip().startswith(_DATA):
+        sign = row.lstrip()[0]
+        if sign in _DATA:
             continue
-        if _EITHER.match(row):
+        if _BY_SIGN.get(sign, _OTHERS).match(row):
             is_run = _RUN.match(row) is not None
             runs += is_run
             hits += is_run + (_LINE.match(row) is not None or _is_placed(row))
@@ -116,6 +173,8 @@ def recognise(text: str) -> float:
 
 
 def _is_placed(row: str) -> bool:
+    if ":" not in row and "(" not in row and ".py" not in row:
+        return False
     word = row.partition(" ")[0]
     may_be = ":" in word or "(" in word or word.endswith(".py")
     return may_be and _PLACE.match(row) is not None

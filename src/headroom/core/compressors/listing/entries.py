@@ -27,6 +27,9 @@ _STATUS = re.compile(r"(?:[ MADRCUT?!]{2}) (?=\S)")
 _SHORT_WORD = re.compile(r"[\w.,:+%-]*\w[\w.,:+%-]*\Z")
 _PATH = re.compile(r"(?:\.{0,2}/|[\w.@~+-]+/)\S*\Z|[\w@~+.-]*\.[A-Za-z0-9_]{1,10}\Z")
 _LINE_REF = re.compile(r":\d+(?::|\Z)|[=;{}()]\s*\Z|://")
+_MOST_WORDS = 7
+"""Of a line that ends in a path, the path among them."""
+
 _NO_WORD = frozenset('"#@')
 _NAME = re.compile(r"[^\s\"'`=<>(){};,|]+\Z")
 
@@ -108,7 +111,9 @@ def parse_modes(lines: list[str]) -> Listing | None:
         (
             i
             for i, s in enumerate(lines[:40])
-            if _MAY_HAVE_MODE.search(s) and _words_before_name(s)
+            if ("r" in s or "--" in s or "-w" in s)
+            and _MAY_HAVE_MODE.search(s)
+            and _words_before_name(s)
         ),
         -1,
     )
@@ -295,12 +300,12 @@ def _choose_parser(body: list[str]) -> Callable[[str], Entry | None] | None:
     sample = body[:40]
     if all(map(_STATUS.match, sample)) and sum("/" in s for s in sample):
         return _parse_status
-    sizes = Counter([len(s.split()) for s in sample])
+    sizes = Counter([len(s.split(None, _MOST_WORDS + 1)) for s in sample])
     if sizes[1] * 10 >= len(sample) * 9:
         named = [s for s in sample if _NAME.match(s)]
         pathy = sum(1 for s in named if _looks_like_path(s))
         return _parse_plain if pathy * 10 >= len(sample) * 6 else None
-    for n in range(1, 7):
+    for n in range(1, _MOST_WORDS):
         # A path is one word: six of ten lines have just one behind the others.
         if sizes[n + 1] * 10 < len(sample) * 6:
             if any(sizes[size] for size in range(n + 1)):

@@ -168,7 +168,11 @@ def _is_repetitive(lines: list[str]) -> bool:
     """Whether entries of several lines, some with a date, come again and again."""
     if len(lines) < _MIN_ENTRIES:
         return False
-    dated = sum(1 for line in lines if _DATED.search(line))
+    dated = sum(
+        1
+        for line in lines
+        if line.count(":") > 1 and line.count("-") > 1 and _DATED.search(line)
+    )
     if 12 * dated < len(lines):
         return False
     kinds = {_NUMBERS.sub("0", line) for line in lines}

@@ -223,7 +223,7 @@ def _parse_flat(lines: list[str]) -> Found | None:
     paths: dict[str, bool] = {}
     splits: list[tuple[str, str, str] | None] = []
     for line in lines:
-        match = _HIT.match(line)
+        match = _HIT.match(line) if _MAY_BE_FLAT.search(line) else None
         split = None
         if match is not None:
             path = match[1]

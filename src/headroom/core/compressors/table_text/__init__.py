@@ -34,7 +34,7 @@ def detect(text: str) -> float:
     if len(text) > _HEAD_CHARS:
         head = text[:_HEAD_CHARS]
         # A quoted cell may hold line ends: cut before a line until the rest parses.
-        for _ in range(_CUTS):
+        for _ in range(_CUTS if '"' in head else 1):
             head = head.rpartition("\n")[0]
             if head and (grid := parse_grid(head)) is not None:
                 return _confidence(grid)

@@ -39,6 +39,9 @@ _MIN_MEAN_CHARS = 10
 _MIN_LOSSY_LINES = 12
 _DETECT_CHARS = 10_000
 _DETECT_LINES = 120
+_FRAME_STARTS = frozenset("F#.-")
+"""How a line begins that is a frame, but for blanks; most lines begin otherwise."""
+
 # strace's and ltrace's calls; valgrind's and the sanitizers' reports.
 _TOOL = re.compile(
     r"(?:\[pid +\d+\] |\d+ +)?(?:[\d:.]+ )?(?:\w+(?:->\w+)?\(.*\) += -?\S|[+-]{3} \w+ )"
@@ -118,7 +121,11 @@ def detect(text: str) -> float:
     lines = lines[:_DETECT_LINES]
     if len(lines) >= _MIN_LINES and _are_calls(lines):
         return 0.9
-    frames = sum(1 for line in lines if is_frame(line))
+    frames = sum(
+        1
+        for line in lines
+        if (line[0] in _FRAME_STARTS or line[0].isspace()) and is_frame(line)
+    )
     if frames < 2:
         return 0.0
     heads = sum(1 for line in lines if is_exception(line))
