@@ -159,3 +159,9 @@ def test_the_forms_of_sections_can_be_looked_at():
     assert announced(form) == [ROWS.swapcase()]
     assert announced(PROSE) == []
     assert announced("[sections]\nnothing announced") == []
+
+
+def test_a_prompt_begins_a_section_but_no_heading_and_no_line_of_a_diff_does():
+    text = f"intro\nuser@host:~/dir# ls\n{PROSE}\n# Title\n{PROSE}\n-# Title\n"
+    assert split(text) == ["intro\n", text.removeprefix("intro\n")]
+    assert len(split(f"a\n$ b\n{PROSE}")) == 2

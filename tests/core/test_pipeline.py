@@ -164,3 +164,35 @@ def test_blocks_beyond_the_size_limit_are_left(use):
     outcome = run(policy=Policy(max_block_bytes=100))
     assert outcome.action == "no_compression_applied"
     assert "max_block_bytes" in outcome.reason
+
+
+def test_a_form_that_is_clearly_beaten_by_a_lossy_one_is_not_counted(use):
+    counted = []
+
+    def count(text):
+        counted.append(text)
+        return count_words(text)
+
+    lossless, lossy = TEXT[:2000], TEXT[:1000]
+    use(compressor(Compressed(Candidate(lossless, "all"), Candidate(lossy, "some"))))
+    outcome = compress_block(task(lossy=True), Policy(), count)
+    assert (outcome.strategy, outcome.is_lossy) == ("some", True)
+    assert outcome.compressed_tokens == count_words(lossy)
+    assert lossless not in counted
+
+
+def test_what_was_read_as_one_document_is_not_cut_into_sections(use):
+    rows = "[" + ",".join(['{"a": 1}'] * 40) + "]\n"
+    text = f"{TEXT}{rows}{TEXT}"
+    asked = []
+
+    def halve(part):
+        asked.append(part)
+        return Compressed(lossless=Candidate(part[: len(part) // 2], "half"))
+
+    use(compressor(halve, kind="table"))
+    assert run(text=text).strategy == "half"
+    assert asked == [text]
+    use(compressor(halve, kind="log"))
+    run(text=text)
+    assert rows.strip() in asked

@@ -59,12 +59,19 @@ _OWN_HEADER = re.compile(
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
 """Machine output that people paste; the rest of what people wrote stays."""
 
+PARSED_KINDS = frozenset({"code", "diff", "html", "listing", "search", "table"})
+"""Their compressors read a text to its end, or not at all; others only fold lines."""
+
 DEFAULT_MIN_LOSSY_BYTES = 1024
 """Below this a marker and a possible retrieval outweigh what is left out (SPEC B.3)."""
 
 MIN_LOSSY_GAIN_TOKENS = 48
 MIN_LOSSY_GAIN = 0.1
 """A lossy result must beat the lossless one by both: a retrieval costs a whole step."""
+
+CLEAR_SHARE = 0.75
+CLEAR_CHARS = 600
+"""A lossy form that is as much shorter by its characters does beat it by tokens."""
 
 MIN_REFERRING_GAIN = 0.1
 """A form that refers to earlier results must beat one that stands alone by as much."""
@@ -116,12 +123,17 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         )
     work = _Block(task, size_bytes, context, policy)
     whole = work.whole()
-    # What was parsed as one document has no sections.
-    is_one = whole.replacement is not None and whole.strategy == json_table.NAME
-    cut = None if work.hint.is_file or is_one else work.sections()
+    cut = None if work.hint.is_file or _is_of_one(whole) else work.sections()
     if cut is None:
         return whole
     return better(whole if whole.replacement is not None else None, cut)
+
+
+def _is_of_one(whole: BlockOutcome) -> bool:
+    """Whether the whole text was read as one document, which has no sections."""
+    if whole.replacement is None:
+        return False
+    return whole.kind in PARSED_KINDS or whole.strategy == json_table.NAME
 
 
 def _counting_once(count: CountTokens) -> CountTokens:
@@ -283,7 +295,6 @@ class _Block:
             )
         if found is None:
             return None
-        lossless = lossy = None
         # The text of a page keeps no markup: enough of what was fetched to be read, not
         # of a file somebody works on.
         is_enough = (
@@ -291,15 +302,20 @@ class _Block:
             or self.task.call is None
             or self.hint.kind == "html"
         )
+        form = None
         if found.lossless is not None and is_enough:
             form = found.lossless.text
             if not self.hint.is_file:
                 form = _at_rest(form)
-            lossless = self._gate(compressor.kind, found.lossless, form)
+        lossy = None
         if found.lossy is not None and self._may_be_lossy(compressor):
-            lossy = self._gate(
-                compressor.kind, found.lossy, self._marked(found.lossy), is_lossy=True
-            )
+            marked = self._marked(found.lossy)
+            lossy = self._gate(compressor.kind, found.lossy, marked, is_lossy=True)
+            if form is not None and _is_clear(lossy, form):
+                return lossy
+        lossless = None
+        if form is not None and found.lossless is not None:
+            lossless = self._gate(compressor.kind, found.lossless, form)
         return _better(lossless, lossy)
 
     def _may_be_lossy(self, compressor: Compressor) -> bool:
@@ -349,6 +365,14 @@ class _Block:
             replacement=replacement if is_smaller else None,
             refers_to=candidate.refers_to,
         )
+
+
+def _is_clear(lossy: BlockOutcome | None, form: str) -> bool:
+    """The lossy form is so much shorter than the lossless that both need no count."""
+    if lossy is None or lossy.replacement is None:
+        return False
+    most = min(CLEAR_SHARE * len(form), len(form) - CLEAR_CHARS)
+    return len(lossy.replacement) <= most
 
 
 def _at_rest(form: str) -> str:

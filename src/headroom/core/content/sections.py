@@ -24,9 +24,10 @@ MIN_SECTION_CHARS = 200
 MAX_JSON_ATTEMPTS = 12
 MAX_SECTIONS = 64
 
-_BREAK = re.compile(
-    r"^(?:[ \t]*(?:```|~~~)|[\[{]|[$❯] \S|[\w.@~:/-]{0,60}[$#] \S)", re.MULTILINE
-)
+# No prompt is a bare ``#``, which begins comments and headings, nor begins with a dash.
+_BREAK_SIGNS = r"[ \t]*(?:```|~~~)|[\[{]|[$❯] \S|(?!-)[\w.@~:/-]{1,60}+[$#] \S"
+_BREAK = re.compile(_BREAK_SIGNS)
+_BREAK_BEHIND = re.compile(rf"\n(?:{_BREAK_SIGNS})")
 _FENCE = re.compile(r"[ \t]*(```|~~~)[^\n]*\n")
 _SCAN = json.JSONDecoder().raw_decode
 
@@ -84,10 +85,9 @@ def _split(text: str) -> list[str]:
     attempts = 0
     position = 0
     while len(cuts) < MAX_SECTIONS:
-        match = _BREAK.search(text, position)
-        if match is None:
+        start = _next_break(text, position)
+        if start < 0:
             break
-        start = match.start()
         if text[start] in "[{":
             attempts += 1
             end = _json_end(text, start) if attempts <= MAX_JSON_ATTEMPTS else -1
@@ -112,6 +112,15 @@ def _split(text: str) -> list[str]:
     cuts.append(len(text))
     cuts = sorted(set(cuts))
     return [text[a:b] for a, b in pairwise(cuts)]
+
+
+def _next_break(text: str, position: int) -> int:
+    """Where the first line from ``position``, a line's start, on begins a section."""
+    if not position and _BREAK.match(text):
+        return 0
+    # Behind a line end, not at a line's start: the search for it is much faster.
+    match = _BREAK_BEHIND.search(text, max(0, position - 1))
+    return -1 if match is None else match.start() + 1
 
 
 def _json_end(text: str, start: int) -> int:

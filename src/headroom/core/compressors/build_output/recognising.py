@@ -21,11 +21,8 @@ _MARKS = "✓✔✕✗×✘"
 
 _RUNS = (
     # pytest, unittest
-    (
-        "=",
-        r"=+ (?:test session starts|short test summary|FAILURES|ERRORS"
-        r"|warnings summary)",
-    ),
+    ("=", r"=+ (?:test session starts|FAILURES|ERRORS)"),
+    ("=", r"=+ (?:short test|warnings) summary"),
     (
         f"={_DIGITS}",
         r"(?:=+ )?\d+ (?:passed|failed|skipped|errors?|deselected)\b.* in \d[\d.]*s\b",
