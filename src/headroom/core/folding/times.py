@@ -58,6 +58,16 @@ _MAY_HAVE_TIME = re.compile(
 )
 """What every notation has within its clock, in one shape that is searched for fast."""
 
+_LED_CLOCK = re.compile(r"[T :_][0-9]{1,2}:[0-9]{2}:[0-9]{2}")
+_HINTS = {
+    "packed": re.compile(r"[0-9]{6}[ T-][0-9]{2}"),
+    "dotted": re.compile(r"-[0-9]{2}\.[0-9]{2}\.[0-9]{2}"),
+    "uptime": re.compile(r"\[ *[0-9]+\."),
+    "epoch": re.compile(r"1[0-9]{9}"),
+}
+"""What a line has in which such a time stands; all others are led clocks. The notations
+themselves take several times as long to be searched for."""
+
 _SAMPLE_LINES = 48
 _LEAD_LIMIT = 240
 _INSIDE_LIMIT = 160
@@ -165,16 +175,20 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
         for line in sample
         if _MAY_HAVE_TIME.search(line, 0, _LEAD_LIMIT) or line.startswith("[")
     ]
+    hinted: dict[re.Pattern[str], list[str]] = {}
     for is_leading in (True, False):
         best: Notation | None = None
         best_hits = max(1, len(sample) * (3 if is_leading else 6) // 10)
         if len(timed) <= best_hits:
             continue
         for name in _SOURCES:
+            able = timed if is_leading else _hinted(name, timed, hinted)
+            if len(able) <= best_hits:
+                continue
             candidate = notation(name, is_leading=is_leading)
             if candidate is None or (name == "clock" and not is_leading):
                 continue  # within a line, a bare clock is the last resort below
-            hits = candidate.count_in(timed, best_hits)
+            hits = candidate.count_in(able, best_hits)
             if hits > best_hits:
                 best, best_hits = candidate, hits
         if best is not None and _pays(best, lines):
@@ -186,6 +200,19 @@ def find_notation(lines: Sequence[str]) -> Notation | None:
             hits = bare.count_in(timed, least) if bare else 0
             return bare if hits > least else None
     return None
+
+
+def _hinted(
+    name: str, lines: list[str], known: dict[re.Pattern[str], list[str]]
+) -> list[str]:
+    """The lines within which a time in that notation may stand."""
+    hint = _HINTS.get(name, _LED_CLOCK)
+    found = known.get(hint)
+    if found is None:
+        search = hint.search
+        found = [line for line in lines if search(line, 0, _INSIDE_LIMIT)]
+        known[hint] = found
+    return found
 
 
 def _pays(candidate: Notation, lines: Sequence[str]) -> bool:

@@ -84,6 +84,9 @@ _COUNT = re.compile(r":\d{1,9}\Z")
 # none begins with a number.
 _MAY_BE_FLAT = re.compile(r":[0-9]{1,9}:")
 _MAY_BE_NUMBERED = re.compile(r"\n(?:  Line |L)?[0-9]{1,9}[:\-=]")
+_MAY_HAVE_CONTEXT = re.compile(r"\n[0-9]{1,9}-")
+"""Without it no line but perhaps the first is context of one file's matches."""
+
 _TOOL_LINE = re.compile(r"(?:  Line |L)(0|[1-9]\d{0,8}): ?(.*)", re.DOTALL)
 _STATUS = re.compile(
     r"(?:grep|rg|ack|ag|ugrep|fatal|warning): |Binary file |Found \d|\(?Results? |"
@@ -134,7 +137,8 @@ def _attempts(text: str) -> Iterator[Callable[[list[str]], Found | None]]:
         yield _parse_flat
     if _MAY_BE_NUMBERED.search(text) or _NUMBERED.match(text):
         yield _parse_headed
-        yield _parse_windows
+        if _MAY_HAVE_CONTEXT.search(text):
+            yield _parse_windows
         yield _parse_lines
     if ":" in text:
         yield _parse_unnumbered
