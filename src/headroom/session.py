@@ -7,11 +7,13 @@ the whole history. Calls wait for the store and for compression; the ones that b
 with ``a`` do so in a thread.
 
 What always holds: nothing is left out unless its original was stored first and somebody
-can get it back; a body that cannot be read without doubt leaves as it came.
+can get it back; whatever goes wrong, the body leaves as it came, and a log record says
+why.
 """
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -43,6 +45,8 @@ from headroom.errors import MalformedBodyError, StoreError, StoreUnavailableErro
 from headroom.inference.model_table import ModelTable
 from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
+
+log = logging.getLogger("headroom.session")
 
 Api: TypeAlias = Literal["anthropic", "openai_chat", "openai_responses", "gemini"]
 Retrieval: TypeAlias = Literal["off", "tool", "mcp", "elsewhere"]
@@ -166,14 +170,19 @@ class Session:
             api: whose shape it has.
             body: JSON, with no content encoding.
 
-        Raises:
-            HeadroomError: the rewrite failed; send the body as it is.
         """
-        provider = PROVIDERS[api]
         try:
-            view = provider.parse(body)
+            return self._forward(api, body)
         except MalformedBodyError as error:
             return Forwarded(body, error.reason)
+        except Exception as error:  # noqa: BLE001 - the body is sent, whatever it is
+            # The text of an error may hold content; its class and code do not.
+            name = getattr(error, "code", type(error).__name__)
+            log.warning("compression_error", extra={"error": name})
+            return Forwarded(body, "compression_error")
+
+    def _forward(self, api: Api, body: bytes) -> Forwarded:
+        view = PROVIDERS[api].parse(body)
         if view.conversation:
             return Forwarded(body, "conversation_state")
         if not view.messages:
@@ -215,7 +224,6 @@ class Session:
 
         Raises:
             TypeError: a message holds something that no JSON can.
-            HeadroomError: the rewrite failed; use the messages as they are.
         """
         name = _LISTS[api]
         request: dict[str, object] = {"model": model, name: list(messages)}
@@ -319,6 +327,7 @@ class Session:
             # Their records are known by now, so that this happens once.
             return self._rewrite(view, policy, is_lossless=is_lossless)
         body = rewrite.finish(saved.winners)
+        is_kept = view.is_threaded and view.api == "openai_responses"
         return Forwarded(
             body if rewrite.reasons else view.body,
             reasons=rewrite.reasons,
@@ -326,7 +335,7 @@ class Session:
             originals=batch.originals,
             chain_key=rewrite.keys[-1],
             own_tools=rewrite.own_tools,
-            note_reply=self._noting(rewrite) if view.is_threaded else None,
+            note_reply=self._noting(rewrite) if is_kept else None,
         )
 
     def _thread(self, answer_id: str) -> Thread | None:

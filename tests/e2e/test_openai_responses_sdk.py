@@ -112,6 +112,29 @@ async def test_streaming_and_tools_run_unmodified(store):
     assert_compressed(lab)
 
 
+async def test_the_streaming_helper_sees_no_retrieval():
+    async with provider() as (lab, client):
+        lab.script.retrieve_every = 1
+        items = [QUESTION]
+        for number in range(3):
+            async with client.responses.stream(
+                model=MODEL,
+                instructions=INSTRUCTIONS,
+                input=items,
+                tools=[TOOL],
+                store=False,
+            ) as stream:
+                whole = await stream.get_final_response()
+            assert plain(whole) == ANSWERS[number]
+            said = [item.model_dump(exclude_none=True) for item in whole.output]
+            for item in said:
+                item.pop("parsed_arguments", None)
+                for part in item.get("content", ()):
+                    part.pop("parsed", None)
+            items += [*said, *results(whole)]
+        assert sum(record.retrievals for record in lab.records) == 3
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_provider_keeps_the_conversation(stream):
     """Only what is new is sent, and what was sent compressed stays compressed."""

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headroom.core.types import NO_PATH, PathView
+from headroom.providers.endings import OPENAI_ENDS
 from headroom.proxy import destinations
 from headroom.proxy.destinations import Upstreams
 
@@ -58,10 +59,6 @@ _EXACT: dict[bytes, Route] = {
 _GEMINI_PATH = re.compile(
     rb"(?:/[^/]+)*/(v1|v1beta|v1alpha)/(?:models|tunedModels)/([^/:]+)"
     rb":(generateContent|streamGenerateContent)"
-)
-_ENDS: tuple[tuple[bytes, str], ...] = (
-    (b"/chat/completions", "openai_chat"),
-    (b"/responses", "openai_responses"),
 )
 _PREFIXES: tuple[tuple[bytes, Route], ...] = (
     (b"/v1/messages/", Route("anthropic", "/v1/messages/*")),
@@ -107,7 +104,7 @@ def _by_path(path: bytes, headers: Headers) -> Route:
     owner = credential_owner(headers)
     if route is None or not route.provider:
         api = "openai" if route is None else route.api
-        for end, provider in _ENDS:
+        for end, provider in OPENAI_ENDS:
             if path.endswith(end):
                 route = Route(api, f"*{end.decode()}", provider)
     if route is not None:

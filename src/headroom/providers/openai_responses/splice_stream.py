@@ -4,7 +4,9 @@ Events go on as they come, byte for byte, as long as nothing is hidden. The even
 hidden calls are held back; from there on events are numbered anew without a gap, and
 later items get the next free place (these digits are all that changes). The first
 round's beginning and the last one's end are the client's; the end then holds the items
-that the client got, and the output tokens of all rounds.
+that the client got, the output tokens of all rounds, and the id that the beginning
+told: SDKs refuse an answer that changes it. Over a connection that keeps the
+conversation the last round's id stands, since the next request goes on from it.
 
 Events: https://platform.openai.com/docs/api-reference/responses-streaming. Unknown ones
 pass. Nothing is ever ended as complete that is not.
@@ -59,6 +61,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         self._next_number = 0
         self._is_renumbering = False
         self._seen: list[bytes] = []
+        self._first_id = b""  # as JSON; empty if the last round's is to be told
         self._message = Message(status="open")
         super().__init__(make_rounds(own), max_event_bytes)
 
@@ -73,6 +76,9 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         return said(self._message, own)
 
     def _continued(self, body: bytes) -> bytes:
+        top = json_spans.members(body, json_spans.whole(body))
+        if "type" in top and top["type"].of(body) == b'"response.create"':
+            self._first_id = b""
         return continued(body, self._message, self._rounds.results)
 
     def _begin_round(self) -> None:
@@ -107,8 +113,10 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
     def _take(self, event: StreamEvent) -> bytes:
         if self._has_ended:
             return event.raw if self._rounds.number == 0 else b""
-        if event.type in BEGINS and self._rounds.number:
-            return b""
+        if event.type in BEGINS:
+            if self._rounds.number:
+                return b""
+            self._first_id = self._first_id or _id_of(event.data)
         if event.type in _LAST and not self._is_plain:
             self._held.append(event)
             return b""
@@ -136,6 +144,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             return event.raw
         try:
             edits = ending_edits(event.data, self._rounds, self._seen, "response")
+            edits += self._id_edits(event.data)
             data = splice(event.data, edits)
         except (MalformedBodyError, KeyError):
             data = event.data
@@ -143,6 +152,12 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         return self._numbered(
             StreamEvent(event.type, None, event.item_id, data, raw), None
         )
+
+    def _id_edits(self, data: bytes) -> list[Edit]:
+        span = _id_span(data) if self._first_id else None
+        if span is None or span.of(data) == self._first_id:
+            return []
+        return [Edit(span, self._first_id)]
 
     def _numbered(self, event: StreamEvent, place: int | None) -> bytes:
         """The event with its number, and its item's place, in the client's stream."""
@@ -184,6 +199,20 @@ def _starts_hidden(event: StreamEvent, own: frozenset[str]) -> bool:
     except StreamError:
         return False
     return is_hidden(kind, name, group, own=own)
+
+
+def _id_span(data: bytes) -> Span | None:
+    """Where an event tells the id of its response."""
+    top = json_spans.members(data, json_spans.whole(data))
+    return json_spans.members(data, top["response"]).get("id")
+
+
+def _id_of(data: bytes) -> bytes:
+    try:
+        span = _id_span(data)
+    except (MalformedBodyError, KeyError):
+        return b""
+    return b"" if span is None else span.of(data)
 
 
 def _number_of(data: bytes, otherwise: int) -> int:
