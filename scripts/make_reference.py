@@ -11,6 +11,8 @@ from pathlib import Path
 from headroom.proxy.metrics import (
     ADDED,
     ADDED_DESCRIPTION,
+    BEDROCK_LATENCY,
+    BEDROCK_LATENCY_DESCRIPTION,
     COUNTERS,
     IN_FLIGHT,
     IN_FLIGHT_DESCRIPTION,
@@ -83,6 +85,12 @@ def metrics_page() -> str:
     ]
     rows += [
         (ADDED, "histogram, seconds", ("route",), ADDED_DESCRIPTION),
+        (
+            BEDROCK_LATENCY,
+            "histogram, seconds",
+            ("model", "region"),
+            BEDROCK_LATENCY_DESCRIPTION,
+        ),
         (IN_FLIGHT, "gauge", (), IN_FLIGHT_DESCRIPTION),
         (WEBSOCKETS, "gauge", (), WEBSOCKETS_DESCRIPTION),
     ]

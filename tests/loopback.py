@@ -165,7 +165,7 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def proxy(upstream, *, stages=None, core=None, **environ):
+async def proxy(upstream, *, stages=None, core=None, token_source=None, **environ):
     """The whole proxy in this loop, in front of ``upstream``.
 
     Keyword arguments in capitals are settings: ``PROXY_TOKEN="x"``.
@@ -174,9 +174,12 @@ async def proxy(upstream, *, stages=None, core=None, **environ):
     env.setdefault("HEADROOM_STORE", "memory://")
     for api in ("ANTHROPIC", "OPENAI", "GEMINI", "CHATGPT", "COPILOT"):
         env.setdefault(f"HEADROOM_{api}_URL", upstream)
+    for cloud in ("BEDROCK", "VERTEX"):
+        env.setdefault(f"HEADROOM_PROXY_{cloud}_ENDPOINT", upstream)
     env.setdefault("HOME", "/nonexistent")
     loaded = settings.load({}, env).settings
     app = create_app(loaded, stages=stages, core=core)
+    app.token_source = token_source
     config = make_config(app, loaded)
     config.load()
     state = ServerState()

@@ -187,6 +187,9 @@ def test_every_provider_tells_its_front(api):
         "openai_chat": {"messages": [{"role": "user", "content": "x"}]},
         "openai_responses": {"input": "x"},
         "gemini": {"contents": [{"role": "user", "parts": [{"text": "x"}]}]},
+        "bedrock": {"anthropic_version": "bedrock-2023-05-31", "messages": []},
+        "bedrock_converse": {"messages": []},
+        "vertex": {"anthropic_version": "vertex-2023-10-16", "messages": []},
     }
     view = provider.parse(json.dumps(bodies[api]).encode())
     assert provider.front(view).tools == ()

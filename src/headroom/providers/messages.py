@@ -23,6 +23,8 @@ from headroom.errors import MalformedBodyError
 
 Role: TypeAlias = Literal["user", "assistant", "other"]
 Slots: TypeAlias = tuple[Slot | HotBlock, ...]
+Canonical: TypeAlias = Callable[[bytes, Span, list[Span]], bytes]
+"""Content without markers, of a body and the content's span; see ``Markers``."""
 
 MAX_KEPT = 20_000
 """Messages whose meaning is remembered; then all are forgotten."""
@@ -66,7 +68,7 @@ class MessageReader:
 
     Args:
         roles: what the API's roles are in a view; all others are ``other``.
-        markers: the members of blocks that are cache markers.
+        markers: the members of blocks that are cache markers, or what cuts them out.
         read_slots: the blocks of a message, with spans into the body.
         needs_content: a message without ``content`` is refused.
         content: the name of that member.
@@ -75,7 +77,7 @@ class MessageReader:
     def __init__(
         self,
         roles: dict[str, Role],
-        markers: tuple[str, ...],
+        markers: tuple[str, ...] | Canonical,
         read_slots: Callable[[bytes, MessageView], Slots],
         *,
         needs_content: bool,
@@ -83,7 +85,9 @@ class MessageReader:
     ) -> None:
         self._content = content
         self._roles = roles
-        self._markers = Markers(markers)
+        self._canonical = (
+            Markers(markers).canonical if isinstance(markers, tuple) else markers
+        )
         self._needs_content = needs_content
         self._shapes: dict[bytes, _Shape] = {}
         self._slots = SlotMemo(read_slots)
@@ -120,7 +124,7 @@ class MessageReader:
         markers: list[Span] = []
         for name, value in found.items():
             if name == self._content:
-                pieces.append(self._markers.canonical(body, value, markers))
+                pieces.append(self._canonical(body, value, markers))
             elif name != "role":
                 pieces += (name.encode(), value.of(body))
         return _Shape(
@@ -128,6 +132,20 @@ class MessageReader:
             canonical=chain_key(*pieces),
             markers=tuple(moved(marker, -span.start) for marker in markers),
         )
+
+
+def members(body: bytes, span: Span) -> dict[str, Span]:
+    """The members of an object; none of what is none, or in any doubt.
+
+    Names inside results and arguments are the client's: written with escapes, or twice,
+    they cannot be told from the bytes, which is no reason to leave the rest alone.
+    """
+    if not is_object(body, span):
+        return {}
+    try:
+        return json_spans.members(body, span)
+    except MalformedBodyError:
+        return {}
 
 
 def text_of(body: bytes, span: Span | None) -> str:

@@ -14,7 +14,9 @@ from headroom.ccr.stores import open_store
 from headroom.inference.model_overrides import read_overrides
 from headroom.inference.model_table import ModelTable
 from headroom.proxy import auth
+from headroom.proxy.clouds import Clouds
 from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
+from headroom.proxy.google_tokens import TokenSource
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.learner import make_learner
 from headroom.proxy.metrics import Metrics
@@ -43,6 +45,8 @@ class App:
     Attributes:
         metrics: its figures.
         stages: the steps of every exchange, in order.
+        token_source: where access tokens for Vertex come from; ``None``: Google's
+            default credentials. Read by ``start``.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class App:
     ) -> None:
         self.metrics = metrics
         self.stages = tuple(stages)
+        self.token_source: TokenSource | None = None
         self._settings = settings
         self._core = core
         self._source = source
         self._clock = clock
         self._upstream: Upstream | None = None
         self._steps: Steps | None = None
+        self._clouds: Clouds | None = None
         self._relay: Relay | None = None
         self._providers: ProviderSockets | None = None
         self._sockets: WebSocketRelay | None = None
@@ -85,9 +91,13 @@ class App:
 
     async def start(self) -> None:
         """Make what needs the running loop."""
-        self._upstream = Upstream(self._settings.upstream)
+        cloud = self._settings.cloud
+        self._upstream = Upstream(self._settings.upstream, cloud)
+        self._clouds = clouds = Clouds(
+            cloud, token_source=self.token_source, clock=self._clock
+        )
         self._steps = steps = Steps(self._settings, self.stages, self.metrics)
-        self._relay = Relay(self._settings, self._upstream, steps, self.metrics)
+        self._relay = Relay(self._settings, self._upstream, steps, self.metrics, clouds)
         self._providers = ProviderSockets(
             self._settings.upstream, self._settings.proxy.max_body_bytes
         )
@@ -127,6 +137,8 @@ class App:
             await asyncio.to_thread(self._steps.decisions.close)
         if self._providers is not None:
             await self._providers.close()
+        if self._clouds is not None:
+            self._clouds.close()
         if self._upstream is not None:
             await self._upstream.close()
         self._source.close()

@@ -7,6 +7,9 @@ from headroom.proxy import auth, headers, routes
 from headroom.proxy.exchange import Exchange, log
 from headroom.proxy.routes import Headers
 
+_CLOUDS = frozenset({"bedrock", "vertex"})
+"""Where requests run under an account of a cloud, whatever their headers look like."""
+
 
 class Arrivals:
     """Makes the exchanges of one server process."""
@@ -15,6 +18,7 @@ class Arrivals:
         # Unique is enough, and asking the kernel for every id is slow.
         self._id_prefix = secrets.token_hex(8)
         self._ids = itertools.count()
+        self._contradicted: set[str] = set()
 
     def exchange(self, method: str, path: bytes, request: Headers) -> Exchange:
         """The exchange of a request.
@@ -29,6 +33,9 @@ class Arrivals:
         made = Exchange(own or self._next_id(), method, path, request, route)
         found = auth.classify(request)
         made.auth_mode = found.mode
+        if route.upstream in _CLOUDS:
+            made.auth_mode = "oauth"
+            self._tell_contradiction(made, found.mode)
         if found.problem:
             log.warning(
                 "auth_mode_classified",
@@ -39,6 +46,20 @@ class Arrivals:
                 },
             )
         return made
+
+    def _tell_contradiction(self, exchange: Exchange, mode: str) -> None:
+        """Log, once for each, that the headers of a cloud's request say otherwise."""
+        if mode == exchange.auth_mode or mode in self._contradicted:
+            return
+        self._contradicted.add(mode)
+        log.warning(
+            "auth_mode_classified",
+            extra={
+                "request_id": exchange.request_id,
+                "auth_mode": exchange.auth_mode,
+                "problem": f"the headers say {mode}, and the path a cloud's account",
+            },
+        )
 
     def inside(self, method: str, opening: Exchange) -> Exchange:
         """The exchange of a request inside a connection that was opened by another."""

@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-Upstreams: TypeAlias = Literal["", "chatgpt", "copilot", "azure"]
+Upstreams: TypeAlias = Literal["", "chatgpt", "copilot", "azure", "bedrock", "vertex"]
 
 _KEYS = (b"sk-", b"gsk_")
 _GITHUB_TOKENS = (b"gho_", b"ghu_", b"ghp_", b"github_pat_", b"tid=")

@@ -111,6 +111,7 @@ class Exchange:
         auth_mode: ``payg``, ``oauth``, ``subscription``, or ``unknown``.
         model: the model asked for; empty if the body was not read.
         fields: further fields of the decision record; counts, hashes, identifiers.
+        frames: of an AWS event stream that were read in the answer.
         prefix_breaks: prefixes that leave otherwise than they left before.
         store_failures: how often the store failed this request.
         has_failed: a stage failed.
@@ -148,6 +149,7 @@ class Exchange:
         "decision",
         "dropped_headers",
         "fields",
+        "frames",
         "has_failed",
         "headers",
         "hidden_results",
@@ -197,6 +199,7 @@ class Exchange:
         self.auth_mode = "unknown"
         self.model = ""
         self.fields: dict[str, JsonValue] = {}
+        self.frames = 0
         self.prefix_breaks = 0
         self.store_failures = 0
         self.has_failed = False

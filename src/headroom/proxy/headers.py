@@ -173,9 +173,16 @@ def find(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
-def is_json(headers: Headers) -> bool:
-    """Whether the content type is ``application/json``, parameters aside."""
-    value = find(headers, b"content-type") or b""
+def is_json(headers: Headers, *, is_assumed: bool = False) -> bool:
+    """Whether the content type is ``application/json``, parameters aside.
+
+    Args:
+        headers: names in lower case.
+        is_assumed: what a body is that has no type (AWS's SDKs send none).
+    """
+    value = find(headers, b"content-type")
+    if value is None:
+        return is_assumed
     return value.partition(b";")[0].strip().lower() == b"application/json"
 
 

@@ -33,8 +33,14 @@ ADDED = "headroom_added_seconds"
 ADDED_DESCRIPTION = "Time between the last byte of a request and its forwarding."
 IN_FLIGHT = "headroom_requests_in_flight"
 IN_FLIGHT_DESCRIPTION = "Requests that have not been answered in full."
+BEDROCK_LATENCY = "bedrock_invoke_latency_seconds"
+BEDROCK_LATENCY_DESCRIPTION = "Time from a request for a Bedrock model to its end."
 WEBSOCKETS = "headroom_websockets_open"
 WEBSOCKETS_DESCRIPTION = "WebSockets that are being relayed."
+
+MAX_MODELS = 100
+MAX_MODEL_CHARS = 128
+"""Models told apart in metrics, and their longest name; clients may make names up."""
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "headroom_requests": (
@@ -84,6 +90,14 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "headroom_volatile_content": (
         "Timestamps, ids and tokens found in front of conversations.",
         ("kind",),
+    ),
+    "bedrock_invoke_count": (
+        "Requests for Bedrock models.",
+        ("model", "region"),
+    ),
+    "bedrock_eventstream_message_count": (
+        "Frames of Bedrock's streams that were read.",
+        ("model", "region"),
     ),
     "headroom_store_failures": (
         "Requests served without the store.",
@@ -138,6 +152,13 @@ class Metrics:
             buckets=_ADDED_BUCKETS_S,
             registry=self._registry,
         )
+        self._families[BEDROCK_LATENCY] = Histogram(
+            BEDROCK_LATENCY,
+            BEDROCK_LATENCY_DESCRIPTION,
+            ["model", "region"],
+            registry=self._registry,
+        )
+        self._bedrock_models: set[str] = set()
         self._in_flight = Gauge(
             IN_FLIGHT,
             IN_FLIGHT_DESCRIPTION,
@@ -214,6 +235,29 @@ class Metrics:
     def upstream_error(self, code: str) -> None:
         """The provider could not be reached or fell silent."""
         self._child("headroom_upstream_errors", code).inc()
+
+    def bedrock(self, model: str, region: str, *, seconds: float, frames: int) -> None:
+        """A request for Bedrock has ended.
+
+        Args:
+            model: as the path names it; empty: the path is of no model.
+            region: where it was sent.
+            seconds: how long it took.
+            frames: read in its answer.
+        """
+        if not model:
+            return
+        known = self._bedrock_models
+        is_name = len(model) <= MAX_MODEL_CHARS and model.isprintable()
+        if model not in known and (len(known) >= MAX_MODELS or not is_name):
+            model = "other"
+        else:
+            known.add(model)
+        self._child("bedrock_invoke_count", model, region).inc()
+        self._child(BEDROCK_LATENCY, model, region).observe(seconds)
+        if frames:
+            name = "bedrock_eventstream_message_count"
+            self._child(name, model, region).inc(frames)
 
     def conversation(self) -> None:
         """A request adds to a conversation that the provider keeps."""

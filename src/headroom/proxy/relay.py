@@ -22,9 +22,10 @@ from headroom.errors import (
     UpstreamError,
 )
 from headroom.providers.openai_responses import request as responses
-from headroom.proxy import access, auth, encodings, headers, record
+from headroom.proxy import access, auth, encodings, event_streams, headers, record
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
+from headroom.proxy.clouds import Clouds, needs_credentials
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.replies import Receive, Scope, Send
@@ -36,7 +37,7 @@ from headroom.proxy.run import (
     upstream_status,
 )
 from headroom.proxy.steps import Steps
-from headroom.proxy.tee import make_tee
+from headroom.proxy.tee import Tee, make_tee
 from headroom.proxy.upstream import Body, Target, Upstream, UpstreamResponse
 from headroom.settings import Settings
 
@@ -55,8 +56,13 @@ class Relay:
         upstream: Upstream,
         steps: Steps,
         metrics: Metrics,
+        clouds: Clouds,
     ) -> None:
         proxy = settings.proxy
+        self._settings = settings
+        self._clouds = clouds
+        self._checks_crc = settings.cloud.bedrock_validate_eventstream_crc
+        self._region = settings.cloud.bedrock_region
         self._upstream = upstream
         self._steps = steps
         self._metrics = metrics
@@ -102,6 +108,13 @@ class Relay:
             self._metrics.ended(
                 exchange.route.label, exchange.response_status, exchange.decision
             )
+            if exchange.route.upstream == "bedrock":
+                self._metrics.bedrock(
+                    exchange.route.path.model,
+                    self._region,
+                    seconds=time.perf_counter() - run.started,
+                    frames=exchange.frames,
+                )
 
     async def _serve(self, run: Run, query: bytes) -> None:
         exchange = run.exchange
@@ -122,6 +135,8 @@ class Relay:
             return
         if route.provider == responses.API and not self._reads_responses:
             exchange.reads_streams = exchange.answers_retrievals = False
+        if await self._is_refused(run, query):
+            return
         target = self._upstream.target(
             exchange.route, exchange.path, query, exchange.headers
         )
@@ -130,6 +145,31 @@ class Relay:
             raise LimitExceededError(
                 f"the request body is larger than {self._max_bytes} bytes"
             )
+        outbound = self._outbound(run)
+        await run.incoming.begin()
+        started = time.perf_counter()
+        body = await self._body(run, announced)
+        self._send_headers(run, outbound, body, announced)
+        sent = await self._authorised(run, target, outbound.headers, body)
+        run.watch()
+        run.added_s = time.perf_counter() - started
+        self._metrics.added(exchange.route.label, run.added_s)
+        try:
+            response = await self._upstream.send(exchange.method, target, sent, body)
+        except UpstreamError:
+            if run.incoming.error is not None:
+                raise run.incoming.error from None
+            raise
+        run.first_byte_s = time.perf_counter() - run.started
+        exchange.send_again = partial(self._send_again, run, target, outbound.headers)
+        try:
+            await self._respond(run, response)
+        finally:
+            response.close()
+
+    def _outbound(self, run: Run) -> headers.Outbound:
+        """The headers to send, as far as the body does not decide about them."""
+        exchange = run.exchange
         outbound = headers.for_upstream(
             exchange.headers, exchange.route, strips_internal=self._strips_internal
         )
@@ -139,40 +179,54 @@ class Relay:
                 headers.put(outbound.headers, name, value)
             if headers.find(exchange.headers, b"x-request-id") is None:
                 outbound.headers.append(("x-request-id", exchange.request_id))
-        await run.incoming.begin()
-        started = time.perf_counter()
-        body = await self._body(run, announced)
-        self._send_headers(run, outbound, body, announced)
-        run.watch()
-        run.added_s = time.perf_counter() - started
-        self._metrics.added(exchange.route.label, run.added_s)
-        try:
-            response = await self._upstream.send(
-                exchange.method, target, outbound.headers, body
-            )
-        except UpstreamError:
-            if run.incoming.error is not None:
-                raise run.incoming.error from None
-            raise
-        run.first_byte_s = time.perf_counter() - run.started
-        exchange.send_again = partial(
-            self._send_again, exchange, target, outbound.headers
+        if event_streams.wants_events(exchange):
+            headers.put(outbound.headers, "accept", event_streams.FRAMES.decode())
+        return outbound
+
+    async def _is_refused(self, run: Run, query: bytes) -> bool:
+        """Answer what is not served, and who may not spend the operator's money."""
+        exchange = run.exchange
+        if refusal := self._clouds.refusal(exchange.route):
+            await run.answer(404, refusal, "not_served")
+            return True
+        run.needs_credentials = needs_credentials(
+            exchange.route, exchange.headers, query
         )
-        try:
-            await self._respond(run, response)
-        finally:
-            response.close()
+        if (
+            run.needs_credentials
+            and not self._token
+            and not access.is_own_host(exchange.headers, self._settings)
+        ):
+            await run.answer(403, "this host or origin may not call Headroom", "origin")
+            return True
+        return False
+
+    async def _authorised(
+        self, run: Run, target: Target, pairs: list[tuple[str, str]], body: Body
+    ) -> list[tuple[str, str]]:
+        """The headers to send, with the operator's credentials where needed."""
+        if not run.needs_credentials:
+            return pairs
+        exchange = run.exchange
+        return await self._clouds.authorised(
+            exchange.route,
+            exchange.method,
+            target,
+            pairs,
+            body if isinstance(body, bytes) else b"",
+        )
 
     async def _send_again(
         self,
-        exchange: Exchange,
+        run: Run,
         target: Target,
         first: list[tuple[str, str]],
         body: bytes,
     ) -> UpstreamResponse:
         """Send another body where a request went, with its headers."""
         kept = [pair for pair in first if pair[0] not in _ONCE]
-        return await self._upstream.send(exchange.method, target, kept, body)
+        sent = await self._authorised(run, target, kept, body)
+        return await self._upstream.send(run.exchange.method, target, sent, body)
 
     async def _body(self, run: Run, announced: int | None) -> Body:
         """What to send as body; runs the stages where they may look at it."""
@@ -188,6 +242,9 @@ class Relay:
                 run.stages_s = time.perf_counter() - started
                 return exchange.forwarded_body()
         exchange.pass_through(reason)
+        if run.needs_credentials and exchange.route.upstream == "bedrock":
+            # What is signed is known in full before its first byte leaves.
+            await incoming.read_until(self._max_bytes)
         if incoming.is_complete:
             return incoming.whole()
         return incoming.stream()
@@ -196,7 +253,9 @@ class Relay:
         """Why the body is not read; ``None`` if it is."""
         if exchange.method != "POST":
             return "not_intercepted"
-        if exchange.route.provider and not headers.is_json(exchange.headers):
+        if exchange.route.provider and not headers.is_json(
+            exchange.headers, is_assumed=bool(exchange.route.path.model)
+        ):
             return "not_json_content"
         return self._steps.reason_to_pass(exchange, announced)
 
@@ -254,17 +313,26 @@ class Relay:
             (name.lower(), value) for name, value in response.headers
         ]
         chunks = self._steps.on_response(exchange, _chunks(response))
+        if event_streams.is_frames(exchange) and event_streams.wants_events(exchange):
+            chunks = event_streams.as_events(
+                exchange,
+                _chunks(response) if chunks is None else chunks,
+                checks_crc=self._checks_crc,
+            )
         try:
             if chunks is not None:
                 await self._send_changed(run, chunks)
             else:
                 await run.start(is_transformed=False)
-                tee = make_tee(exchange, self._max_event_bytes)
+                tee = self._make_tee(exchange)
                 with Closing(exchange, tee):
                     await pass_chunks(run, response, tee)
         finally:
             self._steps.count_retrievals(exchange)
         await self._steps.on_end(exchange)
+
+    def _make_tee(self, exchange: Exchange) -> Tee | None:
+        return make_tee(exchange, self._max_event_bytes, checks_crc=self._checks_crc)
 
     async def _send_changed(self, run: Run, chunks: AsyncIterator[bytes]) -> None:
         """Pass on what a stage makes of the response."""
@@ -273,7 +341,7 @@ class Relay:
             first = await anext(chunks, b"") if exchange.holds_head else b""
             exchange.holds_head = False
             await run.start(is_transformed=True)
-            tee = make_tee(exchange, self._max_event_bytes)
+            tee = self._make_tee(exchange)
             with Closing(exchange, tee):
                 if first:
                     await run.send_chunk(first, tee)

@@ -2,6 +2,7 @@
 
 Sources: https://docs.anthropic.com/en/api/errors,
 https://platform.openai.com/docs/guides/error-codes,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html,
 https://cloud.google.com/apis/design/errors.
 """
 
@@ -28,6 +29,13 @@ _ANTHROPIC_TYPES = {
     426: "invalid_request_error",
 }
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error"}
+_BEDROCK_TYPES = {
+    400: "ValidationException",
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    413: "ValidationException",
+}
 _GEMINI_STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -44,6 +52,9 @@ def error_body(api: Api, status: int, message: str, code: str) -> bytes:
     if api == "anthropic":
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
         error = {"type": "error", "error": {"type": kind, "message": message}}
+    elif api == "bedrock":
+        kind = _BEDROCK_TYPES.get(status, "ServiceUnavailableException")
+        error = {"__type": kind, "message": message}
     elif api == "gemini":
         word = _GEMINI_STATUSES.get(status, "UNAVAILABLE")
         error = {"error": {"code": status, "message": message, "status": word}}

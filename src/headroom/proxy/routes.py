@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from headroom.core.types import NO_PATH, PathView
 from headroom.providers.endings import OPENAI_ENDS
-from headroom.proxy import destinations
+from headroom.proxy import cloud_paths, destinations
 from headroom.proxy.destinations import Upstreams
 
-Api: TypeAlias = Literal["anthropic", "openai", "gemini"]
+Api: TypeAlias = Literal["anthropic", "openai", "gemini", "bedrock"]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
@@ -37,6 +37,8 @@ class Route(Struct, frozen=True, gc=False):
         path: what the path says of the request, for the provider's ``parse``.
         upstream: which base URL applies, if not the API's.
         upstream_path: the path there, if not the one received.
+        location: part of the upstream's host name, if it has one; validated.
+        refusal: why nothing is served here, in words for the client.
     """
 
     api: Api
@@ -45,6 +47,8 @@ class Route(Struct, frozen=True, gc=False):
     path: PathView = NO_PATH
     upstream: Upstreams = ""
     upstream_path: bytes = b""
+    location: str = ""
+    refusal: str = ""
 
 
 _EXACT: dict[bytes, Route] = {
@@ -87,6 +91,16 @@ def choose(path: bytes, headers: Headers) -> Route:
         path: as received, percent-encoding and all.
         headers: names in lower case.
     """
+    if (cloud := cloud_paths.choose(path, headers)) is not None:
+        return Route(
+            _api_of(cloud),
+            cloud.label,
+            cloud.provider,
+            cloud.path,
+            upstream=cloud.cloud,
+            location=cloud.location,
+            refusal=cloud.refusal,
+        )
     route = _by_path(path, headers)
     destination = destinations.choose(path, headers)
     if not destination.upstream:
@@ -94,6 +108,13 @@ def choose(path: bytes, headers: Headers) -> Route:
     if destination.upstream == "chatgpt" and not route.provider:
         route = replace(route, api="openai")  # a path that no API has
     return replace(route, upstream=destination.upstream, upstream_path=destination.path)
+
+
+def _api_of(cloud: cloud_paths.CloudPath) -> Api:
+    """Whose errors a cloud's clients expect: on Vertex, Google's under any model."""
+    if cloud.cloud == "bedrock":
+        return "bedrock"
+    return "openai" if cloud.provider == "openai_chat" else "gemini"
 
 
 def _by_path(path: bytes, headers: Headers) -> Route:

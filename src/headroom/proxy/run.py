@@ -57,6 +57,7 @@ class Run:
         "incoming",
         "is_client_gone",
         "is_started",
+        "needs_credentials",
         "response_bytes",
         "stages_s",
         "started",
@@ -71,6 +72,7 @@ class Run:
         self.body_bytes_out = -1
         self.response_bytes = 0
         self.is_started = False
+        self.needs_credentials = False
         self.is_client_gone = False
         self._is_finished = False
         self._send = send

@@ -13,8 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core.threads import Reply
+from headroom.core.wire.event_stream import CONTENT_TYPE as FRAMES
+from headroom.core.wire.event_stream import MAX_FRAME_BYTES
 from headroom.errors import HeadroomError
 from headroom.providers.anthropic import stream as anthropic
+from headroom.providers.bedrock import converse_answer
+from headroom.providers.bedrock.frames import EventsFromFrames
 from headroom.providers.gemini import stream as gemini
 from headroom.providers.openai_chat import stream as openai_chat
 from headroom.providers.openai_responses import stream as openai_responses
@@ -58,6 +62,11 @@ _READERS = {
         openai_responses.read_message,
     ),
     "gemini": _Readers(gemini.StreamReader, gemini.read_message),
+    "bedrock": _Readers(anthropic.StreamReader, anthropic.read_message),
+    "bedrock_converse": _Readers(
+        converse_answer.StreamReader, converse_answer.read_message
+    ),
+    "vertex": _Readers(anthropic.StreamReader, anthropic.read_message),
 }
 
 
@@ -77,6 +86,24 @@ class _JsonReader:
         return self._read(b"".join(self._pieces))
 
 
+class _FrameReader:
+    """Reads frames as the events that they carry."""
+
+    def __init__(self, reader: _Reader, events: EventsFromFrames) -> None:
+        self._reader = reader
+        self._events = events
+
+    @property
+    def status(self) -> str:
+        return self._reader.status
+
+    def feed(self, chunk: bytes) -> None:
+        self._reader.feed(self._events.feed(chunk))
+
+    def close(self) -> _Message:
+        return self._reader.close()
+
+
 class Tee:
     """The reading of one response.
 
@@ -89,7 +116,9 @@ class Tee:
         reader: _Reader,
         decoder: encodings.ResponseDecoder,
         on_reply: Callable[[Reply], None] | None = None,
+        frames: EventsFromFrames | None = None,
     ) -> None:
+        self._frames = frames
         self._reader: _Reader | None = reader
         self._decoder = decoder
         self._on_reply = on_reply
@@ -124,6 +153,10 @@ class Tee:
     def close(self, exchange: Exchange) -> None:
         """Write down in the exchange what was read."""
         self.finish()
+        if self._frames is not None:
+            exchange.frames = self._frames.count
+            if self._frames.error is not None:
+                exchange.fields["event_stream_error"] = self._frames.error.problem
         message = self._message
         if message is None:
             exchange.answer_status = "unread"
@@ -155,7 +188,9 @@ class MessageTee:
         self._tee.close(exchange)
 
 
-def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
+def make_tee(
+    exchange: Exchange, max_event_bytes: int, *, checks_crc: bool = True
+) -> Tee | None:
     """A reader for the response whose head is in ``exchange``, if there is one."""
     readers = _READERS.get(exchange.route.provider)
     if readers is None:
@@ -165,8 +200,13 @@ def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
     reader: _Reader
     if kind == b"text/event-stream" and not exchange.reads_streams:
         return None
+    frames = None
     if kind == b"text/event-stream":
         reader, limit = readers.stream(max_event_bytes), _MAX_STREAM_BYTES
+    elif kind == FRAMES and exchange.route.upstream == "bedrock":
+        frames = EventsFromFrames(checks_crc=checks_crc)
+        reader = _FrameReader(readers.stream(MAX_FRAME_BYTES), frames)
+        limit = _MAX_STREAM_BYTES
     elif kind == b"application/json":
         reader, limit = _JsonReader(readers.whole), _MAX_ANSWER_BYTES
     else:
@@ -176,4 +216,4 @@ def make_tee(exchange: Exchange, max_event_bytes: int) -> Tee | None:
         decoder = encodings.ResponseDecoder(encodings.names(applied), limit)
     except HeadroomError:
         return None
-    return Tee(reader, decoder, exchange.on_reply)
+    return Tee(reader, decoder, exchange.on_reply, frames)

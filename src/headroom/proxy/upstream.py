@@ -28,7 +28,7 @@ from headroom.errors import (
 )
 from headroom.proxy import access, headers
 from headroom.proxy.routes import Headers, Route
-from headroom.settings import UpstreamSettings
+from headroom.settings import CloudSettings, UpstreamSettings
 
 Body = bytes | AsyncIterator[bytes] | None
 
@@ -109,11 +109,16 @@ class UpstreamResponse:
 
 
 class Target(Struct, frozen=True, gc=False):
-    """Where one request goes."""
+    """Where one request goes.
+
+    Attributes:
+        is_chosen: the client chose the host.
+    """
 
     base: str
     path: bytes
     query: bytes
+    is_chosen: bool = False
 
     def url(self) -> URL:
         """The URL, with path and query as the client wrote them."""
@@ -127,7 +132,10 @@ class Target(Struct, frozen=True, gc=False):
 class Upstream:
     """The pool; made inside a running loop, closed at the end."""
 
-    def __init__(self, settings: UpstreamSettings) -> None:
+    def __init__(
+        self, settings: UpstreamSettings, clouds: CloudSettings | None = None
+    ) -> None:
+        self._clouds = clouds = clouds or CloudSettings()
         self._bases: dict[str, str] = {
             "anthropic": settings.anthropic_url,
             "openai": settings.openai_url,
@@ -135,6 +143,7 @@ class Upstream:
             "chatgpt": settings.chatgpt_url,
             "copilot": settings.copilot_url,
             "azure": settings.azure_url or settings.openai_url,
+            "bedrock": clouds.bedrock_endpoint or bedrock_url(clouds.bedrock_region),
         }
         self._allowlist = settings.base_url_allowlist
         self._session = aiohttp.ClientSession(
@@ -166,9 +175,16 @@ class Upstream:
             raise RequestError("the query is not percent-encoded")
         given = headers.find(request, b"x-headroom-base-url")
         if given is None:
-            base = self._bases[route.upstream or route.api]
-            return Target(base, route.upstream_path or path, query)
-        return Target(access.checked_base_url(given, self._allowlist), path, query)
+            return Target(self._base(route), route.upstream_path or path, query)
+        base = access.checked_base_url(given, self._allowlist)
+        return Target(base, path, query, is_chosen=True)
+
+    def _base(self, route: Route) -> str:
+        if route.upstream != "vertex":
+            return self._bases[route.upstream or route.api]
+        clouds = self._clouds
+        location = route.location or clouds.vertex_region
+        return clouds.vertex_endpoint or vertex_url(location)
 
     async def send(
         self, method: str, target: Target, headers: list[tuple[str, str]], body: Body
@@ -225,6 +241,21 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+def bedrock_url(region: str) -> str:
+    """The base URL of Bedrock's runtime in a region, whose name was validated."""
+    suffix = ".com.cn" if region.startswith("cn-") else ".com"
+    return f"https://bedrock-runtime.{region}.amazonaws{suffix}"
+
+
+def vertex_url(location: str) -> str:
+    """The base URL of Vertex AI in a location, whose name was validated."""
+    if location == "global":
+        return "https://aiplatform.googleapis.com"
+    if location in {"us", "eu"}:
+        return f"https://aiplatform.{location}.rep.googleapis.com"
+    return f"https://{location}-aiplatform.googleapis.com"
 
 
 def session_options(settings: UpstreamSettings) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from headroom.settings.reading import (
 )
 from headroom.settings.tree import (
     AuthSettings,
+    CloudSettings,
     CompressionMode,
     CompressionSettings,
     LogSettings,
@@ -37,6 +38,7 @@ from headroom.settings.tree import (
 __all__ = [
     "SETTINGS",
     "AuthSettings",
+    "CloudSettings",
     "CompressionMode",
     "CompressionSettings",
     "Loaded",

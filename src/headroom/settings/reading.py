@@ -38,6 +38,7 @@ class Setting(Struct, frozen=True):
         env: the variables that set it, the one with most say first.
         annotation: its type with the bounds.
         is_secret: never printed.
+        shape: what a text must look like, in words; empty: it may be any.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Setting(Struct, frozen=True):
     is_secret: bool
     is_url: bool
     is_store: bool
+    shape: str = ""
 
     @property
     def type(self) -> Any:
@@ -85,7 +87,7 @@ class Setting(Struct, frozen=True):
             return f"kind=bytes, … with a kind out of {', '.join(KINDS)}"
         if get_origin(self.type) is tuple:
             return "words separated by commas"
-        return "text"
+        return self.shape or "text"
 
     def shown(self, value: Any) -> str:
         """The value as a user would write it; secrets masked."""
@@ -132,6 +134,7 @@ def _spec(path: str, annotation: Any, default: Any) -> Setting:
         is_secret=extra.get("is_secret", False),
         is_url=extra.get("is_url", False),
         is_store=extra.get("is_store", False),
+        shape=extra.get("shape", ""),
     )
 
 

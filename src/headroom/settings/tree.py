@@ -40,7 +40,9 @@ _MIN_LOSSY_BYTES = {
 
 def about(description: str, unit: str = "", **extra: Any) -> Meta:
     """What is known about a field beside its type; ``extra`` is read by ``reading``."""
-    bounds = {name: extra.pop(name) for name in ("ge", "le") if name in extra}
+    bounds = {
+        name: extra.pop(name) for name in ("ge", "le", "pattern") if name in extra
+    }
     return Meta(description=description, extra={"unit": unit, **extra}, **bounds)
 
 
@@ -225,6 +227,73 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
     ] = 15.0
 
 
+class CloudSettings(Struct, frozen=True, kw_only=True):
+    """Models at Amazon Bedrock and on Vertex AI, under the operator's account."""
+
+    bedrock_native: Annotated[
+        bool,
+        about(
+            "Serve Bedrock's paths, signed with the credentials of AWS's chain.",
+            env=("HEADROOM_PROXY_ENABLE_BEDROCK_NATIVE",),
+        ),
+    ] = True
+    bedrock_region: Annotated[
+        str,
+        about(
+            "Region of Bedrock.",
+            env=("HEADROOM_PROXY_BEDROCK_REGION",),
+            pattern=r"^[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$",
+            shape="the name of an AWS region, such as us-east-1",
+        ),
+    ] = "us-east-1"
+    bedrock_endpoint: Annotated[
+        str,
+        about(
+            "Base URL of Bedrock's runtime; empty: the region's own.",
+            env=("HEADROOM_PROXY_BEDROCK_ENDPOINT",),
+            is_url=True,
+        ),
+    ] = ""
+    aws_profile: Annotated[
+        str,
+        about(
+            "AWS profile whose credentials are used; empty: as AWS's chain has it.",
+            env=("HEADROOM_PROXY_AWS_PROFILE",),
+        ),
+    ] = ""
+    bedrock_validate_eventstream_crc: Annotated[
+        bool,
+        about(
+            "Check the checksums of the frames that Bedrock streams.",
+            env=("HEADROOM_PROXY_BEDROCK_VALIDATE_EVENTSTREAM_CRC",),
+        ),
+    ] = True
+    vertex_region: Annotated[
+        str,
+        about(
+            "Location whose host serves Vertex paths that name none.",
+            env=("HEADROOM_PROXY_VERTEX_REGION",),
+            pattern=r"^([a-z]{2,20}(-[a-z]{2,20}){1,2}[0-9]{1,2}|global|us|eu)$",
+            shape="a location of Google's, such as us-central1 or global",
+        ),
+    ] = "us-central1"
+    vertex_endpoint: Annotated[
+        str,
+        about(
+            "Base URL of Vertex AI; empty: the location's own.",
+            env=("HEADROOM_PROXY_VERTEX_ENDPOINT",),
+            is_url=True,
+        ),
+    ] = ""
+    vertex_adc_scope: Annotated[
+        str,
+        about(
+            "Scope of the access tokens that Google is asked for.",
+            env=("HEADROOM_PROXY_VERTEX_ADC_SCOPE",),
+        ),
+    ] = "https://www.googleapis.com/auth/cloud-platform"
+
+
 class CompressionSettings(Struct, frozen=True, kw_only=True):
     """What is worth compressing."""
 
@@ -401,6 +470,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     proxy: ProxySettings = ProxySettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    cloud: CloudSettings = CloudSettings()
     compression: CompressionSettings = CompressionSettings()
     auth: AuthSettings = AuthSettings()
     stabilise: StabiliseSettings = StabiliseSettings()

@@ -18,10 +18,11 @@ from headroom.core.hidden import Place, Placement
 from headroom.core.splice import splice
 from headroom.core.types import Edit, RequestView, Span
 from headroom.core.wire import json_parts, json_spans
-from headroom.core.wire.json_spans import elements, is_array, is_object
+from headroom.core.wire.json_spans import elements, is_array
 from headroom.errors import CompressionError, MalformedBodyError, StreamError
 from headroom.providers.gemini import parts as reading
 from headroom.providers.gemini.parts import Part, read_part, signed, unsigned
+from headroom.providers.messages import members
 from headroom.providers.rounds import result_text
 
 _Sequence: TypeAlias = "list[Part | Place]"
@@ -39,20 +40,6 @@ def part_spans(view: RequestView, index: int) -> list[Span]:
 def part_members(view: RequestView, index: int) -> list[dict[str, Span]]:
     """The members of the parts of content ``index``, as ``members`` reads them."""
     return [members(view.body, span) for span in part_spans(view, index)]
-
-
-def members(body: bytes, span: Span) -> dict[str, Span]:
-    """The members of an object; none of what is none, or in any doubt.
-
-    Names inside results and arguments are the client's: written with escapes, or twice,
-    they cannot be told from the bytes, which is no reason to leave the rest alone.
-    """
-    if not is_object(body, span):
-        return {}
-    try:
-        return json_spans.members(body, span)
-    except MalformedBodyError:
-        return {}
 
 
 def anchors(view: RequestView, index: int) -> tuple[str, ...]:

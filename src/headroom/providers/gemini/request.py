@@ -43,20 +43,14 @@ from headroom.providers.gemini.parts import (
     Positions,
     either,
 )
-from headroom.providers.gemini.replay import members
 from headroom.providers.gemini.splice_json import AnswerSplicer
 from headroom.providers.gemini.splice_stream import StreamSplicer
-from headroom.providers.messages import MessageReader, text_of
+from headroom.providers.messages import MessageReader, members, text_of
+from headroom.providers.nested_strings import nested_strings
 from headroom.providers.rounds import RETRIEVAL_ONLY
 
 API = "gemini"
 
-_MIN_NESTED_BYTES = 128
-"""Strings deeper inside a result are looked at from this length on: a structure of
-thousands of names and numbers has nothing to shorten in any one of them."""
-
-_MAX_DEPTH = 12
-_MAX_STRINGS = 500
 _FREE_MODES = frozenset({"", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
 
 
@@ -275,10 +269,6 @@ def _response_slots(
     hot: list[Slot | HotBlock] = [HotBlock(number, "function_response")]
     if response is None or not is_object(body, response):
         return hot
-    strings: list[tuple[Span, bool]] = []
-    _collect(body, response, strings, depth=0)
-    if len(strings) > _MAX_STRINGS:
-        return hot
     return [
         Slot(
             f"{number}.{place}",
@@ -290,29 +280,5 @@ def _response_slots(
             is_error=is_error,
             is_positional=not call_id,
         )
-        for place, (literal, is_error) in enumerate(strings)
+        for place, (literal, is_error) in enumerate(nested_strings(body, response))
     ] or hot
-
-
-def _collect(
-    body: bytes,
-    span: Span,
-    found: list[tuple[Span, bool]],
-    *,
-    depth: int,
-    is_error: bool = False,
-) -> None:
-    """The strings of a structure in order; with each, whether it tells of an error."""
-    if is_object(body, span):
-        inner = list(members(body, span).items())
-    else:
-        inner = [("", value) for value in elements(body, span)]
-    for name, value in inner:
-        is_failure = is_error or (depth == 0 and name == "error")
-        is_long = depth == 0 or value.end - value.start >= _MIN_NESTED_BYTES
-        if not is_long or len(found) > _MAX_STRINGS:
-            continue
-        if is_string(body, value):
-            found.append((value, is_failure))
-        elif depth < _MAX_DEPTH and (is_object(body, value) or is_array(body, value)):
-            _collect(body, value, found, depth=depth + 1, is_error=is_failure)

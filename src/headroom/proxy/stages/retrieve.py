@@ -33,6 +33,7 @@ from headroom.ccr.retrieve import retrieve_call
 from headroom.core.hidden import encode_answer
 from headroom.core.protocols import Splicer
 from headroom.core.types import RETRIEVAL_TOOL, JsonValue, ToolCall
+from headroom.core.wire.event_stream import CONTENT_TYPE as FRAMES
 from headroom.errors import (
     HeadroomError,
     MalformedBodyError,
@@ -54,6 +55,8 @@ _MAX_STREAM_BYTES = 1024 * 1024 * 1024
 _MAX_ERROR_BYTES = 1024 * 1024
 _STREAM = b"text/event-stream"
 _JSON = b"application/json"
+_STREAMS = {"bedrock": FRAMES}
+"""Types of streams that are no events, by the provider that splices them."""
 
 Answerer: TypeAlias = Callable[[Exchange, ToolCall], Awaitable[str]]
 """What a tool's call is answered; it reports failures on the exchange, never raises."""
@@ -102,7 +105,8 @@ class RetrieveStage:
             return None
         kind = headers.find(exchange.response_headers, b"content-type") or b""
         kind = kind.partition(b";")[0].strip().lower()
-        if kind not in {_STREAM, _JSON}:
+        stream = _STREAMS.get(exchange.route.provider, _STREAM)
+        if kind not in {stream, _JSON}:
             return None
         try:
             pieces = _decoded(chunks, exchange.response_headers)
@@ -115,7 +119,7 @@ class RetrieveStage:
         # A JSON answer's status is not known before its last round.
         exchange.holds_head = kind == _JSON
         splicer = PROVIDERS[exchange.route.provider].splicer(
-            is_stream=kind == _STREAM, own=exchange.own_tools
+            is_stream=kind == stream, own=exchange.own_tools
         )
         return self._answered(exchange, pieces, splicer)
 

@@ -1,0 +1,1 @@
+"""Amazon Bedrock: Messages bodies under ``invoke``, and the Converse API."""

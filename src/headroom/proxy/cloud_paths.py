@@ -1,0 +1,148 @@
+"""Paths of the clouds that serve models of others: Amazon Bedrock and Vertex AI.
+
+* *Bedrock*: ``/model/{id}/…`` and the few other paths of its runtime. The id stands in
+  the path percent-encoded; those that are ARNs hold ``/`` and ``:``
+  (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html).
+* *Vertex*: ``/v1/projects/{p}/locations/{l}/…``; the verb stands behind the last colon
+  (https://docs.cloud.google.com/vertex-ai/docs/reference/rest).
+
+What always holds: a location becomes part of a host's name only if it looks like one of
+Google's, and nothing else of a path does.
+"""
+
+import re
+from typing import Literal, TypeAlias
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from headroom.core.types import NO_PATH, PathView
+from headroom.providers.bedrock.model_ids import model_id
+
+Cloud: TypeAlias = Literal["bedrock", "vertex"]
+
+_MODEL = re.compile(r"/model/(.+)/([a-z-]+)")
+_STREAMS = {"invoke-with-response-stream": True, "converse-stream": True}
+_INVOKES = frozenset({"invoke", "invoke-with-response-stream"})
+_CONVERSES = frozenset({"converse", "converse-stream"})
+_BEDROCK_PREFIXES = ("/model/", "/guardrail/", "/guardrail-checks/", "/async-invoke")
+_SCOPE = b"/bedrock/aws4_request"
+
+_VERTEX = re.compile(
+    r"/(v1|v1beta1)(?:/projects/[^/]+/locations/([^/]+)(/.+)?|(/publishers/.+))"
+)
+_PUBLISHED = re.compile(r"/publishers/([^/]+)/models/([^/]+):([^:/]*)")
+_TUNED = re.compile(r"/endpoints/([^/:]+):([^:/]*)")
+_LOCATION = re.compile(r"[a-z]{2,20}(?:-[a-z]{2,20}){1,2}\d{1,2}|global|us|eu")
+_GENERATES = {"generateContent": False, "streamGenerateContent": True}
+_PREDICTS = {"rawPredict": False, "streamRawPredict": True}
+_COUNT = "count-tokens"
+"""What stands in the model's place where tokens are only counted."""
+
+
+class CloudPath(Struct, frozen=True, gc=False):
+    """What a path of a cloud says.
+
+    Attributes:
+        cloud: whose it is.
+        label: the path as it appears in metrics: out of a bounded set.
+        provider: the module that reads its bodies; empty if they are passed through.
+        path: the model and whether the answer is streamed.
+        location: Vertex's, fit to be part of a host's name; empty: the path has none.
+        refusal: why no such path exists; empty: it may.
+    """
+
+    cloud: Cloud
+    label: str
+    provider: str = ""
+    path: PathView = NO_PATH
+    location: str = ""
+    refusal: str = ""
+
+
+def choose(path: bytes, headers: list[tuple[bytes, bytes]]) -> CloudPath | None:
+    """What a path says; ``None`` if it is of no cloud.
+
+    Args:
+        path: as received, percent-encoding and all.
+        headers: names in lower case.
+    """
+    text = path.decode("latin-1")
+    if text.startswith(_BEDROCK_PREFIXES) or _is_signed(headers):
+        return _bedrock(text)
+    if text.startswith("/v1"):
+        return _vertex(text)
+    return None
+
+
+def _is_signed(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a request is signed for Bedrock, and so meant for it."""
+    return any(
+        name == b"authorization" and value.startswith(b"AWS4-") and _SCOPE in value
+        for name, value in headers
+    )
+
+
+def _bedrock(path: str) -> CloudPath:
+    found = _MODEL.fullmatch(path)
+    if found is None:
+        return CloudPath("bedrock", "bedrock other")
+    segment, operation = found.groups()
+    named = model_id(segment)
+    provider = ""
+    if operation in _INVOKES and named.may_be_anthropic:
+        provider = "bedrock"
+    elif operation in _CONVERSES:
+        provider = "bedrock_converse"
+    is_known = operation in _INVOKES or operation in _CONVERSES
+    label = f"/model/*/{operation}" if is_known else "/model/*"
+    view = PathView(named.model, _STREAMS.get(operation, False))
+    return CloudPath("bedrock", label, provider, view)
+
+
+def _vertex(path: str) -> CloudPath | None:
+    found = _VERTEX.fullmatch(path)
+    if found is None:
+        return None
+    version, location, inside, published_path = found.groups()
+    location = unquote(location or "")
+    if location and not _LOCATION.fullmatch(location):
+        refusal = "there is no such location"
+        return CloudPath("vertex", "vertex other", refusal=refusal)
+    rest = inside or published_path or ""
+    if published := _PUBLISHED.fullmatch(rest):
+        publisher, model, verb = published.groups()
+        return _published(version, location, publisher, unquote(model), verb)
+    if tuned := _TUNED.fullmatch(rest):
+        model = f"endpoints/{tuned[1]}"
+        return _gemini(version, location, model, tuned[2], "endpoints/*")
+    if rest.startswith("/endpoints/") and rest.endswith("/chat/completions"):
+        label = f"/{version}/*/chat/completions"
+        return CloudPath("vertex", label, "openai_chat", location=location)
+    return CloudPath("vertex", "vertex other", location=location)
+
+
+def _published(
+    version: str, location: str, publisher: str, model: str, verb: str
+) -> CloudPath:
+    if publisher == "google":
+        shown = "publishers/google/models/*"
+        return _gemini(version, location, model, verb, shown)
+    if publisher != "anthropic":
+        return CloudPath("vertex", "vertex other", location=location)
+    label = f"/{version}/*/publishers/anthropic/models/*"
+    if verb not in _PREDICTS:
+        return CloudPath("vertex", label, refusal="there is no such method of a model")
+    provider = "" if model == _COUNT else "vertex"
+    view = PathView(model, _PREDICTS[verb])
+    return CloudPath("vertex", f"{label}:{verb}", provider, view, location)
+
+
+def _gemini(
+    version: str, location: str, model: str, verb: str, shown: str
+) -> CloudPath:
+    label = f"/{version}/*/{shown}"
+    if verb not in _GENERATES:
+        return CloudPath("vertex", label, location=location)
+    view = PathView(model, _GENERATES[verb])
+    return CloudPath("vertex", f"{label}:{verb}", "gemini", view, location)
