@@ -305,3 +305,42 @@ async def test_logs_can_be_switched_off():
             await c.response()
         status, stderr = await px.end()
     assert (status, stderr) == (0, "")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_hangup_reads_the_settings_again(tmp_path, workers):
+    file = tmp_path / "headroom.toml"
+    file.write_text("")
+    tools = [{"name": n, "input_schema": {}} for n in ("Read", "Bash")]
+    options = {"CONFIG": str(file), "STORE": f"sqlite://{tmp_path}/h.db"}
+
+    async def names(proxy, question):
+        message = {"role": "user", "content": question}
+        body = {"model": "m", "tools": tools, "messages": [message]}
+        async with client(proxy) as c:
+            await c.send(post(json.dumps(body).encode()))
+            await c.response()
+        return [t["name"] for t in json.loads(up.requests[-1].body)["tools"]][:2]
+
+    async with (
+        provider() as up,
+        running(up.url, "--workers", workers, **options) as proxy,
+    ):
+        assert await names(proxy, "one") == ["Read", "Bash"]
+        file.write_text('stabilise = { tool_sort = "sideways" }')
+        proxy.process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(0.5)
+        assert await names(proxy, "two") == ["Read", "Bash"]
+        file.write_text('stabilise = { tool_sort = "enabled" }')
+        proxy.process.send_signal(signal.SIGHUP)
+        for number in range(50):
+            found = [await names(proxy, f"try {number} {n}") for n in range(6)]
+            if all(one == ["Bash", "Read"] for one in found):
+                break
+            await asyncio.sleep(0.1)
+        assert found == [["Bash", "Read"]] * 6
+        assert await names(proxy, "one") == ["Read", "Bash"]
+        status, stderr = await proxy.end()
+    assert status == 0
+    assert "settings_reload_failed" in stderr
+    assert "settings_reloaded" in stderr

@@ -17,10 +17,11 @@ def command(**arguments: Any) -> None:
     Anthropic: ANTHROPIC_BASE_URL=http://127.0.0.1:8787. Everything the agent sends is
     forwarded to the provider; tool outputs are compressed when they are first seen.
     """
-    loaded = settings.load(given_flags(arguments))
+    flags = given_flags(arguments)
+    loaded = settings.load(flags)
     from headroom.proxy.server import serve
 
-    sys.exit(serve(loaded.settings, _announce))
+    sys.exit(serve(loaded.settings, _announce, flags))
 
 
 def _announce(url: str) -> None:

@@ -13,8 +13,8 @@ from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores import open_store
 from headroom.inference.model_overrides import read_overrides
 from headroom.inference.model_table import ModelTable
-from headroom.proxy import auth
 from headroom.proxy.clouds import Clouds
+from headroom.proxy.current import Current
 from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
 from headroom.proxy.google_tokens import TokenSource
 from headroom.proxy.hidden_notes import HiddenNotes
@@ -32,7 +32,7 @@ from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
 from headroom.proxy.websocket.provider import ProviderSockets
 from headroom.proxy.websocket.relay import WebSocketRelay
-from headroom.settings import Settings, policy_of
+from headroom.settings import Settings
 
 Clock = Callable[[], float]
 
@@ -43,6 +43,7 @@ class App:
     """The ASGI application; one per server process.
 
     Attributes:
+        current: the settings in force.
         metrics: its figures.
         stages: the steps of every exchange, in order.
         token_source: where access tokens for Vertex come from; ``None``: Google's
@@ -51,7 +52,7 @@ class App:
 
     def __init__(
         self,
-        settings: Settings,
+        current: Current,
         stages: Sequence[Stage],
         *,
         core: Core,
@@ -62,7 +63,8 @@ class App:
         self.metrics = metrics
         self.stages = tuple(stages)
         self.token_source: TokenSource | None = None
-        self._settings = settings
+        self.current = current
+        self._settings = current.settings
         self._core = core
         self._source = source
         self._clock = clock
@@ -97,7 +99,7 @@ class App:
             cloud, token_source=self.token_source, clock=self._clock
         )
         self._steps = steps = Steps(self._settings, self.stages, self.metrics)
-        self._relay = Relay(self._settings, self._upstream, steps, self.metrics, clouds)
+        self._relay = Relay(self.current, self._upstream, steps, self.metrics, clouds)
         self._providers = ProviderSockets(
             self._settings.upstream, self._settings.proxy.max_body_bytes
         )
@@ -185,10 +187,11 @@ def create_app(
             lambda: store or open_settings_store(settings, clock=clock)
         )
     metrics = metrics or Metrics()
+    current = Current(settings)
     if stages is None:
-        stages = _make_stages(settings, ledger, metrics)
+        stages = _make_stages(current, ledger, metrics)
     return App(
-        settings,
+        current,
         stages,
         core=core,
         source=source,
@@ -198,19 +201,18 @@ def create_app(
 
 
 def _make_stages(
-    settings: Settings, ledger: Ledger | None, metrics: Metrics
+    current: Current, ledger: Ledger | None, metrics: Metrics
 ) -> tuple[Stage, ...]:
     """The stages in the order of ``STAGES``; none where compression is off."""
     if ledger is None:
         return ()
+    settings = current.settings
     notes = HiddenNotes(ledger)
-    policies = auth.policies_of(settings.auth)
     stages: list[Stage] = [
         CompressStage(
             ledger,
             Guidance(
-                policy_of(settings),
-                policies,
+                current,
                 ModelTable(read_overrides(settings.models_file)),
                 make_learner(settings),
             ),
@@ -219,11 +221,11 @@ def _make_stages(
     ]
     if settings.proxy.beta_header_sticky == "enabled":
         sessions = settings.proxy.beta_tracker_max_sessions
-        stages.append(BetaStage(policies, max_sessions=sessions))
+        stages.append(BetaStage(current, max_sessions=sessions))
     if settings.watch.enabled:
         sessions = settings.watch.max_sessions
         stages.append(WatchStage(metrics, time.monotonic, max_sessions=sessions))
-    stages.append(RetrieveStage(ledger, notes, policies=policies))
+    stages.append(RetrieveStage(ledger, notes, policies=current))
     return tuple(stages)
 
 

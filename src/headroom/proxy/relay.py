@@ -22,10 +22,11 @@ from headroom.errors import (
     UpstreamError,
 )
 from headroom.providers.openai_responses import request as responses
-from headroom.proxy import access, auth, encodings, event_streams, headers, record
+from headroom.proxy import access, encodings, event_streams, headers, record
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
 from headroom.proxy.clouds import Clouds, needs_credentials
+from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.replies import Receive, Scope, Send
@@ -39,7 +40,6 @@ from headroom.proxy.run import (
 from headroom.proxy.steps import Steps
 from headroom.proxy.tee import Tee, make_tee
 from headroom.proxy.upstream import Body, Target, Upstream, UpstreamResponse
-from headroom.settings import Settings
 
 _ONCE = frozenset({"content-encoding", "idempotency-key"})
 """Headers that are true of a request's first body only."""
@@ -52,12 +52,13 @@ class Relay:
 
     def __init__(
         self,
-        settings: Settings,
+        current: Current,
         upstream: Upstream,
         steps: Steps,
         metrics: Metrics,
         clouds: Clouds,
     ) -> None:
+        settings = current.settings
         proxy = settings.proxy
         self._settings = settings
         self._clouds = clouds
@@ -66,7 +67,7 @@ class Relay:
         self._upstream = upstream
         self._steps = steps
         self._metrics = metrics
-        self._policies = auth.policies_of(settings.auth)
+        self._policies = current
         self._mode = proxy.compression_mode
         self._token = proxy.token
         self._strips_internal = proxy.strip_internal_headers == "enabled"

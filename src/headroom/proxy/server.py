@@ -5,10 +5,13 @@ waiting connection with it. Workers are spawned, not forked: nothing they inheri
 in the middle of something. A worker that dies is started again; if the supervisor
 dies, they finish what they are doing and end.
 
-SIGTERM and Ctrl-C end it gracefully: no connection is accepted any more, running
-streams finish, then the process ends with status 0.
+SIGHUP makes it read the settings again (see ``current``). SIGTERM and Ctrl-C end it
+gracefully: no connection is accepted any more, running streams finish, then the process
+ends with status 0.
 """
 
+import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -17,26 +20,29 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 
 import uvicorn
+from msgspec import Struct
+from msgspec.structs import replace
 from prometheus_client import multiprocess
 
 import headroom
 from headroom.errors import ConfigError, HeadroomError
 from headroom.inference.model_overrides import read_overrides
 from headroom.proxy import access, selfcheck
-from headroom.proxy.app import create_app
+from headroom.proxy.app import App, create_app
 from headroom.proxy.compute import spare_collector
+from headroom.proxy.current import Current
 from headroom.proxy.endpoints import Core
 from headroom.proxy.exchange import log
 from headroom.proxy.logs import Logs
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.replies import AsgiApp
 from headroom.proxy.websocket.server import HttpProtocol, WebSocketProtocol
-from headroom.settings import Settings
+from headroom.settings import Settings, load
 
 EX_CONFIG = 78
 _BACKLOG = 2048
@@ -46,14 +52,20 @@ _SWITCH_INTERVAL_S = 0.0005
 _MAX_RESTART_DELAY_S = 5.0
 _STABLE_S = 10.0
 _KILL_AFTER_S = 5.0
+_HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> int:
+def serve(
+    settings: Settings,
+    announce: Callable[[str], None],
+    flags: Mapping[str, str] | None = None,
+) -> int:
     """Serve until told to end.
 
     Args:
         settings: validated settings.
         announce: gets the base URL as soon as requests are answered.
+        flags: what the command line set, for when the settings are read again.
 
     Returns:
         The exit status.
@@ -69,8 +81,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     url = url_of(listener)
     with listener:
         if settings.proxy.workers > 1:
-            return _Supervisor(settings, core, listener).run(lambda: announce(url))
-        return _run(settings, core, listener, lambda: announce(url))
+            service = _Service(settings, core, listener, flags)
+            return _Supervisor(service).run(lambda: announce(url))
+        return _run(_Service(settings, core, listener, flags), lambda: announce(url))
 
 
 def make_config(app: AsgiApp, settings: Settings) -> uvicorn.Config:
@@ -98,34 +111,61 @@ def make_config(app: AsgiApp, settings: Settings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is ready."""
+    """A server that says when it is ready, and takes ``SIGHUP`` to heart."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_hangup: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_hangup = on_hangup
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         spare_collector()
+        if self._on_hangup is not None and _HANGUP is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(_HANGUP, self._on_hangup)
         self._on_ready()
 
 
+class _Service(Struct, frozen=True):
+    """What a serving process is made of; goes to workers as it is."""
+
+    settings: Settings
+    core: Core
+    listener: socket.socket
+    flags: Mapping[str, str] | None = None
+
+    def read_again(self) -> Settings:
+        """The settings as file, environment and flags say now."""
+        return load(self.flags).settings
+
+
 def _run(
-    settings: Settings,
-    core: Core,
-    listener: socket.socket,
-    on_ready: Callable[[], None],
-    *,
-    is_worker: bool = False,
+    service: _Service, on_ready: Callable[[], None], *, is_worker: bool = False
 ) -> int:
     """Serve the proxy in this process."""
+    core = service.core
+    apps: list[App] = []
 
     def make_app() -> AsgiApp:
         log.info("core_%s", core.status, extra={"version": headroom.__version__})
-        return create_app(settings, core=core, metrics=metrics)
+        apps.append(create_app(service.settings, core=core, metrics=metrics))
+        return apps[0]
 
     metrics = Metrics(is_shared=is_worker)
-    return run_app(make_app, settings, metrics, listener, on_ready)
+    return run_app(
+        make_app,
+        service.settings,
+        metrics,
+        service.listener,
+        on_ready,
+        on_hangup=lambda: apps[0].current.reload(service.read_again),
+    )
 
 
 def run_app(
@@ -134,6 +174,8 @@ def run_app(
     metrics: Metrics,
     listener: socket.socket,
     on_ready: Callable[[], None],
+    *,
+    on_hangup: Callable[[], None] | None = None,
 ) -> int:
     """Serve an application in this process until told to end.
 
@@ -143,6 +185,7 @@ def run_app(
         metrics: told of log records that are lost.
         listener: from ``listen``.
         on_ready: called as soon as requests are answered.
+        on_hangup: called on ``SIGHUP``, in the server's loop.
 
     Returns:
         The exit status.
@@ -152,7 +195,7 @@ def run_app(
     metrics.watch_dropped_logs(logs.take_dropped)
     try:
         config = make_config(make_app(), settings)
-        server = _Server(config, on_ready)
+        server = _Server(config, on_ready, on_hangup)
         # uvicorn raises the signal that ended it once more; it has done its work.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _ignore)
@@ -165,9 +208,7 @@ def run_app(
     return 0 if server.started else 1
 
 
-def _worker(
-    settings: Settings, core: Core, listener: socket.socket, ready: Connection
-) -> None:
+def _worker(service: _Service, ready: Connection) -> None:
     """The body of a worker process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -177,19 +218,17 @@ def _worker(
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    sys.exit(
-        _run(settings, core, listener, lambda: ready.send(b"ready"), is_worker=True)
-    )
+    sys.exit(_run(service, lambda: ready.send(b"ready"), is_worker=True))
 
 
 class _Worker:
     """One worker process as its supervisor sees it."""
 
-    def __init__(self, settings: Settings, core: Core, listener: socket.socket) -> None:
+    def __init__(self, service: _Service) -> None:
         context = multiprocessing.get_context("spawn")
         self.ready, theirs = context.Pipe(duplex=False)
         self.process = context.Process(
-            target=_worker, args=(settings, core, listener, theirs), daemon=False
+            target=_worker, args=(service, theirs), daemon=False
         )
         self.started = time.monotonic()
         self.process.start()
@@ -200,10 +239,9 @@ class _Worker:
 class _Supervisor:
     """Keeps the workers running."""
 
-    def __init__(self, settings: Settings, core: Core, listener: socket.socket) -> None:
-        self._settings = settings
-        self._core = core
-        self._listener = listener
+    def __init__(self, service: _Service) -> None:
+        self._service = service
+        self._settings = service.settings
         self._workers: list[_Worker] = []
         self._is_ending = False
         self._restart_delay_s = 0.1
@@ -214,6 +252,8 @@ class _Supervisor:
         """Start the workers and keep them until told to end."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
+        if _HANGUP is not None:
+            signal.signal(_HANGUP, self._pass_on)
         logs = Logs(self._settings.log)
         with tempfile.TemporaryDirectory(prefix="headroom-metrics-") as directory:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
@@ -230,8 +270,19 @@ class _Supervisor:
         self._is_ending = True
         self._wake_write.send(number)
 
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        """Every worker reads the settings again, and so do those to come."""
+        current = Current(self._service.settings)
+        current.reload(self._service.read_again)
+        self._service = replace(self._service, settings=current.settings)
+        for worker in self._workers:
+            pid = worker.process.pid
+            if worker.is_ready and pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
     def _start(self) -> None:
-        self._workers.append(_Worker(self._settings, self._core, self._listener))
+        self._workers.append(_Worker(self._service))
 
     def _watch(self, announce: Callable[[], None]) -> int:
         """Replace workers that die; return when told to end, with the status."""
@@ -275,7 +326,7 @@ class _Supervisor:
     def _stop(self) -> None:
         """Let all workers finish; kill those that do not."""
         # Nobody would serve what still connects.
-        self._listener.close()
+        self._service.listener.close()
         for worker in self._workers:
             worker.process.terminate()
         grace_s = self._settings.proxy.graceful_shutdown_s + _KILL_AFTER_S

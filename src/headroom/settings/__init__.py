@@ -20,6 +20,7 @@ from headroom.settings.reading import (
     is_loopback,
     load,
     parse,
+    value_of,
 )
 from headroom.settings.tree import (
     AuthSettings,
@@ -54,4 +55,5 @@ __all__ = [
     "load",
     "parse",
     "policy_of",
+    "value_of",
 ]

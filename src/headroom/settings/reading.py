@@ -117,7 +117,7 @@ class Loaded(Struct, frozen=True):
 
     def value(self, setting: Setting) -> Any:
         """The value of one setting."""
-        return _value(self.settings, setting.path)
+        return value_of(self.settings, setting.path)
 
 
 def _spec(path: str, annotation: Any, default: Any) -> Setting:
@@ -354,7 +354,8 @@ def _tree(values: Mapping[str, Any]) -> Settings:
     return msgspec.convert(plain, Settings)
 
 
-def _value(settings: Settings, path: str) -> Any:
+def value_of(settings: Settings, path: str) -> Any:
+    """The value of the setting at a path of the tree."""
     found: Any = settings
     for name in path.split("."):
         found = getattr(found, name)

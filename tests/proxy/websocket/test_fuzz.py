@@ -205,13 +205,15 @@ MESSAGES = st.one_of(
 def desk():
     from headroom.ccr.ledger import Ledger
     from headroom.ccr.stores.memory import MemoryStore
-    from headroom.core.types import Policy
+    from headroom.proxy.current import Current
     from headroom.proxy.stages.compress import CompressStage, Guidance
 
     loaded = settings_module.load({}, {"HOME": "/nonexistent"}).settings
     ledger = Ledger(MemoryStore())
     metrics = Metrics()
-    stage = CompressStage(ledger, Guidance(Policy()))
+    stage = CompressStage(
+        ledger, Guidance(Current(settings_module.Settings(retrieval="off")))
+    )
     yield Desk(Arrivals(), Steps(loaded, [stage, EditStage()], metrics), metrics, "x")
     asyncio.run(stage.close())
     ledger.close()

@@ -11,6 +11,7 @@ and a failure to store or to read shows in the report, the metrics and ``health`
 
 import asyncio
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +33,8 @@ from headroom.inference.tokens import counter_for
 from headroom.learning.recommendations import Recommendations
 from headroom.providers import PROVIDERS
 from headroom.providers.models import family_of
-from headroom.proxy.auth import POLICIES, AuthPolicies
 from headroom.proxy.compute import Compute
+from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.learner import Learner, is_skipped
@@ -64,14 +65,12 @@ class Guidance(Struct, frozen=True):
     """What a request is planned by, beside the ledger.
 
     Attributes:
-        policy: what the settings allow.
-        policies: what each kind of credential leaves of it.
+        current: what the settings allow, and what each kind of credential leaves of it.
         models: what is known of models.
         learner: what was learned from earlier runs.
     """
 
-    policy: Policy
-    policies: AuthPolicies = POLICIES
+    current: Current
     models: ModelTable = ModelTable()
     learner: Learner = Learner(Recommendations(), None)
 
@@ -89,12 +88,11 @@ class CompressStage:
         notes: HiddenNotes | None = None,
         namespace: str = "",
     ) -> None:
-        self._policies = guidance.policies
+        self._current = guidance.current
         self._learner = guidance.learner
         self._models = guidance.models
         self._reported_models: set[str] = set()
         self._ledger = ledger
-        self._policy = guidance.policy
         self._conversations = Threads(ledger, namespace=namespace)
         self._reported_types: set[str] = set()
         self._notes = notes or HiddenNotes(ledger, namespace=namespace)
@@ -128,17 +126,16 @@ class CompressStage:
         if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
-        allowed = self._policies[exchange.auth_mode]
-        if not allowed.compresses:
-            exchange.pass_through("auth_mode_policy")
-            return
+        allowed, base = self._current[exchange.auth_mode], self._current.policy
         policy = msgspec.structs.replace(
-            self._policy,
+            base if allowed.compresses else _leaving(base),
             cache_minimum_tokens=self._models.rules(
                 view.model, view.api
             ).minimum_tokens,
-            allow_lossy=self._policy.allow_lossy and allowed.allows_lossy,
-            stabilisers=self._policy.stabilisers if allowed.stabilises else (),
+            allow_lossy=base.allow_lossy
+            and allowed.compresses
+            and allowed.allows_lossy,
+            stabilisers=base.stabilisers if allowed.stabilises else (),
         )
         try:
             await self._rewrite(exchange, provider, view, policy)
@@ -328,6 +325,13 @@ class CompressStage:
             return work(*arguments)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(threads or self._threads, work, *arguments)
+
+
+def _leaving(policy: Policy) -> Policy:
+    """The policy under which nothing new is changed, and what was sent is repeated."""
+    return msgspec.structs.replace(
+        policy, min_lossless_bytes=sys.maxsize, may_refer=False
+    )
 
 
 def _session_id(view: RequestView, rewrite: Rewrite) -> str:
