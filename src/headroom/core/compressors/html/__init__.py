@@ -15,7 +15,7 @@ from headroom.core.compressors.html.detection import confidence, find_page
 from headroom.core.compressors.html.form import decode, write_page
 from headroom.core.compressors.html.lossy import reduce_blocks
 from headroom.core.compressors.html.page import Page, read_page
-from headroom.core.compressors.html.tokens import split_markup, texts
+from headroom.core.compressors.html.tokens import texts
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -64,9 +64,7 @@ def is_complete(source: str, form: str) -> bool:
     """Whether every visible text of the source stands in the form, in order."""
     squeezed = _NO_WORD.sub("", form)
     at = 0
-    for text in texts(split_markup(source)):
-        if text.isspace():
-            continue
+    for text in texts(source):
         word = text if text.isalnum() else _NO_WORD.sub("", text)
         if word:
             found = squeezed.find(word, at)

@@ -12,7 +12,6 @@ at ``-->``, an unclosed one at the end of the text.
 import re
 from collections.abc import Iterator
 from html import unescape
-from itertools import islice
 from typing import Final
 
 _MIN_STEP: Final = 1000
@@ -20,15 +19,19 @@ _MAX_STEPS: Final = 64
 
 # Possessive throughout: no input makes it look at a character more than a few times.
 _ATTRIBUTES = r"(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+"
+_SCRIPT = rf"(?:script|style)(?=[\s/>]){_ATTRIBUTES}>.*?(?:</(?:script|style)[^>]*>|\Z)"
+_OTHER = r"!--(?:-?>|.*?--!?>|.*)|[!?/][^>]*(?:>|\Z)"
+_NAME = r"[a-z][^\s/>]*+"
 _TOKEN = re.compile(
-    r"<(?:"
-    rf"(?:script|style)(?=[\s/>]){_ATTRIBUTES}>.*?(?:</(?:script|style)[^>]*>|\Z)"
-    rf"|(/?)([a-z][^\s/>]*+)({_ATTRIBUTES})(?:>|\Z)"
-    r"|!--(?:-?>|.*?--!?>|.*)"
-    r"|[!?/][^>]*(?:>|\Z)"
-    r")",
+    rf"<(?:{_SCRIPT}|(/?)({_NAME})({_ATTRIBUTES})(?:>|\Z)|{_OTHER})",
     re.IGNORECASE | re.DOTALL,
 )
+_BARE_TOKEN = re.compile(
+    rf"<(?:{_SCRIPT}|/?{_NAME}{_ATTRIBUTES}(?:>|\Z)|{_OTHER})",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The same where nobody asks what tag it is."""
+
 _ATTRIBUTE = re.compile(
     r"([^\s=/\"'>]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))|([^\s=/\"'>]+)"
 )
@@ -41,7 +44,7 @@ def split_markup(text: str) -> Iterator[str | None]:
     declarations have ``None`` for the three.
     """
     # Some tags at a time, for memory's sake; few enough times that copying the rest of
-    # the text stays cheap.
+    # the text stays cheap. ``texts`` does the same.
     step = max(_MIN_STEP, text.count("<") // _MAX_STEPS)
     while True:
         parts = _TOKEN.split(text, step)
@@ -63,8 +66,14 @@ def attributes(source: str) -> dict[str, str]:
     return found
 
 
-def texts(parts: Iterator[str | None]) -> Iterator[str]:
-    """The texts between the tags, entities unescaped."""
-    for part in islice(parts, 0, None, 4):
-        if part:
-            yield unescape(part) if "&" in part else part
+def texts(text: str) -> Iterator[str]:
+    """The texts between the tags, entities unescaped; none is empty or blank."""
+    step = max(_MIN_STEP, text.count("<") // _MAX_STEPS)
+    while True:
+        parts = _BARE_TOKEN.split(text, step)
+        text = parts.pop() if len(parts) > step else ""
+        for part in parts:
+            if part and not part.isspace():
+                yield unescape(part) if "&" in part else part
+        if not text:
+            return
