@@ -254,3 +254,26 @@ def test_an_encoding_pickles_by_name():
     data = pickle.dumps(encoding)
     assert len(data) < 200
     assert pickle.loads(data) is encoding
+
+
+@pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<|endoftext|>",
+        "a<|endoftext|> <|endoftext|>\n" * 40,
+        "<|endoftext",
+        "é😀中文 \x00\u3000" * 30,
+        "a lone \ud800 surrogate",
+    ],
+)
+def test_counting_makes_no_list_and_finds_the_same(name, text):
+    encoding = load_encoding(name)
+    assert encoding.count(text) == len(encoding.encode(text))
+    encoding._fill, fill = None, encoding._fill
+    try:
+        assert encoding.count(text) == len(encoding.encode(text))
+    finally:
+        encoding._fill = fill
+    assert fill is not None

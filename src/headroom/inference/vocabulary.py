@@ -26,7 +26,8 @@ import gzip
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -36,6 +37,7 @@ from msgspec import Struct
 from headroom.errors import ConfigError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
     from tiktoken import Encoding as Engine
 
 EncodingName: TypeAlias = Literal["o200k_base", "cl100k_base"]
@@ -107,6 +109,13 @@ _SOURCES: dict[str, _Source] = {
     ),
 }
 
+# The engine looks for special tokens while it fills a buffer and must have one to look
+# for; as none is allowed, its name is ordinary text.
+_SPECIAL = {"<|endoftext|>": 1 << 20}
+_NOTHING: frozenset[str] = frozenset()
+_TOKEN_BYTES = 4
+_Fill: TypeAlias = "Callable[[str, AbstractSet[str]], Buffer]"
+
 _DATA = Path(__file__).parent / "data"
 _loaded: dict[str, "Encoding"] = {}
 _lock = threading.Lock()
@@ -115,7 +124,7 @@ _lock = threading.Lock()
 class Encoding:
     """One vocabulary: text to tokens. Immutable, safe in threads, pickled by name."""
 
-    __slots__ = ("_engine", "_takes_out_runs", "name")
+    __slots__ = ("_engine", "_fill", "_takes_out_runs", "name")
 
     def __init__(
         self, name: EncodingName, engine: "Engine", *, takes_out_runs: bool = False
@@ -123,6 +132,10 @@ class Encoding:
         self.name = name
         self._engine = engine
         self._takes_out_runs = takes_out_runs
+        # Tokens as bytes, where the engine has that: no number is made of each, only to
+        # be counted, which saves a tenth of the time.
+        core = getattr(engine, "_core_bpe", None)
+        self._fill: _Fill | None = getattr(core, "encode_to_tiktoken_buffer", None)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of ``text``; names of special tokens are ordinary text."""
@@ -139,14 +152,21 @@ class Encoding:
         return sum(map(self._count_piece, _pieces(text)))
 
     def _count_piece(self, text: str) -> int:
-        encode = self._engine.encode_ordinary
         if not self._takes_out_runs:
-            return len(encode(text))
+            return self._tokens_in(text)
         text, runs = _without_runs(text)
-        tokens = len(encode(text))
+        tokens = self._tokens_in(text)
         for run, times in runs.items():
-            tokens += times * len(encode(run))
+            tokens += times * self._tokens_in(run)
         return tokens
+
+    def _tokens_in(self, text: str) -> int:
+        if self._fill is not None:
+            try:
+                return memoryview(self._fill(text, _NOTHING)).nbytes // _TOKEN_BYTES
+            except UnicodeEncodeError:
+                pass  # lone surrogates, which the engine's own method replaces
+        return len(self._engine.encode_ordinary(text))
 
     def decode(self, tokens: list[int]) -> bytes:
         """The bytes the tokens stand for."""
@@ -217,7 +237,7 @@ def _load(name: EncodingName) -> Encoding:
         name=name,
         pat_str=source.pattern,
         mergeable_ranks=ranks,
-        special_tokens={},
+        special_tokens=_SPECIAL,
     )
     # The engine has copied them; its own reference to the dict would keep 27 MB alive.
     ranks.clear()
