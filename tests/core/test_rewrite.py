@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from fakes import HALVE, DictStore, count_words, forward
@@ -9,6 +10,7 @@ from headroom.core.pipeline import compress_block
 from headroom.core.rewrite import Rewrite
 from headroom.core.types import Policy
 from headroom.errors import CompressionError
+from headroom.providers import PROVIDERS
 from headroom.providers.anthropic.request import AnthropicMessages
 from scripted import TOOL, Drive, call, retrieval, text
 
@@ -45,6 +47,41 @@ def begin(request, store):
     raw = json.dumps(request).encode()
     rewrite = Rewrite(PROVIDER.parse(raw), PROVIDER, POLICY, auth_mode="payg")
     return rewrite, store.load(rewrite.keys)
+
+
+@pytest.mark.parametrize(
+    "api", ["anthropic", "openai_chat", "openai_responses", "gemini"]
+)
+def test_a_tool_that_the_client_brings_in_the_middle_is_not_added_beside_it(api):
+    store = DictStore()
+    policy = msgspec.structs.replace(POLICY, more_tools=("memory_save",))
+    for count in (1, 3):
+        forward(talk(api, count, ["Bash"]), store, policy=policy, api=api)
+    theirs = ["Bash", "headroom_retrieve"]
+    forwarded, rewrite = forward(talk(api, 5, theirs), store, policy=policy, api=api)
+    assert PROVIDERS[api].parse(forwarded).tool_names == (*theirs, "memory_save")
+    assert rewrite.own_tools == {"memory_save"}
+
+
+def talk(api, count, tools, **members):
+    """So many messages of a conversation in the shape of an API."""
+    roles = ["user", "assistant"] * count
+    said = list(zip(roles, map(str, range(count)), strict=False))
+    functions = [{"name": name, "parameters": {}} for name in tools]
+    if api == "gemini":
+        known = {"user": "user", "assistant": "model"}
+        found = [{"role": known[r], "parts": [{"text": t}]} for r, t in said]
+        tools = [{"functionDeclarations": functions}]
+        return {"contents": found, "tools": tools, **members}
+    found = [{"role": role, "content": text} for role, text in said]
+    if api == "anthropic":
+        tools = [{"name": name, "input_schema": {}} for name in tools]
+    elif api == "openai_chat":
+        tools = [{"type": "function", "function": one} for one in functions]
+    else:
+        tools = [{"type": "function", **one} for one in functions]
+        return {"model": "x", "store": False, "input": found, "tools": tools, **members}
+    return {"model": "x", "messages": found, "tools": tools, **members}
 
 
 def test_the_tool_is_added_from_the_first_request_on_and_only_beside_others():

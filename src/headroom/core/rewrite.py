@@ -375,12 +375,8 @@ class Rewrite:
         if not self.view.may_add_tool:
             # A call that nobody answers inside the answer would reach the client.
             return ()
-        begun, theirs = self.made_plan.begun, self.view.tool_names
-        return tuple(
-            name
-            for name in begun.own_tools
-            if name not in begun.more_tools or name not in theirs
-        )
+        theirs = self.view.tool_names
+        return tuple(n for n in self.made_plan.begun.own_tools if n not in theirs)
 
     def _tool_edits(self) -> list[Edit]:
         return self._provider.tool_edits(self.view, self._own_tools())

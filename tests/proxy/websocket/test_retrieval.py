@@ -7,6 +7,7 @@ import re
 
 import websockets
 
+from headroom.proxy.steps import Steps
 from loopback import proxy
 from scripted import noisy_log
 from sockets import dial, socket_provider
@@ -41,11 +42,13 @@ class Model:
 
     def __init__(self, *, fails=False):
         self.asked = []
+        self.sockets = []
         self.fails = fails
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
 
     async def __call__(self, provider, socket):
+        self.sockets.append(socket)
         async for message in socket:
             event = json.loads(message)
             self.asked.append(event)
@@ -220,3 +223,28 @@ async def test_a_request_sent_too_early_waits_until_the_answer_is_joined():
                     if found["type"] == "response.completed":
                         ends.append(found["response"]["id"])
     assert ends == ["resp_3", "resp_4"]
+
+
+async def test_what_a_provider_says_between_two_answers_belongs_to_neither(monkeypatch):
+    is_read, may_leave = asyncio.Event(), asyncio.Event()
+    on_request = Steps.on_request
+
+    async def slow(steps, exchange):
+        is_read.set()
+        await may_leave.wait()
+        await on_request(steps, exchange)
+
+    async with running() as (model, _, px):
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            first = await ask(ws, [SYSTEM, GO])
+            monkeypatch.setattr(Steps, "on_request", slow)
+            asking = asyncio.create_task(ask(ws, [result(1)], previous=last_id(first)))
+            async with asyncio.timeout(10):
+                await is_read.wait()
+                await model.sockets[-1].send('{"type":"codex.rate_limits"}')
+                await asyncio.sleep(0.1)
+                may_leave.set()
+                events = await asking
+        assert px.count("headroom_retrievals_total", outcome="found") == 1
+    assert events[0]["type"] == "codex.rate_limits"
+    assert "headroom_retrieve" not in json.dumps(events)

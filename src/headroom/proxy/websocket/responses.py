@@ -62,17 +62,21 @@ _HEADS = msgspec.json.Decoder(_Head)
 
 
 class _Turn:
-    """One ``response.create`` and its answer."""
+    """One ``response.create`` and its answer.
+
+    Attributes:
+        is_sent: the provider has it; what comes before that is no answer to it.
+    """
 
     __slots__ = ("added_s", "answering", "bytes_in", "bytes_out", "exchange",
-                 "first_byte_s", "has_ended", "is_plain", "response_bytes", "stages_s",
-                 "started", "tee")  # fmt: skip
+                 "first_byte_s", "has_ended", "is_plain", "is_sent", "response_bytes",
+                 "stages_s", "started", "tee")  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.tee: MessageTee | None = None
         self.answering: answering.Answering | None = None
-        self.is_plain = False
+        self.is_plain = self.is_sent = False
         self.has_ended = asyncio.Event()
         self.started = time.perf_counter()
         self.added_s = self.stages_s = self.first_byte_s = 0.0
@@ -136,6 +140,7 @@ class ResponsesTraffic:
         turn = self._begin(lane)
         found = await self._compressed(turn, message)
         record.outbound(turn.exchange, turn.figures())
+        turn.is_sent = True
         try:
             await self._provider.send(found)
         except UpstreamError as error:
@@ -161,10 +166,14 @@ class ResponsesTraffic:
         head = _head(message)
         lane = (head.stream_id or "") if head is not None else ""
         turns = self._lanes.get(lane)
-        if head is None or not turns or not isinstance(message, str):
+        turn = turns[0] if turns else None
+        if head is None or turn is None or not isinstance(message, str):
             await self._client.send(message)
             return
-        turn = turns[0]
+        if not turn.is_sent:
+            # Limits, and whatever else is told between two answers.
+            await self._client.send(message)
+            return
         data = message.encode()
         _note(turn, head, data)
         if self._is_answering(turn, lane):
