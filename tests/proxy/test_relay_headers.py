@@ -112,3 +112,24 @@ async def test_the_operator_may_leave_a_kind_of_credential_alone():
     left, compressed = (request.body for request in up.requests)
     assert left == json.dumps(body).encode()
     assert len(compressed) < len(left)
+
+
+@pytest.mark.parametrize("credential", [OAUTH, AGENT, KEY])
+async def test_only_prompts_under_api_keys_are_put_in_order(credential):
+    tools = [{"name": n, "input_schema": {"type": "object"}} for n in ("Read", "Bash")]
+    body = {
+        **FIRST,
+        "tools": tools,
+        "model": "claude-opus-5",
+        "system": "Mind it. " * 600,
+    }
+    async with (
+        provider() as up,
+        proxy(up.url, STABILISE_TOOL_SORT="enabled", RETRIEVAL="off") as px,
+        client(px) as c,
+    ):
+        await c.send(post(json.dumps(body).encode(), headers=(credential,)))
+        await c.response()
+    is_changed = up.requests[0].body != json.dumps(body).encode()
+    assert is_changed is (credential is KEY)
+    assert (b"cache_control" in up.requests[0].body) is is_changed

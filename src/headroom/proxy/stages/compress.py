@@ -25,6 +25,7 @@ from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.stabilise import BREAKPOINTS, CACHE_KEY, SCHEMA_SORT, TOOL_SORT
 from headroom.core.trail import change_of, trail_of
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
 from headroom.errors import MalformedBodyError, StoreUnavailableError
@@ -50,6 +51,12 @@ ON_LOOP_BYTES = 24_000
 REFER_ON_LOOP_BYTES = 4_000
 """Longer blocks are compared with earlier results in a thread."""
 
+_APPLIED = {
+    TOOL_SORT: "e1_applied",
+    SCHEMA_SORT: "e2_applied",
+    BREAKPOINTS: "e3_applied",
+    CACHE_KEY: "e4_applied",
+}
 WATCHED_MESSAGES = 50_000
 """Messages whose forwarded form is remembered, to notice a change."""
 
@@ -257,6 +264,7 @@ class CompressStage:
         forwarded = await self._run(size, rewrite.finish, winners)
         for reason in rewrite.reasons:
             exchange.replace_body(forwarded, reason)
+        _log_stabilised(exchange, rewrite.reasons)
         self._learner.observe(rewrite.results(), mode)
         changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
         exchange.prefix_breaks = self._watch.breaks(rewrite, changes)
@@ -332,6 +340,14 @@ def _leaving(policy: Policy) -> Policy:
     return msgspec.structs.replace(
         policy, min_lossless_bytes=sys.maxsize, may_refer=False
     )
+
+
+def _log_stabilised(exchange: Exchange, reasons: tuple[str, ...]) -> None:
+    """One record for each stabiliser that changed this request (SPEC B.9)."""
+    if log.isEnabledFor(logging.DEBUG):
+        for reason in reasons:
+            if reason in _APPLIED:
+                log.debug(_APPLIED[reason], extra={"request_id": exchange.request_id})
 
 
 def _session_id(view: RequestView, rewrite: Rewrite) -> str:
