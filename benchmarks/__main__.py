@@ -48,6 +48,7 @@ def main():
         run("cost per turn", python, "-m", "benchmarks.scale"),
         run("store", python, "-m", "benchmarks.store_latency", "--entries", "5000"),
         run("what the proxy adds", python, "-m", "benchmarks.proxy_overhead"),
+        run("the APIs compared", python, "-m", "benchmarks.api_overhead"),
     ]
     if corpus is not None:
         command = (python, "-m", "benchmarks.corpus", "--corpus", str(corpus))

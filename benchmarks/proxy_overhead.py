@@ -99,12 +99,12 @@ class Wire:
         """A connection to a port of this machine."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
-    async def post(self, body):
+    async def post(self, body, path=b"/v1/messages", key=b"x-api-key: test"):
         """Milliseconds until the answer is complete."""
         head = (
-            b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-            b"content-type: application/json\r\nx-api-key: test\r\n"
-            b"content-length: %d\r\n\r\n" % len(body)
+            b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+            b"content-type: application/json\r\n%b\r\n"
+            b"content-length: %d\r\n\r\n" % (path, key, len(body))
         )
         started = time.perf_counter()
         self._writer.write(head + body)
@@ -393,7 +393,8 @@ def servers(proxy_options):
     with tempfile.TemporaryDirectory() as home:
         environ = {**os.environ, "HEADROOM_DATA_DIR": home}
         entry = "from headroom.cli.main import main; main()"
-        options = ["--anthropic-url", upstream, "--log-level", "info", *proxy_options]
+        urls = [f"--{api}-url={upstream}" for api in ("anthropic", "openai", "gemini")]
+        options = [*urls, "--log-level", "info", *proxy_options]
         port = ("--port", str(ports["headroom"]))
         commands = {
             "direct": [*me, "--serve", "provider", str(ports["direct"])],

@@ -1,0 +1,130 @@
+"""What the proxy adds to each API, against what it adds to Messages at equal size.
+
+``python -m benchmarks.api_overhead``: the same conversation in the shape of every API,
+new and sent again, APIs interleaved within one run. The bound is a ratio of 1.2 to
+Messages; medians of one run.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+
+from benchmarks.proxy_overhead import Wire, servers, tool_output
+
+BOUND = 1.2
+QUESTION = "Find out why the workers stall."
+
+
+def messages(outputs, seed):
+    found = [{"role": "user", "content": QUESTION}]
+    for number, output in enumerate(outputs):
+        call_id = f"toolu_{seed}_{number}"
+        use = {"type": "tool_use", "id": call_id, "name": "bash", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": call_id, "content": output}
+        found += [
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [result]},
+        ]
+    return {"model": "claude-sonnet-4-5", "max_tokens": 64, "messages": found}
+
+
+def chat(outputs, seed):
+    found = [{"role": "user", "content": QUESTION}]
+    for number, output in enumerate(outputs):
+        call_id = f"call_{seed}_{number}"
+        function = {"name": "bash", "arguments": "{}"}
+        call = {"id": call_id, "type": "function", "function": function}
+        found += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call_id, "content": output},
+        ]
+    return {"model": "gpt-5", "messages": found}
+
+
+def responses(outputs, seed):
+    items = [{"role": "user", "content": QUESTION}]
+    for number, output in enumerate(outputs):
+        call = {"call_id": f"call_{seed}_{number}"}
+        items += [
+            {"type": "function_call", **call, "name": "bash", "arguments": "{}"},
+            {"type": "function_call_output", **call, "output": output},
+        ]
+    return {"model": "gpt-5", "input": items, "store": False}
+
+
+def gemini(outputs, seed):
+    contents = [{"role": "user", "parts": [{"text": f"{QUESTION} {seed}"}]}]
+    for output in outputs:
+        result = {"name": "bash", "response": {"output": output}}
+        contents += [
+            {"role": "model", "parts": [{"functionCall": {"name": "bash"}}]},
+            {"role": "user", "parts": [{"functionResponse": result}]},
+        ]
+    return {"contents": contents}
+
+
+BEARER = b"authorization: Bearer sk-test"
+APIS = {
+    "messages": (messages, b"/v1/messages", b"x-api-key: test"),
+    "chat": (chat, b"/v1/chat/completions", BEARER),
+    "responses": (responses, b"/v1/responses", BEARER),
+    "gemini": (
+        gemini,
+        b"/v1beta/models/gemini-2.5-pro:generateContent",
+        b"x-goog-api-key: test",
+    ),
+}
+SIZES = {
+    "2 KB": [2_000],
+    "100 KB in 20 results": [5_000] * 20,
+    "1 MB in 20": [50_000] * 20,
+}
+
+
+async def measure(port, rounds):
+    """Milliseconds by case and API."""
+    wires = {api: await Wire.to(port) for api in APIS}
+    taken = {}
+    for number in range(rounds + 1):
+        for case, sizes in SIZES.items():
+            seed = f"{time.time_ns()}"
+            outputs = [tool_output(size, f"{seed}/{n}") for n, size in enumerate(sizes)]
+            for api, (shape, path, key) in APIS.items():
+                before = json.dumps(shape(outputs[:-1], seed)).encode()
+                body = json.dumps(shape(outputs, seed)).encode()
+                wire = wires[api]
+                await wire.post(before, path, key)
+                fresh = [await wire.post(body, path, key)]
+                again = [await wire.post(body, path, key) for _ in range(10)]
+                if number:  # the first round warms up
+                    taken.setdefault((f"{case}, newest one new", api), []).extend(fresh)
+                    taken.setdefault((f"{case}, again", api), []).extend(again)
+    for wire in wires.values():
+        wire.close()
+    return {place: statistics.median(values) for place, values in taken.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    with servers([]) as (ports, _):
+        found = asyncio.run(measure(ports["headroom"], rounds))
+        direct = asyncio.run(measure(ports["direct"], 1))
+    cases = list(dict.fromkeys(case for case, _ in found))
+    print(f"{'added ms, ratio to messages':36}" + "".join(f"{a:>16}" for a in APIS))
+    is_missed = False
+    for case in cases:
+        added = {a: max(0.01, found[case, a] - direct[case, a]) for a in APIS}
+        ratios = {api: ms / added["messages"] for api, ms in added.items()}
+        is_missed |= max(ratios.values()) > BOUND
+        cells = "".join(f"{added[a]:>9.2f} {ratios[a]:>5.2f}x" for a in APIS)
+        print(f"{case:36}{cells}")
+    sys.exit(is_missed)
+
+
+if __name__ == "__main__":
+    main()
