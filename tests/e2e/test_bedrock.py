@@ -351,6 +351,58 @@ async def test_what_was_sent_once_is_sent_the_same_way_again(moves_marker):
     assert len(double.requests[-1].body) < 0.75 * len(body)
 
 
+def converse_body(turns):
+    """The conversation as Converse takes it, a cache point at its newest end."""
+    messages = []
+    for message in conversation(turns):
+        content = message["content"]
+        if isinstance(content, str):
+            blocks = [{"text": content}]
+        elif message["role"] == "assistant":
+            names = {"id": "toolUseId", "name": "name", "input": "input"}
+            blocks = [
+                {"toolUse": {names[k]: v for k, v in b.items() if k in names}}
+                for b in content
+            ]
+        else:
+            blocks = [
+                {
+                    "toolResult": {
+                        "toolUseId": block["tool_use_id"],
+                        "content": [
+                            {"text": block["content"]},
+                            {
+                                "json": {
+                                    "rows": json.loads(block["content"]),
+                                    "raw": block["content"] + " ",
+                                }
+                            },
+                        ],
+                    }
+                }
+                for block in content
+            ]
+        messages.append({"role": message["role"], "content": blocks})
+    messages[-1]["content"].append({"cachePoint": {"type": "default"}})
+    return {"messages": messages, "system": [{"text": "Be brief."}]}
+
+
+async def test_the_law_holds_under_converse_while_the_cache_point_moves():
+    async with bedrock() as (double, px):
+        for turns in range(1, 5):
+            body = json.dumps(converse_body(turns)).encode()
+            assert (await call(px, body, operation="converse"))[0] == 200
+    sent = [json.loads(request.body)["messages"] for request in double.requests]
+    for before, after in itertools.pairwise(sent):
+        assert before[-1]["content"].pop() == {"cachePoint": {"type": "default"}}
+        assert after[: len(before)] == before
+    assert len(double.requests[-1].body) < 0.8 * len(body)
+    result = sent[-1][2]["content"][0]["toolResult"]["content"]
+    given = converse_body(1)["messages"][2]["content"][0]["toolResult"]["content"]
+    assert result[1]["json"]["rows"] == given[1]["json"]["rows"]
+    assert len(result[0]["text"]) < len(given[0]["text"])
+
+
 async def test_a_conversation_that_moves_to_bedrock_keeps_its_decisions():
     body = envelope(conversation(2))
     direct = {"model": "claude-sonnet-4-5", **body}

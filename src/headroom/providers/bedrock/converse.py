@@ -161,12 +161,16 @@ def _tool_names(body: bytes, tools: Span | None) -> tuple[str, ...]:
 
 
 def _canonical(body: bytes, content: Span, markers: list[Span]) -> bytes:
-    """The content without cache points."""
-    if _POINT_KEY not in content.of(body) or not is_array(body, content):
+    """The content without cache points, and without the blanks between its blocks.
+
+    Whether there were blanks cannot be told where a point was taken out.
+    """
+    if not is_array(body, content):
         return content.of(body)
+    may_mark = _POINT_KEY in content.of(body)
     kept = []
     for span in elements(body, content):
-        point = members(body, span).get(_POINT)
+        point = members(body, span).get(_POINT) if may_mark else None
         if point is None:
             kept.append(span.of(body))
         else:

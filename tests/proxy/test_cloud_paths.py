@@ -1,0 +1,186 @@
+"""What paths of Bedrock and Vertex say."""
+
+import pytest
+
+from headroom.core.types import PathView
+from headroom.proxy.cloud_paths import choose
+from headroom.proxy.routes import choose as choose_route
+
+PLACE = "/v1/projects/acme/locations/us-east5"
+ARN = (
+    "arn%3Aaws%3Abedrock%3Aus-east-1%3A123%3Ainference-profile%2Feu.anthropic.claude-x"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "provider", "view"),
+    [
+        (
+            "/model/anthropic.claude-3-haiku-20240307-v1%3A0/invoke",
+            "/model/*/invoke",
+            "bedrock",
+            PathView("anthropic.claude-3-haiku-20240307-v1:0", is_stream=False),
+        ),
+        (
+            "/model/global.anthropic.claude-x/invoke-with-response-stream",
+            "/model/*/invoke-with-response-stream",
+            "bedrock",
+            PathView("anthropic.claude-x", is_stream=True),
+        ),
+        (
+            f"/model/{ARN}/converse",
+            "/model/*/converse",
+            "bedrock_converse",
+            PathView("anthropic.claude-x", is_stream=False),
+        ),
+        (
+            "/model/arn:aws:bedrock:us-east-1:1:provisioned-model/abc/converse-stream",
+            "/model/*/converse-stream",
+            "bedrock_converse",
+            PathView("abc", is_stream=True),
+        ),
+        (
+            "/model/us.amazon.nova-pro-v1:0/invoke",
+            "/model/*/invoke",
+            "",
+            PathView("amazon.nova-pro-v1:0", is_stream=False),
+        ),
+        (
+            "/model/meta.llama3-8b/count-tokens",
+            "/model/*",
+            "",
+            PathView("meta.llama3-8b", is_stream=False),
+        ),
+        ("/guardrail/g/version/1/apply", "bedrock other", "", PathView()),
+        ("/async-invoke", "bedrock other", "", PathView()),
+    ],
+)
+def test_a_path_of_bedrock_says_model_and_stream(path, label, provider, view):
+    found = choose(path.encode(), [])
+    assert (found.cloud, found.label, found.provider) == ("bedrock", label, provider)
+    assert found.path == view
+    assert not found.refusal
+
+
+def test_what_is_signed_for_bedrock_goes_there_whatever_its_path():
+    scope = b"AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/bedrock/aws4_request, S"
+    assert choose(b"/new-thing", [(b"authorization", scope)]).cloud == "bedrock"
+    other = scope.replace(b"/bedrock/", b"/s3/")
+    assert choose(b"/new-thing", [(b"authorization", other)]) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "provider", "view"),
+    [
+        (
+            "/publishers/anthropic/models/claude-opus-4%4020250514:rawPredict",
+            "/v1/*/publishers/anthropic/models/*:rawPredict",
+            "vertex",
+            PathView("claude-opus-4@20250514", is_stream=False),
+        ),
+        (
+            "/publishers/anthropic/models/claude-opus-4:streamRawPredict",
+            "/v1/*/publishers/anthropic/models/*:streamRawPredict",
+            "vertex",
+            PathView("claude-opus-4", is_stream=True),
+        ),
+        (
+            "/publishers/anthropic/models/odd:name:rawPredict",
+            "/v1/*/publishers/anthropic/models/*:rawPredict",
+            "vertex",
+            PathView("odd:name", is_stream=False),
+        ),
+        (
+            "/publishers/google/models/gemini-2.5-pro:streamGenerateContent",
+            "/v1/*/publishers/google/models/*:streamGenerateContent",
+            "gemini",
+            PathView("gemini-2.5-pro", is_stream=True),
+        ),
+        (
+            "/endpoints/77:generateContent",
+            "/v1/*/endpoints/*:generateContent",
+            "gemini",
+            PathView("endpoints/77", is_stream=False),
+        ),
+        (
+            "/endpoints/openapi/chat/completions",
+            "/v1/*/chat/completions",
+            "openai_chat",
+            PathView(),
+        ),
+        ("/publishers/mistralai/models/m:rawPredict", "vertex other", "", PathView()),
+        ("/batchPredictionJobs", "vertex other", "", PathView()),
+        ("", "vertex other", "", PathView()),
+    ],
+)
+def test_a_path_of_vertex_is_split_at_its_last_colon(path, label, provider, view):
+    found = choose(f"{PLACE}{path}".encode(), [])
+    assert (found.cloud, found.label, found.provider) == ("vertex", label, provider)
+    assert (found.path, found.location, found.refusal) == (view, "us-east5", "")
+
+
+@pytest.mark.parametrize(
+    "location", ["us-east5", "europe-west1", "asia-northeast1", "global", "us", "eu"]
+)
+def test_locations_that_look_like_googles_become_part_of_a_host(location):
+    path = f"/v1beta1/projects/p/locations/{location}/endpoints/1:predict"
+    assert choose(path.encode(), []).location == location
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "evil",
+        "us-east5.evil",
+        "us-east5%2Fx",
+        "a%40b",
+        "-",
+        "US-EAST5",
+        "%0a",
+        "us_east5",
+    ],
+)
+def test_other_locations_are_refused(location):
+    path = f"/v1/projects/p/locations/{location}/endpoints/1:predict"
+    found = choose(path.encode(), [])
+    assert found.refusal
+    assert not found.location
+
+
+@pytest.mark.parametrize("verb", ["predict", "generateContent", "", "rawPredictX"])
+def test_methods_that_claude_has_not_are_refused(verb):
+    path = f"{PLACE}/publishers/anthropic/models/claude-x:{verb}"
+    assert choose(path.encode(), []).refusal
+
+
+def test_tokens_that_are_only_counted_are_not_read():
+    path = f"{PLACE}/publishers/anthropic/models/count-tokens:rawPredict"
+    assert choose(path.encode(), []).provider == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/messages",
+        "/v1/chat/completions",
+        "/v1beta/models/gemini-2.5-pro:generateContent",
+        "/v1/projects",
+        "/v1/projects/p/locations",
+        "/models/x/invoke",
+        "/",
+        "",
+    ],
+)
+def test_paths_of_others_are_theirs(path):
+    assert choose(path.encode(), []) is None
+
+
+def test_routes_have_the_error_shapes_that_each_clouds_clients_expect():
+    shapes = {
+        "/model/anthropic.claude-x/invoke": ("bedrock", "bedrock"),
+        f"{PLACE}/publishers/anthropic/models/c:rawPredict": ("gemini", "vertex"),
+        f"{PLACE}/endpoints/openapi/chat/completions": ("openai", "vertex"),
+    }
+    for path, expected in shapes.items():
+        route = choose_route(path.encode(), [])
+        assert (route.api, route.upstream) == expected
