@@ -8,8 +8,7 @@ import pytest
 from headroom.ccr.contract import OPEN_S, TOUCH_S, StoreConfig
 from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores.memory import MemoryStore
-from headroom.ccr.stores.sqlite import SqliteStore
-from headroom.ccr.stores.sqlite_file import SqliteFile
+from headroom.ccr.stores.sqlite import SCHEMA, SqliteStore
 from headroom.core.digest import chain_key, content_digest
 from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.protocols import LedgerKey
@@ -19,6 +18,7 @@ from headroom.errors import (
     OriginalNotFoundError,
     StoreUnavailableError,
 )
+from headroom.storage.sqlite_file import SqliteFile
 from store_backends import Clock
 
 OWN, OTHER = b"own lineage", b"other lineage"
@@ -386,7 +386,9 @@ def test_a_conversation_answered_from_memory_stays_in_the_store(tmp_path, namesp
     """Its records and the originals they need are in use, though never read there."""
     clock = Clock()
     config = StoreConfig(max_bytes=200_000, clock=clock)
-    ledger = Ledger(SqliteStore(SqliteFile(tmp_path / "db"), config), clock=clock)
+    ledger = Ledger(
+        SqliteStore(SqliteFile(tmp_path / "db", SCHEMA), config), clock=clock
+    )
     digest = content_digest("needed " * 1000)
     ledger.save(
         [(name("open"), decision(lossy=True, text="needed " * 1000))],
@@ -404,7 +406,7 @@ def test_a_conversation_answered_from_memory_stays_in_the_store(tmp_path, namesp
     clock.advance(OPEN_S / 2)
     ledger.lookup([name("open").key], OWN, namespace=namespace)
     ledger.close()
-    store = SqliteStore(SqliteFile(tmp_path / "db"), config)
+    store = SqliteStore(SqliteFile(tmp_path / "db", SCHEMA), config)
     while store.purge():
         pass
     assert store.scoped(namespace).get(digest) == "needed " * 1000
@@ -414,7 +416,7 @@ def test_a_conversation_answered_from_memory_stays_in_the_store(tmp_path, namesp
 
 
 def test_workers_with_ledgers_of_their_own_agree(tmp_path):
-    stores = [SqliteStore(SqliteFile(tmp_path / "db")) for _ in range(4)]
+    stores = [SqliteStore(SqliteFile(tmp_path / "db", SCHEMA)) for _ in range(4)]
     ledgers = [Ledger(store) for store in stores]
     forwarded = [{} for _ in ledgers]
     barrier = threading.Barrier(len(ledgers))

@@ -16,8 +16,7 @@ import pytest
 from headroom.ccr.contract import OPEN_S, TOUCH_S, StoreConfig
 from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores import open_store
-from headroom.ccr.stores.sqlite import SqliteStore
-from headroom.ccr.stores.sqlite_file import SqliteFile
+from headroom.ccr.stores.sqlite import SCHEMA, SqliteStore
 from headroom.core.digest import chain_key, content_digest
 from headroom.core.protocols import LedgerKey
 from headroom.core.types import Decision, SlotEdit
@@ -27,6 +26,7 @@ from headroom.errors import (
     OriginalNotFoundError,
     StoreUnavailableError,
 )
+from headroom.storage.sqlite_file import SqliteFile
 from store_backends import Clock
 
 DAY_S = 86_400.0
@@ -57,7 +57,7 @@ def make(path, clock):
     opened = []
 
     def make(busy_timeout_s=0.1, **options):
-        file = SqliteFile(path, busy_timeout_s=busy_timeout_s)
+        file = SqliteFile(path, SCHEMA, busy_timeout_s=busy_timeout_s)
         opened.append(SqliteStore(file, StoreConfig(clock=clock, **options)))
         return opened[-1]
 

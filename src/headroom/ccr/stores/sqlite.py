@@ -31,7 +31,6 @@ from headroom.ccr.encoding import (
     seal,
     unseal,
 )
-from headroom.ccr.stores.sqlite_file import SqliteFile, is_busy
 from headroom.core.protocols import LedgerKey, Record
 from headroom.core.types import Decision
 from headroom.errors import (
@@ -39,6 +38,24 @@ from headroom.errors import (
     DamagedRecordError,
     OriginalNotFoundError,
     StoreUnavailableError,
+)
+from headroom.storage.sqlite_file import Schema, SqliteFile, is_busy
+
+SCHEMA = Schema(
+    1,
+    (
+        """CREATE TABLE entries(
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL,
+        lineage BLOB NOT NULL,
+        used INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        value BLOB
+    )""",
+        "CREATE UNIQUE INDEX entries_by_key ON entries(key, lineage)",
+        "CREATE INDEX entries_by_use ON entries(used)",
+        "CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    ),
 )
 
 _ORIGINAL, _NOTE = b"\0original", b"\0note"
@@ -357,4 +374,4 @@ def open_url(url: str, config: StoreConfig) -> SqliteStore:
         raise ConfigError(
             f"store: expected sqlite:///absolute/path/to/file, found {url!r}"
         )
-    return SqliteStore(SqliteFile(Path(path)), config)
+    return SqliteStore(SqliteFile(Path(path), SCHEMA), config)

@@ -1,4 +1,6 @@
-"""The SQLite file itself: its schema, its connections, and its errors in plain words.
+"""A SQLite file: its schema, its connections, and its errors in plain words.
+
+Shared by the processes of a host: write-ahead logging, short transactions.
 
 Connections are kept in a pool and lent to one caller at a time; one that has failed is
 closed, never lent again.
@@ -12,24 +14,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from msgspec import Struct
+
 from headroom.errors import StoreUnavailableError
 
-SCHEMA_VERSION = 1
-"""Kept in ``user_version``; a file of a later version is refused, not guessed at."""
 
-_SCHEMA = (
-    """CREATE TABLE entries(
-        id INTEGER PRIMARY KEY,
-        key BLOB NOT NULL,
-        lineage BLOB NOT NULL,
-        used INTEGER NOT NULL,
-        size INTEGER NOT NULL,
-        value BLOB
-    )""",
-    "CREATE UNIQUE INDEX entries_by_key ON entries(key, lineage)",
-    "CREATE INDEX entries_by_use ON entries(used)",
-    "CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB NOT NULL)",
-)
+class Schema(Struct, frozen=True):
+    """What a file holds.
+
+    Attributes:
+        version: kept in ``user_version``; a file of another one is refused, not guessed
+            at.
+        statements: what makes its tables in an empty file.
+    """
+
+    version: int
+    statements: tuple[str, ...]
+
 
 BUSY_TIMEOUT_S = 2.0
 """How long a writer waits for another; longer, and the request goes on without."""
@@ -71,8 +72,11 @@ class SqliteFile:
         StoreUnavailableError: it cannot be opened, written, or is of a later version.
     """
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self, path: Path, schema: Schema, *, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
         self.path = path
+        self._schema = schema
         self._busy_timeout_s = busy_timeout_s
         self._idle: dict[bool, list[sqlite3.Connection]] = {True: [], False: []}
         self._lock = threading.Lock()
@@ -204,13 +208,13 @@ class SqliteFile:
                 raise StoreUnavailableError(
                     f"{self.path}: expected a file of Headroom's, found other tables"
                 )
-            for statement in _SCHEMA:
+            for statement in self._schema.statements:
                 db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+            db.execute(f"PRAGMA user_version = {self._schema.version}")
+        elif version != self._schema.version:
             raise StoreUnavailableError(
-                f"{self.path}: expected schema version {SCHEMA_VERSION}, found"
-                f" {version}; it was made by another version of Headroom"
+                f"{self.path}: expected schema version {self._schema.version},"
+                f" found {version}; it was made by another version of Headroom"
             )
 
     def _unavailable(self, error: sqlite3.Error) -> StoreUnavailableError:

@@ -1,0 +1,1 @@
+"""Files on the local disk that several packages keep their data in."""
