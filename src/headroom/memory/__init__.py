@@ -1,0 +1,1 @@
+"""Facts kept across conversations, each user's in a file of its own."""
