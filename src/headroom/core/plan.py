@@ -19,6 +19,7 @@ from headroom.core import digest
 from headroom.core.hidden import choose, note_keys
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.stabilise import first_stabilisers
+from headroom.core.tails import Target, target_of
 from headroom.core.threads import Thread, follow, unknown_start
 from headroom.core.tool_choice import (
     effective_policy,
@@ -76,6 +77,7 @@ class Plan(Struct, frozen=True):
             before their tasks are run.
         tasks: the live blocks to compress, in order.
         entries: manifest lines of blocks that are not tasks.
+        tail: where something may be appended, if anywhere.
         begun: what was decided when the conversation began: ``tools``,
             ``stabilisers`` and ``more_tools`` of a ``Decision``.
         policy: what holds for this request: lossy results only if its model can get
@@ -91,6 +93,7 @@ class Plan(Struct, frozen=True):
     entries: tuple[ManifestEntry, ...]
     policy: Policy
     begun: Decision = Decision()
+    tail: Target | None = None
     is_recomputing: bool = False
     earlier_bytes: int = 0
 
@@ -127,6 +130,8 @@ def make_chain(
         key = unknown_start(namespace, view.api, view.continues)
     else:
         key = digest.chain_key(namespace.encode(), view.api.encode())
+    if view.user and thread is None:
+        key = digest.chain_key(key, b"user", view.user.encode())
     keys = []
     for message in view.messages:
         if message.links is None:
@@ -314,6 +319,9 @@ class _Planner:
             tasks=tuple(self.tasks),
             entries=tuple(self.entries),
             begun=begun,
+            tail=target_of(view, self.provider, live_from)
+            if policy.appends and policy.is_reapplying and is_complete
+            else None,
             policy=self.policy,
             is_recomputing=not is_complete,
             earlier_bytes=0 if self.thread is None else self.thread.prefix_bytes,

@@ -9,6 +9,7 @@ calls the steps in this order and does what they return::
     records += ledger.lookup(rewrite.orphan_keys(records))
     notes    = ledger.recall(rewrite.hidden_keys(records))
     rewrite.plan(records, notes=notes)
+    rewrite.append(what_fits(rewrite.question))       # if anything may be appended
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count)      # repeats of earlier results
         rewrite.add({i: compress_block(tasks[i], policy, count) for i in rest})
@@ -160,6 +161,33 @@ class Rewrite:
                     decisions[index], hidden=hidden
                 )
 
+    @property
+    def question(self) -> str:
+        """What the user says newly, where something may be appended; else empty."""
+        target = self.made_plan.tail
+        return "" if target is None else target.question
+
+    def append(self, text: str) -> None:
+        """Append a text to what the user says newly, from then on in every request."""
+        target = self.made_plan.tail
+        if target is None or not text:
+            return
+        decisions = self.made_plan.decisions
+        decisions[target.index] = msgspec.structs.replace(
+            decisions[target.index], tail=target.tail(text)
+        )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no message of the request is known to have been sent."""
+        return self.made_plan.frontier < 0
+
+    @property
+    def more_tools(self) -> tuple[str, ...]:
+        """Headroom's tools beside the retrieval tool that the body has."""
+        own = self.own_tools
+        return tuple(name for name in self.made_plan.begun.more_tools if name in own)
+
     def only_lossless(self) -> None:
         """Leave nothing out of what is compressed here: originals cannot be stored."""
         self.revise(lambda task: msgspec.structs.replace(task, wants_lossy=False))
@@ -302,8 +330,10 @@ class Rewrite:
             assert self._outcome is not None, "settle() comes first"
             self._outcome = pipeline.corrected(self._outcome, mine, self.decisions)
         edits = make_edits(self.view, self._provider, self.decisions)
-        if edits:
+        if any(d.edits or d.hidden for d in self.decisions.values()):
             self.reasons = ("compression",)
+        if any(d.tail for d in self.decisions.values()):
+            self.reasons = (*self.reasons, "memory_injection")
         thread = self.chain.thread
         if thread is not None and thread.results:
             behind = Placement((), thread.results)

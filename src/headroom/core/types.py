@@ -202,6 +202,8 @@ class RequestView(Struct, frozen=True, gc=False):
         unknown_types: types of items that this version has not heard of.
         is_prewarm: nothing is answered yet: the request only prepares what comes, and
             its messages leave as they came.
+        user: whom it is for, where the shell was told: conversations of two users are
+            never one.
     """
 
     api: str
@@ -222,6 +224,7 @@ class RequestView(Struct, frozen=True, gc=False):
     conversation: str = ""
     unknown_types: tuple[str, ...] = ()
     is_prewarm: bool = False
+    user: str = ""
 
 
 class PathView(Struct, frozen=True, gc=False):
@@ -338,6 +341,7 @@ class Policy(Struct, frozen=True, gc=False):
         stabilisers: what may be put in order in front of conversations that begin.
         more_tools: names of tools, beside the retrieval tool, that are added to
             conversations that begin.
+        appends: facts may be appended to messages that have not been sent.
         keeps_tools: conversations keep the tools they began with (off: each request
             has those of its own policy, and the cache is lost when that changes).
     """
@@ -356,6 +360,7 @@ class Policy(Struct, frozen=True, gc=False):
     stabilisers: tuple[str, ...] = ()
     more_tools: tuple[str, ...] = ()
     keeps_tools: bool = True
+    appends: bool = False
 
 
 class LostTag(Struct, frozen=True, gc=False):

@@ -19,6 +19,7 @@ from headroom.proxy.endpoints import Core, Endpoints, Parts, is_own
 from headroom.proxy.google_tokens import TokenSource
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.learner import make_learner
+from headroom.proxy.memories import make_memories
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.originals import Originals, StoreOnDemand
 from headroom.proxy.relay import Relay
@@ -208,6 +209,7 @@ def _make_stages(
         return ()
     settings = current.settings
     notes = HiddenNotes(ledger)
+    memories = make_memories(current)
     stages: list[Stage] = [
         CompressStage(
             ledger,
@@ -215,6 +217,7 @@ def _make_stages(
                 current,
                 ModelTable(read_overrides(settings.models_file)),
                 make_learner(settings),
+                memories,
             ),
             notes=notes,
         )
@@ -225,7 +228,9 @@ def _make_stages(
     if settings.watch.enabled:
         sessions = settings.watch.max_sessions
         stages.append(WatchStage(metrics, time.monotonic, max_sessions=sessions))
-    stages.append(RetrieveStage(ledger, notes, policies=current))
+    stages.append(
+        RetrieveStage(ledger, notes, policies=current, answerers=memories.answerers)
+    )
     return tuple(stages)
 
 

@@ -53,7 +53,8 @@ class AuthPolicy(Struct, frozen=True):
             them back may be offered; else results stay lossless.
         stabilises: what stands in front of conversations may be put in order.
         keeps_betas: beta words that a session used once are sent again.
-        remembers: memory may be added to a message, and its tools to the list.
+        remembers: memory may be added to a message.
+        adds_tools: and its tools to the list.
         forwards: ``x-forwarded-*`` and ``x-request-id`` are added.
         may_drop_encoding: ``accept-encoding`` may be taken out, so that the answer
             comes uncompressed; else it leaves as it came.
@@ -64,6 +65,7 @@ class AuthPolicy(Struct, frozen=True):
     stabilises: bool = False
     keeps_betas: bool = False
     remembers: bool = False
+    adds_tools: bool = False
     forwards: bool = False
     may_drop_encoding: bool = False
 
@@ -78,6 +80,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "stabilise": "stabilises",
         "betas": "keeps_betas",
         "memory": "remembers",
+        "tools": "adds_tools",
         "forwarded": "forwards",
         "encoding": "may_drop_encoding",
     }

@@ -1,9 +1,10 @@
 """The settings in force: what an operator may change while the proxy runs.
 
 ``SIGHUP`` reads the settings again. Of what has changed, these groups take effect at
-once: ``auth``, ``compression``, ``retrieval`` and ``stabilise``; the rest is told and
-waits for a restart. A conversation keeps what it began with, since every record of the
-ledger repeats it; what its new blocks may become follows the settings in force.
+once: ``auth``, ``compression``, ``retrieval``, ``stabilise``, and what the memory does;
+the rest is told and waits for a restart. A conversation keeps what it began with, since
+every record of the ledger repeats it; what its new blocks may become follows the
+settings in force.
 
 What always holds: a bad file or value changes nothing at all.
 """
@@ -22,6 +23,8 @@ from headroom.settings import SETTINGS, Settings, policy_of, value_of
 log = logging.getLogger("headroom.proxy")
 
 RELOADABLE = ("auth", "compression", "retrieval", "stabilise")
+RELOADABLE_OF_MEMORY = ("mode", "injection_mode", "tool_injection_sticky")
+"""Where the memory is, and how much of it there may be, waits for a restart."""
 
 
 class Current(Mapping[str, AuthPolicy]):
@@ -60,8 +63,10 @@ class Current(Mapping[str, AuthPolicy]):
             for path in SETTINGS
             if value_of(new, path) != value_of(self.settings, path)
         ]
-        changed = tuple(p for p in differing if p.partition(".")[0] in RELOADABLE)
+        changed = tuple(p for p in differing if _is_reloadable(p))
         taken = {name: getattr(new, name) for name in RELOADABLE}
+        memory = {name: getattr(new.memory, name) for name in RELOADABLE_OF_MEMORY}
+        taken["memory"] = msgspec.structs.replace(self.settings.memory, **memory)
         self.settings = msgspec.structs.replace(self.settings, **taken)
         self.policy = policy_of(self.settings)
         self._policies = policies_of(self.settings.auth)
@@ -82,3 +87,8 @@ class Current(Mapping[str, AuthPolicy]):
             return
         fields = {name: list(paths) for name, paths in found.items()}
         log.warning("settings_reloaded", extra=fields)
+
+
+def _is_reloadable(path: str) -> bool:
+    group, _, name = path.partition(".")
+    return group in RELOADABLE or (group == "memory" and name in RELOADABLE_OF_MEMORY)

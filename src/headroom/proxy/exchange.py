@@ -16,9 +16,10 @@ from typing import Protocol, Self, TypeAlias
 
 from msgspec import Struct
 
+from headroom.core.digest import content_digest
 from headroom.core.threads import Reply
 from headroom.core.trail import Trail
-from headroom.core.types import JsonValue, Manifest, RequestView
+from headroom.core.types import JsonValue, Manifest, RequestView, ToolCall
 from headroom.errors import (
     CorruptOriginalError,
     DamagedRecordError,
@@ -67,7 +68,13 @@ class Round(Protocol):
         ...
 
 
+_MAX_USER_CHARS = 120
+_MAX_HEADER_BYTES = 64 * 1024
 SendAgain: TypeAlias = Callable[[bytes], Awaitable[Round]]
+
+
+Answerer: TypeAlias = "Callable[[Exchange, ToolCall], Awaitable[str]]"
+"""What a tool's call is answered; it reports failures on the exchange, never raises."""
 
 
 class Retrieval(Struct, frozen=True, gc=False):
@@ -128,6 +135,9 @@ class Exchange:
         set_headers: names, in lower case, and the values they are sent with instead.
         session_id: which session it belongs to: the client's word, or derived from the
             conversation; empty if the body was not read.
+        user_id: whose memory it may use: the client's word; empty: the default user's.
+        memory: what was looked for in the memory, in counts and hashes.
+        memory_calls: calls of memory tools in the answer: name and outcome.
         send_again: sends another body where this request went, with its headers.
         holds_head: the head of the answer waits for its first bytes: a stage may still
             change ``response_status`` and ``response_headers``.
@@ -155,6 +165,8 @@ class Exchange:
         "hidden_results",
         "holds_head",
         "manifest",
+        "memory",
+        "memory_calls",
         "method",
         "model",
         "mutation_reasons",
@@ -178,6 +190,7 @@ class Exchange:
         "store_failures",
         "trail",
         "usage",
+        "user_id",
         "view",
     )
 
@@ -214,7 +227,10 @@ class Exchange:
         self.view: RequestView | None = None
         self.trail: Trail | None = None
         self.set_headers: dict[str, str] = {}
-        self.session_id = _given_session(headers)
+        self.session_id = _given(headers, b"x-headroom-session-id", _MAX_SESSION_BYTES)
+        self.user_id = _given_user(headers)
+        self.memory: dict[str, JsonValue] = {}
+        self.memory_calls: list[tuple[str, str]] = []
         self.send_again: SendAgain = _nowhere
         self.holds_head = False
         self.retrievals: list[Retrieval] = []
@@ -274,11 +290,18 @@ class Exchange:
         return before, after
 
 
-def _given_session(headers: Headers) -> str:
+def _given(headers: Headers, wanted: bytes, max_bytes: int) -> str:
+    """The first value of a header of Headroom's own; longer ones are cut."""
     for name, value in headers:
-        if name == b"x-headroom-session-id":
-            return value[:_MAX_SESSION_BYTES].decode("latin-1").strip()
+        if name == wanted:
+            return value[:max_bytes].decode("latin-1").strip()
     return ""
+
+
+def _given_user(headers: Headers) -> str:
+    """The user's name; of a longer one a digest, so that no two are ever one."""
+    found = _given(headers, b"x-headroom-user-id", _MAX_HEADER_BYTES)
+    return found if len(found) <= _MAX_USER_CHARS else content_digest(found)
 
 
 class Guard:

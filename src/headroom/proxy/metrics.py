@@ -111,6 +111,14 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Tokens the provider billed, by class.",
         ("class",),
     ),
+    "headroom_memory_calls": (
+        "Calls of memory tools, by what came of them.",
+        ("tool", "outcome"),
+    ),
+    "headroom_memory_injections": (
+        "Requests to which facts were to be appended, by whether any fitted.",
+        ("decision",),
+    ),
     "headroom_retrievals": (
         "Originals that were asked back, inside the stream or at /v1/retrieve.",
         ("outcome",),
@@ -278,6 +286,14 @@ class Metrics:
     def store_failure(self) -> None:
         """A request was served without the store."""
         self._child("headroom_store_failures").inc()
+
+    def memory_call(self, tool: str, outcome: str) -> None:
+        """A call of a memory tool."""
+        self._child("headroom_memory_calls", tool, outcome).inc()
+
+    def memory_injection(self, decision: str) -> None:
+        """Facts were looked for, to be appended."""
+        self._child("headroom_memory_injections", decision).inc()
 
     def retrieval(self, outcome: str, tokens: int) -> None:
         """An original was asked for."""

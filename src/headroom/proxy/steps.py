@@ -86,7 +86,11 @@ class Steps:
                 await stage.on_end(exchange)
 
     def count_retrievals(self, exchange: Exchange) -> None:
-        """Figures of what the model asked back."""
+        """Figures of what the model asked back, and of its memory."""
+        for tool, outcome in exchange.memory_calls:
+            self._metrics.memory_call(tool, outcome)
+        if exchange.memory_calls:
+            exchange.fields["memory_calls"] = len(exchange.memory_calls)
         found = exchange.retrievals
         for retrieval in found:
             self._metrics.retrieval(retrieval.outcome, retrieval.tokens)
@@ -104,6 +108,8 @@ class Steps:
         """Figures of what the stages did, and the alarm for what they must not."""
         if exchange.manifest is not None:
             self._metrics.manifest(exchange.manifest)
+        if exchange.memory:
+            self._metrics.memory_injection(str(exchange.memory["decision"]))
         if exchange.prefix_breaks:
             self._metrics.prefix_breaks(exchange.prefix_breaks)
         if exchange.conversation:

@@ -314,7 +314,14 @@ class CompressionSettings(Struct, frozen=True, kw_only=True):
 
 
 AuthWord: TypeAlias = Literal[
-    "compress", "lossy", "stabilise", "betas", "memory", "forwarded", "encoding"
+    "compress",
+    "lossy",
+    "stabilise",
+    "betas",
+    "memory",
+    "tools",
+    "forwarded",
+    "encoding",
 ]
 """What may be done to requests under one kind of credential; see ``proxy.auth``."""
 
@@ -323,8 +330,9 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
     """What may be done to requests, by whose credential they carry.
 
     The words: ``compress`` tool outputs; leave parts out (``lossy``); put the front in
-    order (``stabilise``); repeat a session's beta words (``betas``); add ``memory``;
-    add ``x-forwarded-*`` (``forwarded``); ask for answers without ``encoding``.
+    order (``stabilise``); repeat a session's beta words (``betas``); add ``memory``
+    to messages, and its ``tools``; add ``x-forwarded-*`` (``forwarded``); ask for
+    answers without ``encoding``.
     """
 
     policy_enforcement: Annotated[
@@ -340,6 +348,7 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
         "stabilise",
         "betas",
         "memory",
+        "tools",
         "forwarded",
         "encoding",
     )
@@ -398,6 +407,49 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     max_bytes: Annotated[
         int, about("Size from which the least recently used goes.", "bytes", ge=1)
     ] = 2 * 1024**3
+
+
+class MemorySettings(Struct, frozen=True, kw_only=True):
+    """Facts kept across conversations; off unless a mode is chosen.
+
+    Changes hold for conversations that begin afterwards.
+    """
+
+    mode: Annotated[
+        Literal["off", "auto_tail", "tool"],
+        about(
+            "`tool`: models get tools to keep and find facts, where tools are in use; "
+            "`auto_tail`: facts that fit are also appended to what the user says newly."
+        ),
+    ] = "off"
+    injection_mode: Annotated[
+        Literal["live_zone_tail", "disabled"],
+        about("Where `auto_tail` appends; disabled: nowhere."),
+    ] = "live_zone_tail"
+    tool_injection_sticky: Annotated[
+        Switch,
+        about(
+            "Conversations keep the tools they began with; disabled: each request has "
+            "those of the settings, and caches are lost when they change.",
+            env=("HEADROOM_TOOL_INJECTION_STICKY",),
+        ),
+    ] = "enabled"
+    dir: Annotated[
+        str, about("Directory of the memories, a file for each user; empty: data_dir.")
+    ] = ""
+    embeddings: Annotated[
+        str,
+        about("Installed package that finds facts by meaning; empty: by words alone."),
+    ] = ""
+    max_facts: Annotated[
+        int, about("Facts of one user; then no more are kept.", "facts", ge=1)
+    ] = 100_000
+    max_fact_bytes: Annotated[int, about("Longest fact.", "bytes", ge=16, le=65536)] = (
+        4096
+    )
+    max_users: Annotated[int, about("Users that may keep facts.", "users", ge=1)] = (
+        10_000
+    )
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
@@ -475,6 +527,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     auth: AuthSettings = AuthSettings()
     stabilise: StabiliseSettings = StabiliseSettings()
     store: StoreSettings = StoreSettings()
+    memory: MemorySettings = MemorySettings()
     watch: WatchSettings = WatchSettings()
     learning: LearningSettings = LearningSettings()
     log: LogSettings = LogSettings()
@@ -483,6 +536,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def store_url(self) -> str:
         """The store's URL with the default put in."""
         return self.store.url or f"sqlite://{quote(self.data_dir)}/headroom.db"
+
+    @property
+    def memory_dir(self) -> str:
+        """The directory of the memories with the default put in."""
+        return self.memory.dir or f"{self.data_dir}/memory"
 
     @property
     def compression_max_body_bytes(self) -> int:

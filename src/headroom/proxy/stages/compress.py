@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.ccr.ledger import Ledger
+from headroom.core.own_tools import definitions
 from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import SourceMemo
@@ -39,6 +40,7 @@ from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.learner import Learner, is_skipped
+from headroom.proxy.memories import Memories, make_memories
 from headroom.proxy.threads import Threads
 
 log = logging.getLogger("headroom.proxy")
@@ -75,11 +77,13 @@ class Guidance(Struct, frozen=True):
         current: what the settings allow, and what each kind of credential leaves of it.
         models: what is known of models.
         learner: what was learned from earlier runs.
+        memories: facts kept across conversations; ``None``: as the settings say.
     """
 
     current: Current
     models: ModelTable = ModelTable()
     learner: Learner = Learner(Recommendations(), None)
+    memories: Memories | None = None
 
 
 class CompressStage:
@@ -97,6 +101,7 @@ class CompressStage:
     ) -> None:
         self._current = guidance.current
         self._learner = guidance.learner
+        self._memories = guidance.memories or make_memories(guidance.current)
         self._models = guidance.models
         self._reported_models: set[str] = set()
         self._ledger = ledger
@@ -123,6 +128,8 @@ class CompressStage:
             return
         if not exchange.answers_retrievals:
             view = msgspec.structs.replace(view, may_add_tool=False)
+        if exchange.user_id:
+            view = msgspec.structs.replace(view, user=exchange.user_id)
         exchange.model = view.model
         self._report(exchange, view)
         await self._report_model(exchange, view.model)
@@ -144,6 +151,7 @@ class CompressStage:
             and allowed.allows_lossy,
             stabilisers=base.stabilisers if allowed.stabilises else (),
         )
+        policy = self._memories.policy(policy, allowed)
         try:
             await self._rewrite(exchange, provider, view, policy)
         except StoreUnavailableError:
@@ -200,6 +208,7 @@ class CompressStage:
         """Stop the workers."""
         self._compute.close()
         await asyncio.to_thread(self._learner.close)
+        await asyncio.to_thread(self._memories.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._referrers.shutdown(wait=False, cancel_futures=True)
 
@@ -210,6 +219,7 @@ class CompressStage:
             "ok": found["status"] == "ok",
             **found,
             "compute_failures": self._compute.failures,
+            "memory": self._memories.health(),
         }
 
     async def _rewrite(
@@ -241,6 +251,9 @@ class CompressStage:
         )
         if is_lossless:
             rewrite.only_lossless()
+        if rewrite.question:
+            recall = self._memories.search_and_format_context
+            rewrite.append(await recall(exchange, rewrite.question))
         mode = exchange.auth_mode
         rewrite.revise(lambda task: self._learner.advised(task, mode))
         count = counter_for(view.model)
@@ -274,12 +287,22 @@ class CompressStage:
         exchange.chain_key = rewrite.keys[-1]
         exchange.session_id = exchange.session_id or _session_id(view, rewrite)
         exchange.own_tools = rewrite.own_tools
+        self._report_memory(exchange, rewrite)
         if view.is_threaded:
             exchange.on_reply = lambda reply: self._conversations.keep(
                 reply.id, rewrite.thread_after(reply, exchange.hidden_results)
             )
         _describe(exchange, rewrite, forwarded)
         _tell_lost_tags(exchange)
+
+    def _report_memory(self, exchange: Exchange, rewrite: Rewrite) -> None:
+        tools = rewrite.more_tools
+        self._memories.report(
+            exchange,
+            tools,
+            is_first=rewrite.is_first,
+            size=len(definitions(rewrite.view.api, tools)),
+        )
 
     async def _records(
         self, rewrite: Rewrite, size_bytes: int

@@ -17,13 +17,10 @@ import logging
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing
-from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -45,7 +42,7 @@ from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.proxy import encodings, headers, replies
 from headroom.proxy.auth import POLICIES, AuthPolicies
-from headroom.proxy.exchange import Exchange, Retrieval, Round
+from headroom.proxy.exchange import Answerer, Exchange, Retrieval, Round
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.routes import Headers
 
@@ -57,9 +54,6 @@ _STREAM = b"text/event-stream"
 _JSON = b"application/json"
 _STREAMS = {"bedrock": FRAMES}
 """Types of streams that are no events, by the provider that splices them."""
-
-Answerer: TypeAlias = Callable[[Exchange, ToolCall], Awaitable[str]]
-"""What a tool's call is answered; it reports failures on the exchange, never raises."""
 
 _SWITCHED_OFF = "[{} is switched off; go on without it]"
 
