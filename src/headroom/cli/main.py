@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "headroom.cli.learn:command",
         "What compression came to, and recommendations made of it.",
     ),
+    "memory": (
+        "headroom.cli.memory:command",
+        "List, search, move and delete what is kept of users.",
+    ),
     "tools": (
         "headroom.cli.tools:command",
         "Print what tool definitions cost, and what could be saved.",
