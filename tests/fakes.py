@@ -1,7 +1,9 @@
 """Stand-ins that obey the contracts of what they stand in for."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
 
 from headroom.core.pipeline import compress_block
 from headroom.core.protocols import Compressor, LedgerKey, Record
@@ -109,14 +111,15 @@ def forward(
     auth_mode: str = "payg",
     memo: SourceMemo | None = None,
     thread: Thread | None = None,
+    remembered: Callable[[str], str] = lambda _: "",
+    user: str = "",
 ) -> tuple[bytes, Rewrite]:
     """What the proxy would forward for a body, and how it got there."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     provider = PROVIDERS[api]
     policy = policy or Policy(cache_minimum_tokens=0)
-    rewrite = Rewrite(
-        provider.parse(raw), provider, policy, auth_mode=auth_mode, thread=thread
-    )
+    view = msgspec.structs.replace(provider.parse(raw), user=user)
+    rewrite = Rewrite(view, provider, policy, auth_mode=auth_mode, thread=thread)
     try:
         records = store.load(rewrite.keys)
         records += store.load(rewrite.orphan_keys(records))
@@ -128,6 +131,8 @@ def forward(
         ]
         notes, is_complete = {}, False
     rewrite.plan(records, notes=notes, is_complete=is_complete)
+    if rewrite.question:
+        rewrite.append(remembered(rewrite.question))
     memo = SourceMemo() if memo is None else memo
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count_words)
@@ -142,5 +147,6 @@ def forward(
         store.pending += batch.records
     if rewrite.is_contradicted(winners):
         again = {"policy": policy, "api": api, "auth_mode": auth_mode, "memo": memo}
+        again |= {"remembered": remembered, "user": user}
         return forward(raw, store, thread=thread, **again)
     return rewrite.finish(winners), rewrite

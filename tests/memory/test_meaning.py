@@ -6,6 +6,7 @@ from headroom.errors import ConfigError
 from headroom.memory.facts import MemoryConfig, Owner
 from headroom.memory.meaning import load_embedder, merged
 from headroom.memory.store import MemoryStore
+from headroom.memory.transfer import export, load
 
 ANN = Owner("", "ann")
 
@@ -100,3 +101,18 @@ def test_a_package_that_is_not_installed_stops_the_start():
 def test_two_rankings_become_one_with_ties_by_id():
     assert merged([1, 2], [2, 1]) == [1, 2]
     assert merged([5, 4], [4, 3]) == [4, 5, 3]
+
+
+def test_facts_that_came_before_the_model_get_vectors_when_they_are_kept_again(
+    package, tmp_path
+):
+    plain = MemoryStore(tmp_path / "m")
+    plain.put(ANN, "the automobile is red")
+    lines = list(export(plain, [ANN]))
+    plain.close()
+    embedder = load_embedder(package("tiny_later", PACKAGE))
+    store = MemoryStore(tmp_path / "m", MemoryConfig(embedder=embedder))
+    assert store.search(ANN, "which car") == []
+    load(store, lines, now=1)
+    assert [f.id for f in store.search(ANN, "which car")] == [1]
+    store.close()

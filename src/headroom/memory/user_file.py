@@ -116,6 +116,8 @@ class UserFile:
         digest = content_digest(fact.content)
         known = _one(db, _BY_DIGEST, digest)
         if known is not None:
+            if vector is not None:
+                self._meaning.keep(db, known.id, vector)
             return known
         (count,) = db.execute("SELECT count(*) FROM facts").fetchone()
         if count >= self._config.max_facts:
