@@ -63,6 +63,30 @@ def test_a_tool_that_the_client_brings_in_the_middle_is_not_added_beside_it(api)
     assert rewrite.own_tools == {"memory_save"}
 
 
+@pytest.mark.parametrize(
+    ("api", "limits"),
+    [
+        ("openai_responses", {"tool_choice": {"type": "allowed_tools", "tools": []}}),
+        ("gemini", {"toolConfig": {"functionCallingConfig": {"mode": "NONE"}}}),
+    ],
+)
+def test_a_conversation_keeps_its_tools_where_a_client_says_which_may_be_called(
+    api, limits
+):
+    store = DictStore()
+    offered = []
+    for count, more in ((1, {}), (3, limits), (5, {})):
+        request = talk(api, count, ["Bash"], **more)
+        forwarded, rewrite = forward(request, store, policy=POLICY, api=api)
+        offered.append(PROVIDERS[api].parse(forwarded).tool_names)
+        assert rewrite.policy.allow_lossy is not bool(more)
+    assert offered == [("Bash", "headroom_retrieve")] * 3
+    forwarded, rewrite = forward(
+        talk(api, 1, ["Bash"], **limits), DictStore(), policy=POLICY, api=api
+    )
+    assert not rewrite.own_tools
+
+
 def talk(api, count, tools, **members):
     """So many messages of a conversation in the shape of an API."""
     roles = ["user", "assistant"] * count

@@ -33,7 +33,7 @@ def first_tools(policy: Policy, view: RequestView) -> str:
     if policy.retrieval in {"tool", "mcp"}:
         if any(is_retrieval_tool(name) for name in view.tool_names):
             return "client"
-        is_adding = policy.retrieval == "tool" and view.may_add_tool
+        is_adding = policy.retrieval == "tool" and _may_call(view)
         return "added" if is_adding else ""
     return ""
 
@@ -44,9 +44,14 @@ def first_more_tools(policy: Policy, view: RequestView) -> tuple[str, ...]:
     Under the same conditions: where tools are in use, and beside none of the client's
     that has the name.
     """
-    if not view.tool_names or not view.may_add_tool:
+    if not view.tool_names or not _may_call(view):
         return ()
     return tuple(name for name in policy.more_tools if name not in view.tool_names)
+
+
+def _may_call(view: RequestView) -> bool:
+    """Whether the model can call a tool that Headroom adds to this request."""
+    return view.may_add_tool and not view.is_choice_limited
 
 
 def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
@@ -54,7 +59,7 @@ def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
     names = view.tool_names
     can_retrieve = (
         policy.retrieval == "elsewhere"
-        or (tools == "added" and bool(names) and view.may_add_tool)
+        or (tools == "added" and bool(names) and _may_call(view))
         or (tools == "client" and any(is_retrieval_tool(name) for name in names))
         or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
     )

@@ -195,6 +195,9 @@ class RequestView(Struct, frozen=True, gc=False):
             nothing but what is new, neither tools nor earlier messages.
         may_add_tool: calls of a tool that Headroom adds can be answered inside the
             answer to this request, and what they said be put back later.
+        is_choice_limited: the client says which tools may be called, and one that is
+            added is not among them: no conversation begins with one here, and one that
+            has one keeps it, since tools stand first in the provider's prefix.
         continues: id of the answer that this request goes on from, where the provider
             keeps what came before it; empty: the request carries all of it.
         conversation: id of a conversation of the provider's own, which others may add
@@ -220,6 +223,7 @@ class RequestView(Struct, frozen=True, gc=False):
     warnings: tuple[str, ...] = ()
     is_threaded: bool = False
     may_add_tool: bool = True
+    is_choice_limited: bool = False
     continues: str = ""
     conversation: str = ""
     unknown_types: tuple[str, ...] = ()

@@ -198,7 +198,7 @@ def test_results_without_ids_have_no_block_records(halving):
 )
 def test_the_tool_is_not_added_where_the_client_restricts_calls(name, config, is_free):
     view = parse(user({"text": "x"}), tools=TOOLS, **{name: config})
-    assert view.may_add_tool is is_free
+    assert view.is_choice_limited is not is_free
 
 
 def test_the_retrieval_tool_joins_the_last_list_of_functions():

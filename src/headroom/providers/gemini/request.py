@@ -92,7 +92,9 @@ class Gemini:
             # Results in what the name stands for are counted by the model, not here.
             may_drop_earlier=cached is not None,
             tools=tools,
-            may_add_tool=_is_free(body, either(top, ("toolConfig", "tool_config"))),
+            is_choice_limited=not _is_free(
+                body, either(top, ("toolConfig", "tool_config"))
+            ),
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:

@@ -110,8 +110,11 @@ class OpenAIResponses:
             may_drop_earlier=bool(previous) or _may_drop(body, top, kinds),
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
-            # Who gets a stored answer by its id would miss what other rounds said.
-            may_add_tool=not is_stored and _may_call(body, top),
+            # Who gets a stored answer by its id would miss what other rounds said; and
+            # one that is made in the background is fetched later.
+            may_add_tool=not is_stored
+            and not _is(body, top.get("background"), b"true"),
+            is_choice_limited=_is_limited(body, top.get("tool_choice")),
             continues=previous,
             conversation=_conversation(body, top.get("conversation")),
             unknown_types=tuple(kind for kind in kinds if not is_known(kind)),
@@ -376,15 +379,9 @@ def _may_drop(body: bytes, top: dict[str, Span], kinds: Iterable[str]) -> bool:
     return is_managed or is_truncated or has_compaction
 
 
-def _may_call(body: bytes, top: dict[str, Span]) -> bool:
-    """A tool that is added can be called, and its calls be answered in the stream.
-
-    An answer made in the background is fetched later; a list of allowed tools has not
-    the added one in it.
-    """
-    choice = top.get("tool_choice")
-    is_limited = choice is not None and is_object(body, choice)
-    return not is_limited and not _is(body, top.get("background"), b"true")
+def _is_limited(body: bytes, choice: Span | None) -> bool:
+    """Whether one tool is asked for, or some are allowed: those alone can be called."""
+    return choice is not None and is_object(body, choice)
 
 
 def _conversation(body: bytes, span: Span | None) -> str:
