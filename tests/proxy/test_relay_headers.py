@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loopback import client, post, provider, proxy
+from loopback import answer, answer_ok, client, post, provider, proxy
 
 KEY = b"x-api-key: sk-ant-api03-a"
 OAUTH = b"authorization: Bearer sk-ant-oat01-a"
@@ -12,10 +12,10 @@ AGENT = b"user-agent: claude-cli/2.1 (external)"
 FIRST = {"model": "claude-x", "messages": [{"role": "user", "content": "help"}]}
 
 
-async def sent(*requests, **settings):
+async def sent(*requests, respond=answer_ok, **settings):
     """The headers that arrive for each of several requests."""
     async with (
-        provider() as up,
+        provider(respond) as up,
         proxy(up.url, **settings) as px,
         client(px) as c,
     ):
@@ -72,6 +72,38 @@ async def test_a_session_keeps_its_beta_words():
     assert first[b"anthropic-beta"] == b"two"  # of two lines a dict keeps the last
     assert second[b"anthropic-beta"] == b"three,one,two"
     assert b"anthropic-beta" not in third
+
+
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"429 Too Many Requests"])
+async def test_words_that_a_provider_refused_are_not_sent_again(status):
+    async def refuse(request, writer):
+        is_refused = b"context-1m" in dict(request.headers).get(b"anthropic-beta", b"")
+        await answer(writer, b"{}", status=status if is_refused else b"200 OK")
+
+    first, second, third = await sent(
+        (FIRST, KEY, b"anthropic-beta: context-1m"),
+        (FIRST, KEY, b"anthropic-beta: two"),
+        (FIRST, KEY),
+        respond=refuse,
+    )
+    assert first[b"anthropic-beta"] == b"context-1m"
+    assert second[b"anthropic-beta"] == third[b"anthropic-beta"] == b"two"
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [(FIRST, b"x-api-key: sk-ant-api03-b"), ({**FIRST, "model": "claude-y"}, KEY)],
+)
+async def test_words_stay_with_the_key_and_the_model_they_were_sent_with(body, key):
+    _, second = await sent((FIRST, KEY, b"anthropic-beta: one"), (body, key))
+    assert b"anthropic-beta" not in second
+
+
+async def test_empty_words_hide_none_that_is_sent_again():
+    _, second = await sent(
+        (FIRST, KEY, b"anthropic-beta: one"), (FIRST, KEY, b"anthropic-beta: two,,")
+    )
+    assert second[b"anthropic-beta"] == b"two,one"
 
 
 async def test_the_clients_word_for_its_session_counts():

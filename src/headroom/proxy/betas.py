@@ -77,6 +77,11 @@ class SessionBetaTracker:
                 self._seen.popitem(last=False)
             return result
 
+    def forget(self, provider: str, session_id: str) -> None:
+        """Forget a session's words: the provider refused a request that had them."""
+        with self._lock:
+            self._seen.pop((provider, session_id), None)
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._seen)

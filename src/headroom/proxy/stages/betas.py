@@ -1,4 +1,9 @@
-"""The stage that keeps a session's beta words; runs when the session is known."""
+"""The stage that keeps a session's beta words; runs when the session is known.
+
+A session here is one of one model under one key: sessions are told by how they begin,
+and what one client may ask for another may not. Words of a request that the provider
+refuses are forgotten: clients then leave out the one that was to blame and try again.
+"""
 
 import logging
 from collections.abc import AsyncIterator
@@ -9,6 +14,9 @@ from headroom.proxy.betas import HEADERS, SessionBetaTracker, client_value
 from headroom.proxy.exchange import Exchange
 
 log = logging.getLogger("headroom.proxy")
+
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
+_REFUSED = range(400, 500)
 
 
 class BetaStage:
@@ -34,9 +42,8 @@ class BetaStage:
         if not self._policies[exchange.auth_mode].keeps_betas:
             return
         given = client_value(exchange.headers, name)
-        merged = self._tracker.merged(exchange.route.api, exchange.session_id, given)
-        added = merged.count(",") - given.count(",") + bool(merged) - bool(given)
-        if merged and added > 0:
+        merged = self._tracker.merged(exchange.route.api, _session(exchange), given)
+        if _count(merged) > _count(given):
             exchange.set_headers[name.decode()] = merged
         log.debug(
             "beta_header_merge",
@@ -52,10 +59,12 @@ class BetaStage:
 
     def on_response(
         self,
-        exchange: Exchange,  # noqa: ARG002 - the shape of a stage
-        chunks: AsyncIterator[bytes],  # noqa: ARG002
+        exchange: Exchange,
+        chunks: AsyncIterator[bytes],  # noqa: ARG002 - the shape of a stage
     ) -> AsyncIterator[bytes] | None:
-        """Responses pass as they are."""
+        """Responses pass as they are; what was refused is forgotten."""
+        if exchange.response_status in _REFUSED and exchange.session_id:
+            self._tracker.forget(exchange.route.api, _session(exchange))
         return None
 
     async def on_end(self, exchange: Exchange) -> None:
@@ -66,5 +75,11 @@ class BetaStage:
         return {"ok": True, "sessions": len(self._tracker)}
 
 
+def _session(exchange: Exchange) -> str:
+    """Whose words these are; of the key only a hash that this process alone knows."""
+    keys = tuple(value for name, value in exchange.headers if name in _CREDENTIALS)
+    return f"{exchange.session_id} {hash((exchange.model, keys))}"
+
+
 def _count(words: str) -> int:
-    return sum(1 for word in words.split(",") if word.strip())
+    return len({word.strip().casefold() for word in words.split(",") if word.strip()})
