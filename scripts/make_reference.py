@@ -8,6 +8,7 @@
 import sys
 from pathlib import Path
 
+from headroom.broker.metrics import COUNTERS as BROKER_COUNTERS
 from headroom.proxy.metrics import (
     ADDED,
     ADDED_DESCRIPTION,
@@ -25,7 +26,8 @@ PAGES = Path(__file__).parent.parent / "docs" / "reference"
 
 METRICS_HEADER = """# Metrics
 
-Made by `scripts/make_reference.py` from `headroom/proxy/metrics.py`.
+Made by `scripts/make_reference.py` from `headroom/proxy/metrics.py`; those of
+`headroom broker` stand in `headroom/broker/metrics.py`.
 
 `/metrics` serves them in the Prometheus text format; with several workers, their sum.
 Labels come from bounded sets. Alert on `headroom_prefix_breaks_total` and
@@ -81,7 +83,7 @@ def metrics_page() -> str:
     """The page of all metrics."""
     rows = [
         (f"{name}_total", "counter", labels, description)
-        for name, (description, labels) in COUNTERS.items()
+        for name, (description, labels) in {**COUNTERS, **BROKER_COUNTERS}.items()
     ]
     rows += [
         (ADDED, "histogram, seconds", ("route",), ADDED_DESCRIPTION),

@@ -12,6 +12,7 @@ why.
 """
 
 import asyncio
+import copy
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -51,12 +52,13 @@ log = logging.getLogger("headroom.session")
 Api: TypeAlias = Literal["anthropic", "openai_chat", "openai_responses", "gemini"]
 Retrieval: TypeAlias = Literal["off", "tool", "mcp", "elsewhere"]
 
-_LISTS: Mapping[str, str] = {
+LISTS: Mapping[str, str] = {
     "anthropic": "messages",
     "openai_chat": "messages",
     "openai_responses": "input",
     "gemini": "contents",
 }
+"""Where each API's requests keep their conversation."""
 _AUTH_MODE = "payg"
 """Whoever compresses in their own program pays by use."""
 
@@ -163,6 +165,15 @@ class Session:
         """Write what waits; close the store if the session opened it."""
         self._ledger.close(keeps_store=not self._is_owner)
 
+    def scoped(self, namespace: str) -> "Session":
+        """The same session for another tenant, who sees nothing of the others.
+
+        Shares the ledger and its memory; only the session itself is to be closed.
+        """
+        other = copy.copy(self)
+        other._namespace = namespace
+        return other
+
     def forward(self, api: Api, body: bytes) -> Forwarded:
         """What to send to a provider instead of a request body.
 
@@ -225,7 +236,7 @@ class Session:
         Raises:
             TypeError: a message holds something that no JSON can.
         """
-        name = _LISTS[api]
+        name = LISTS[api]
         request: dict[str, object] = {"model": model, name: list(messages)}
         if tools:
             request["tools"] = list(tools)

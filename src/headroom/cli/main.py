@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "headroom.cli.proxy:command",
         "Serve agents, compressing what they send to their provider.",
     ),
+    "broker": (
+        "headroom.cli.broker:command",
+        "Serve one address for many backends, by a file of models.",
+    ),
     "demo": (
         "headroom.cli.demo:command",
         "Watch a coding conversation go through Headroom.",
@@ -65,7 +69,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name → where the command is, and its line in the help."""
 
-_EXTRAS = {"mcp": "mcp"}
+_EXTRAS = {"broker": "broker", "mcp": "mcp"}
 """The extra that brings what a command imports; of the others it is ``proxy``."""
 
 

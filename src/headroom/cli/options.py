@@ -16,9 +16,19 @@ def settings_options(function: Decorated) -> Decorated:
     Values are taken as text: ``settings.load`` reads them as it reads the environment,
     so that a bad one gets the same message and status.
     """
-    for setting in reversed(SETTINGS.values()):
-        function = _option(setting)(function)
-    return function
+    return options_for("")(function)
+
+
+def options_for(*beginnings: str) -> Callable[[Decorated], Decorated]:
+    """Add the options of those settings whose paths begin so."""
+
+    def add(function: Decorated) -> Decorated:
+        for setting in reversed(SETTINGS.values()):
+            if setting.path.startswith(beginnings):
+                function = _option(setting)(function)
+        return function
+
+    return add
 
 
 def given_flags(arguments: dict[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from headroom.errors import CompressionError, MalformedBodyError
-from headroom.session import Session
+from headroom.session import LISTS, Api, Session
 
 log = logging.getLogger("aibroker.compression")
 
@@ -51,7 +51,7 @@ class ChatCompressor(Protocol):
         ...
 
 
-def session_compressor(session: Session) -> ChatCompressor:
+def session_compressor(session: Session, api: Api = "openai_chat") -> ChatCompressor:
     """The compressor that remembers what it did in ``session``.
 
     With ``Session(store, retrieval="elsewhere", user_text="lossy")`` much is left out
@@ -64,7 +64,7 @@ def session_compressor(session: Session) -> ChatCompressor:
         mode: str,  # noqa: ARG001 - a session knows one mode
         auth_mode: str,  # noqa: ARG001 - whoever has a session pays by use
     ) -> Outcome:
-        found = session.forward("openai_chat", body)
+        found = session.forward(api, body)
         if found.reason:
             raise MalformedBodyError("not for compression", reason=found.reason)
         before, after = found.tokens
@@ -124,9 +124,33 @@ def maybe_compress_chat_body(
     Returns:
         The body to send; the identical object where nothing was shortened.
     """
+    return maybe_compress_body(
+        "openai_chat", body, enabled, request_id, compressor=compressor
+    )
+
+
+def maybe_compress_body(
+    api: Api,
+    body: bytes,
+    enabled: bool,
+    request_id: str = "",
+    *,
+    compressor: ChatCompressor | None = None,
+) -> bytes:
+    """The same for a request of any API whose conversations are read.
+
+    Args:
+        api: whose shape it has.
+        body: as received.
+        enabled: otherwise nothing is done at all.
+        request_id: for the log.
+        compressor: what shortens bodies of this API; see ``session_compressor``.
+    """
     if not enabled:
         return body
-    found = _fail_open(lambda: _compress_body(body, request_id, compressor), request_id)
+    found = _fail_open(
+        lambda: _compress_body(body, request_id, compressor, api), request_id
+    )
     return body if found is None else found
 
 
@@ -158,7 +182,10 @@ def _compress_request(
 
 
 def _compress_body(
-    body: bytes, request_id: str, compressor: ChatCompressor | None
+    body: bytes,
+    request_id: str,
+    compressor: ChatCompressor | None,
+    api: Api = "openai_chat",
 ) -> bytes | None:
     """The shorter body, checked; ``None`` if it is not for compression."""
     if reason := should_skip_compression(body):
@@ -169,7 +196,11 @@ def _compress_body(
     compress = compressor or shared_compressor()
     outcome = compress(body, mode=MODE, auth_mode=AUTH_MODE)
     if outcome.body is not body:
-        _check(json.loads(body), json.loads(outcome.body))
+        before, after = json.loads(body), json.loads(outcome.body)
+        if api == "openai_chat":
+            _check(before, after)
+        else:
+            _check_around(LISTS[api], before, after)
     log.info(
         "compression_applied",
         extra={
@@ -190,6 +221,19 @@ def _check(before: Any, after: Any) -> None:
     """
     if _without_texts(before) != _without_texts(after):
         raise CompressionError("more than texts of messages changed")
+
+
+def _check_around(name: str, before: Any, after: Any) -> None:
+    """The same for other APIs: around the list of items, and their number.
+
+    Raises:
+        CompressionError: something else differs.
+    """
+    is_request = isinstance(before, dict) and isinstance(after, dict)
+    if not is_request or {**before, name: None} != {**after, name: None}:
+        raise CompressionError("more than texts of items changed")
+    if len(before[name]) != len(after[name]):
+        raise CompressionError("an item was lost")
 
 
 def _without_texts(request: Any) -> Any:

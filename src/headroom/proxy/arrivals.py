@@ -61,6 +61,12 @@ class Arrivals:
             },
         )
 
+    def by_path(self, method: str, path: bytes, request: Headers) -> Exchange:
+        """The exchange of a request whose credentials say nothing about its way."""
+        route = routes.choose(path, [])
+        own = headers.request_id(request)
+        return Exchange(own or self._next_id(), method, path, request, route)
+
     def inside(self, method: str, opening: Exchange) -> Exchange:
         """The exchange of a request inside a connection that was opened by another."""
         made = Exchange(

@@ -18,6 +18,9 @@ from pythonjsonlogger.msgspec import MsgspecFormatter
 from headroom.settings import LogSettings
 
 LOGGER = "headroom"
+COMPRESSION_LOGGER = "aibroker.compression"
+"""Of integrations and the broker; a name that others' log rules know."""
+
 _MAX_QUEUED = 10_000
 _BATCH_S = 0.05
 _CLOSE_S = 1.0
@@ -112,6 +115,7 @@ class Logs:
         self._taken = 0
         if settings.level == "off":
             self._logger.setLevel(logging.CRITICAL + 1)
+            logging.getLogger(COMPRESSION_LOGGER).setLevel(logging.CRITICAL + 1)
             return
         self._handler = _Handler()
         formatter = _formatter(settings.format)
@@ -119,6 +123,10 @@ class Logs:
         self._logger.setLevel(settings.level.upper())
         self._logger.addHandler(self._handler)
         self._logger.propagate = False
+        compression = logging.getLogger(COMPRESSION_LOGGER)
+        compression.setLevel(settings.level.upper())
+        compression.addHandler(self._handler)
+        compression.propagate = False
         server = logging.getLogger("uvicorn.error")
         server.setLevel(logging.WARNING)
         server.addHandler(self._handler)
@@ -139,6 +147,9 @@ class Logs:
         if self._handler is not None and self._writer is not None:
             self._logger.removeHandler(self._handler)
             self._logger.propagate = True
+            compression = logging.getLogger(COMPRESSION_LOGGER)
+            compression.removeHandler(self._handler)
+            compression.propagate = True
             server = logging.getLogger("uvicorn.error")
             server.removeHandler(self._handler)
             server.removeFilter(_is_news)

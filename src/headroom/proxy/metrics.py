@@ -9,7 +9,7 @@ before it starts them; a scrape of any worker then sums over all, those that die
 included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -143,15 +143,21 @@ class Metrics:
 
     Args:
         is_shared: figures are shared with other workers.
+        more: further counters, for ``count``.
     """
 
-    def __init__(self, *, is_shared: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        is_shared: bool = False,
+        more: Mapping[str, tuple[str, tuple[str, ...]]] | None = None,
+    ) -> None:
         self._registry = CollectorRegistry()
         self._is_shared = is_shared
         self._children: dict[tuple[str, ...], Any] = {}  # prometheus children vary
         self._families: dict[str, Counter | Histogram] = {
             name: Counter(name, description, labels, registry=self._registry)
-            for name, (description, labels) in COUNTERS.items()
+            for name, (description, labels) in {**COUNTERS, **(more or {})}.items()
         }
         self._families[ADDED] = Histogram(
             ADDED,
@@ -190,6 +196,10 @@ class Metrics:
             child = family.labels(*labels) if labels else family
             self._children[key] = child
         return child
+
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add to one of the further counters."""
+        self._child(name, *labels).inc(by)
 
     def began(self) -> None:
         """A request came in."""

@@ -68,14 +68,22 @@ class StoreOnDemand:
 
     def get(self, digest: str, *, namespace: str = "") -> str:
         """The original; see ``Store.get`` for what it raises."""
+        store = self.opened()
+        return (store.scoped(namespace) if namespace else store).get(digest)
+
+    def opened(self) -> ManagedStore:
+        """The store itself.
+
+        Raises:
+            StoreUnavailableError: it cannot be opened.
+        """
         with self._lock:
             if self._store is None:
                 try:
                     self._store = self._open()
                 except ConfigError as error:
                     raise StoreUnavailableError(str(error)) from error
-            store = self._store
-        return (store.scoped(namespace) if namespace else store).get(digest)
+            return self._store
 
     def close(self) -> None:
         """Close it if it was opened."""

@@ -14,6 +14,7 @@ from headroom.proxy import headers, record, replies
 from headroom.proxy.bodies import Incoming
 from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.replies import Send
+from headroom.proxy.routes import Headers
 from headroom.proxy.tee import Tee
 from headroom.proxy.upstream import UpstreamResponse
 
@@ -167,7 +168,13 @@ class Run:
         await self.answer(status, str(error), error.code)
 
     async def answer(
-        self, status: int, message: str, code: str, *, closes: bool = False
+        self,
+        status: int,
+        message: str,
+        code: str,
+        *,
+        closes: bool = False,
+        more: Headers | None = None,
     ) -> None:
         """Answer in the provider's error shape."""
         exchange = self.exchange
@@ -179,6 +186,7 @@ class Run:
         extra = [
             *record.response_headers(exchange),
             (b"x-headroom-error", code.encode()),
+            *(more or []),
         ]
         if closes:
             extra.append((b"connection", b"close"))

@@ -189,6 +189,11 @@ def load(
     return Loaded(_tree(values), sources)
 
 
+def environment() -> Mapping[str, str]:
+    """This process's environment, for keys that a file refers to by variable."""
+    return os.environ
+
+
 def flag_name(setting: Setting) -> str:
     """The command line flag of a setting: its first variable, without the prefix."""
     name = setting.env[0].removeprefix("HEADROOM_").removeprefix("PROXY_")

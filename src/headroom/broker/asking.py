@@ -1,0 +1,201 @@
+"""What a request asks for: its model, its conversation, and the same for another model.
+
+The body is read just far enough; all bytes but the model's name stay. Pure.
+"""
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import msgspec
+from blake3 import blake3
+from msgspec import Struct
+
+from headroom.errors import MalformedBodyError
+
+_KEY = b'"model"'
+_SPACE = b" \t\r\n"
+_MAX_CANDIDATES = 64
+"""Members called ``model`` that are tried; requests have one, and tools a few."""
+
+_MAX_FORM_HEAD_BYTES = 1024
+_MAX_NAME_CHARS = 256
+
+
+class Asked(Struct, frozen=True, gc=False):
+    """What was read of a request.
+
+    Attributes:
+        model: the name asked for; empty if there is none.
+        continues: id of the answer that it goes on from, which its backend keeps.
+    """
+
+    model: str
+    continues: str = ""
+
+
+class _Head(Struct):
+    model: str = ""
+    previous_response_id: str | None = None
+
+
+class _Conversation(Struct):
+    messages: msgspec.Raw = msgspec.Raw(b"")
+    input: msgspec.Raw = msgspec.Raw(b"")
+    contents: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Name(Struct):
+    model: str = ""
+
+
+class _Said(Struct):
+    role: str = ""
+    content: msgspec.Raw = msgspec.Raw(b"")
+    parts: msgspec.Raw = msgspec.Raw(b"")
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_CONVERSATION = msgspec.json.Decoder(_Conversation)
+_NAME = msgspec.json.Decoder(_Name)
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_SAID = msgspec.json.Decoder(_Said)
+
+
+def read_json(body: bytes) -> Asked:
+    """What a JSON body asks for.
+
+    Raises:
+        MalformedBodyError: it is no JSON object, or its model is no text.
+    """
+    try:
+        head = _HEAD.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBodyError(f"the request is not readable: {error}") from error
+    if len(head.model) > _MAX_NAME_CHARS:
+        raise MalformedBodyError("the model's name is too long")
+    return Asked(head.model, head.previous_response_id or "")
+
+
+def beginning(body: bytes) -> bytes:
+    """A digest of how the conversation in a readable body begins; empty: no telling.
+
+    That is the first thing the user said, cache markers aside: the same in all requests
+    of a conversation, whatever is added to it.
+    """
+    try:
+        found = _CONVERSATION.decode(body)
+        raw = max(map(bytes, (found.messages, found.input, found.contents)), key=len)
+        if not raw.startswith(b"["):
+            return blake3(raw).digest() if raw else b""
+        for item in _ITEMS.decode(raw):
+            said = _SAID.decode(item)
+            if said.role == "user":
+                return blake3("\n".join(_texts(said)).encode()).digest()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return b""
+    return b""
+
+
+def read_form(body: bytes) -> Asked:
+    """What a multipart form asks for."""
+    span = _form_span(body)
+    name = body[span[0] : span[1]] if span else b""
+    return Asked(name.decode("latin-1")[:_MAX_NAME_CHARS])
+
+
+def with_model(body: bytes, asked: str, name: str) -> bytes:
+    """The JSON body with another model; the identical object if it has this one.
+
+    Raises:
+        MalformedBodyError: the member cannot be told from others of its name.
+    """
+    if asked == name:
+        return body
+    lexeme = msgspec.json.encode(name)
+    for start, end in _candidates(body):
+        changed = body[:start] + lexeme + body[end:]
+        # Only a change of the request's own member changes what is read.
+        if _NAME.decode(changed).model == name:
+            return changed
+    raise MalformedBodyError("the request's model cannot be replaced")
+
+
+def form_with_model(body: bytes, name: str) -> bytes:
+    """The multipart form with another model."""
+    span = _form_span(body)
+    if span is None or any(mark in name for mark in "\r\n"):
+        raise MalformedBodyError("the form's model cannot be replaced")
+    return body[: span[0]] + name.encode() + body[span[1] :]
+
+
+def path_with_model(path: bytes, name: str) -> bytes:
+    """Gemini's path with another model: ``…/models/NAME:method``."""
+    head, _, tail = path.partition(b"/models/")
+    _, _, method = tail.partition(b":")
+    return b"%b/models/%b:%b" % (head, quote(name, safe="").encode(), method)
+
+
+def _texts(said: _Said) -> Iterator[str]:
+    raw = bytes(said.content) or bytes(said.parts)
+    content = msgspec.json.decode(raw) if raw else ""
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str):
+            yield text
+
+
+def _candidates(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where values of members called ``model`` stand, quotes included."""
+    place = 0
+    for _ in range(_MAX_CANDIDATES):
+        place = body.find(_KEY, place)
+        if place < 0:
+            return
+        place += len(_KEY)
+        start = _skip(body, place)
+        if body[start : start + 1] != b":":
+            continue
+        start = _skip(body, start + 1)
+        if body[start : start + 1] == b'"':
+            end = _string_end(body, start)
+            if end:
+                yield start, end
+
+
+def _skip(body: bytes, place: int) -> int:
+    while place < len(body) and body[place] in _SPACE:
+        place += 1
+    return place
+
+
+def _string_end(body: bytes, start: int) -> int:
+    """Behind the closing quote of a string; 0 if it has none."""
+    place = start + 1
+    while (place := body.find(b'"', place)) >= 0:
+        slashes = place - len(body[start:place].rstrip(b"\\")) - start
+        if slashes % 2 == 0:
+            return place + 1
+        place += 1
+    return 0
+
+
+def _form_span(body: bytes) -> tuple[int, int] | None:
+    """Where the value of the form's field ``model`` stands."""
+    place = 0
+    while (place := body.find(b'name="model"', place)) >= 0:
+        head = body.rfind(b"\r\n--", 0, place)
+        head = 0 if head < 0 else head + 2
+        first = body[head : body.find(b"\r\n", head)]
+        start = body.find(b"\r\n\r\n", place, place + _MAX_FORM_HEAD_BYTES)
+        if (
+            start >= 0
+            and body.startswith(first)
+            and b"\r\n\r\n" not in body[head:place]
+        ):
+            end = body.find(b"\r\n" + first, start + 4)
+            if 0 <= end <= start + 4 + _MAX_NAME_CHARS:
+                return start + 4, end
+        place += 1
+    return None

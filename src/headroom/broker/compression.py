@@ -1,0 +1,92 @@
+"""The one place where the broker compresses: asked exactly once for every request.
+
+It stands behind the headers that say who asks, and before anything depends on whether
+the answer is a stream. Off, it hands back the body it was given. On, texts are
+compressed losslessly; with ``compression_lossy`` parts may be left out, whose originals
+are stored first and served under ``/v1/retrieve``.
+
+What always holds: whatever fails here, the request is served as it came.
+"""
+
+import asyncio
+import threading
+
+from headroom.broker.models_file import ModelsFile
+from headroom.integrations.chat_request import (
+    Outcome,
+    maybe_compress_body,
+    session_compressor,
+)
+from headroom.proxy.exchange import Exchange
+from headroom.proxy.originals import StoreOnDemand
+from headroom.session import Api, Session
+
+_APIS: dict[str, Api] = {
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+    "openai_chat": "openai_chat",
+    "openai_responses": "openai_responses",
+}
+
+
+class Compression:
+    """Of one server process.
+
+    Args:
+        store: of originals and the ledger; opened by the first request that needs it.
+    """
+
+    def __init__(self, store: StoreOnDemand) -> None:
+        self._store = store
+        self._sessions: dict[bool, Session] = {}
+        self._lock = threading.Lock()
+
+    async def apply(
+        self, exchange: Exchange, body: bytes, file: ModelsFile, namespace: str
+    ) -> bytes:
+        """The body to send.
+
+        Args:
+            exchange: what is asked, and where figures are noted.
+            body: with the model's name at the backend that is asked first.
+            file: says whether anything is done.
+            namespace: whose conversation it is.
+        """
+        api = _APIS.get(exchange.route.provider)
+        if api is None or not file.compression_enabled:
+            return body
+
+        def compress(body: bytes, *, mode: str, auth_mode: str) -> Outcome:
+            session = self._session(is_lossy=file.compression_lossy).scoped(namespace)
+            outcome = session_compressor(session, api)(
+                body, mode=mode, auth_mode=auth_mode
+            )
+            exchange.fields["tokens_before"] = outcome.tokens_before
+            exchange.fields["tokens_after"] = outcome.tokens_after
+            return outcome
+
+        return await asyncio.to_thread(
+            maybe_compress_body,
+            api,
+            body,
+            enabled=True,
+            request_id=exchange.request_id,
+            compressor=compress,
+        )
+
+    def close(self) -> None:
+        """Write what waits; the store stays as it is."""
+        for session in self._sessions.values():
+            session.close()
+
+    def _session(self, *, is_lossy: bool) -> Session:
+        with self._lock:
+            session = self._sessions.get(is_lossy)
+            if session is None:
+                session = Session(
+                    self._store.opened(),
+                    retrieval="elsewhere" if is_lossy else "off",
+                    user_text="lossy" if is_lossy else "lossless",
+                )
+                self._sessions[is_lossy] = session
+            return session
