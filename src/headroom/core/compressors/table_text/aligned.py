@@ -188,12 +188,13 @@ def _by_words_first(
 ) -> tuple[list[str], list[list[str]]] | None:
     """Gutters, unless words tell more columns (cells that run over their column)."""
     gutters = _by_gutters(lines, rows_from, inks)
-    words = _by_words(lines, rows_from)
-    if gutters is None or words is None:
-        return gutters or words
-    # A header with wide gaps between all names says itself where columns are.
-    is_clear = len(_WIDE_GAP.split(lines[rows_from - 1].strip())) == len(gutters[0])
-    return gutters if is_clear or len(words[0]) <= len(gutters[0]) else words
+    if gutters is not None:
+        header = lines[rows_from - 1].strip()
+        width = len(gutters[0])
+        # A header with wide gaps between all names says itself where columns are.
+        if len(_WIDE_GAP.split(header)) == width or len(header.split()) <= width:
+            return gutters
+    return _by_words(lines, rows_from) or gutters
 
 
 def parse_aligned(lines: list[str]) -> Grid | None:
