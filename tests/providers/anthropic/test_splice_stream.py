@@ -256,6 +256,18 @@ def test_pings_and_unknown_events_pass_in_every_round():
     assert more.endswith(ping)
 
 
+def test_comments_pass_at_once_in_every_round():
+    keep_alive = b": PROCESSING\n\n"
+    splicer = StreamSplicer()
+    assert splicer.feed(keep_alive) == keep_alive
+    splicer.feed(sse(message([text("a"), retrieval(1)]))[:-1])
+    assert splicer.feed(b"\n" + keep_alive) == keep_alive
+    splicer.end()
+    splicer.answer(["found"])
+    splicer.next_body(json.dumps(BODY).encode())
+    assert splicer.feed(keep_alive) == keep_alive
+
+
 def test_lines_may_end_with_lone_carriage_returns():
     first = sse(message([text("a"), retrieval(1)])).replace(b"\n", b"\r")
     splicer = StreamSplicer()

@@ -275,6 +275,18 @@ def test_comments_and_unknown_events_pass():
     assert numbers == list(range(len(numbers)))
 
 
+def test_comments_pass_at_once_in_every_round():
+    keep_alive = b": PROCESSING\n\n"
+    splicer = StreamSplicer()
+    assert splicer.feed(keep_alive) == keep_alive
+    splicer.feed(sse(response([retrieval(1)], number=0))[:-1])
+    assert splicer.feed(b"\n" + keep_alive) == keep_alive
+    splicer.end()
+    splicer.answer(["found"])
+    splicer.next_body(json.dumps(BODY).encode())
+    assert splicer.feed(keep_alive) == keep_alive
+
+
 def _numbered(out):
     frames = [f.partition(b"data: ")[2] for f in out.split(b"\n\n") if b"data: " in f]
     found = [json.loads(frame) for frame in frames]

@@ -48,7 +48,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         super().__init__(make_rounds(own), max_event_bytes)
 
     def _open_reader(self) -> StreamReader:
-        self._answer = StreamReader(self._max_event_bytes)
+        self._answer = StreamReader(self._max_event_bytes, keeps_comments=True)
         return self._answer
 
     def _read(self) -> Said:

@@ -59,10 +59,21 @@ class StreamEvent(Struct, frozen=True, gc=False):
 
 
 class StreamReader:
-    """Reads one streamed answer."""
+    """Reads one streamed answer.
 
-    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
-        self._framer = SseFramer(max_event_bytes)
+    Args:
+        max_event_bytes: more bytes without the end of an event are an error.
+        keeps_comments: return comments (routers keep connections open with them) as
+            events of their own, at once.
+    """
+
+    def __init__(
+        self,
+        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        *,
+        keeps_comments: bool = False,
+    ) -> None:
+        self._framer = SseFramer(max_event_bytes, keeps_comments=keeps_comments)
         self._blocks: dict[int, OpenBlock] = {}
         self._usage: dict[str, int] = {}
         self._strings = dict.fromkeys(
@@ -118,6 +129,8 @@ class StreamReader:
     def _handle(self, event: SseEvent) -> StreamEvent:
         name = (event.name or b"").decode("utf-8", "backslashreplace")
         index: int | None = None
+        if event.is_comment:
+            return StreamEvent("comment", index, event.raw, event.data)
         try:
             members = json_parts.members(event.data)
             name = json_parts.string(members.get("type")) or name

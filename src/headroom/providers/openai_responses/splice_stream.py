@@ -66,7 +66,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         super().__init__(make_rounds(own), max_event_bytes)
 
     def _open_reader(self) -> StreamReader:
-        self._answer = StreamReader(self._max_event_bytes)
+        self._answer = StreamReader(self._max_event_bytes, keeps_comments=True)
         return self._answer
 
     def _read(self) -> Said:
@@ -113,6 +113,8 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
     def _take(self, event: StreamEvent) -> bytes:
         if self._has_ended:
             return event.raw if self._rounds.number == 0 else b""
+        if event.type == "comment":
+            return event.raw
         if event.type in BEGINS:
             if self._rounds.number:
                 return b""

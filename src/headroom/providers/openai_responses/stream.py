@@ -112,10 +112,21 @@ class _Open:
 
 
 class StreamReader:
-    """Reads one streamed answer."""
+    """Reads one streamed answer.
 
-    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
-        self._framer = SseFramer(max_event_bytes)
+    Args:
+        max_event_bytes: more bytes without the end of an event are an error.
+        keeps_comments: return comments (routers keep connections open with them) as
+            events of their own, at once.
+    """
+
+    def __init__(
+        self,
+        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        *,
+        keeps_comments: bool = False,
+    ) -> None:
+        self._framer = SseFramer(max_event_bytes, keeps_comments=keeps_comments)
         self._items: dict[int, _Open] = {}
         self._places: dict[str, int] = {}
         self._response = Message(status="open")
@@ -189,16 +200,15 @@ class StreamReader:
         return self._handle_all(events)
 
     def _handle_all(self, events: Iterable[SseEvent]) -> list[StreamEvent]:
-        return [
-            StreamEvent("done", None, "", event.data, event.raw)
-            if event.is_done
-            else self.take(
-                event.data,
-                event.raw,
-                (event.name or b"").decode("utf-8", "replace").removeprefix(_PREFIX),
-            )
-            for event in events
-        ]
+        return list(map(self._handle, events))
+
+    def _handle(self, event: SseEvent) -> StreamEvent:
+        if event.is_comment:
+            return StreamEvent("comment", None, "", event.data, event.raw)
+        if event.is_done:
+            return StreamEvent("done", None, "", event.data, event.raw)
+        name = (event.name or b"").decode("utf-8", "replace").removeprefix(_PREFIX)
+        return self.take(event.data, event.raw, name)
 
     def _apply(
         self, kind: str, index: int | None, item_id: str, members: dict[str, bytes]
