@@ -2,7 +2,13 @@
 
 import logging
 
+import msgspec
+
 from headroom.core.types import BlockOutcome, Manifest, ManifestEntry
+from headroom.proxy.decisions import NAME, DecisionLog, newest_first
+from headroom.proxy.exchange import Exchange
+from headroom.proxy.record import Figures, write
+from headroom.proxy.routes import Route
 from loopback import EditStage, answer, client, post, provider, proxy
 
 
@@ -152,3 +158,15 @@ async def test_what_leaves_is_told_at_debug_level(caplog):
     assert request["forwarder"] == "anthropic"
     assert request["source"] == "spliced"
     assert (request["body_bytes"], request["body_mutated"]) == (2, True)
+
+
+def test_what_a_failed_compressor_quoted_is_not_kept(tmp_path):
+    exchange = Exchange("id", "POST", b"/v1/messages", [], Route("anthropic", "x", "y"))
+    failed = entry("compressor_error", reason="ValueError: bad literal: 'the secret'")
+    exchange.manifest = msgspec.structs.replace(MANIFEST, entries=(failed,))
+    kept = DecisionLog(tmp_path, 1_000_000)
+    write(exchange, Figures(0, 0, 0, 0.0, 0.0, 0.0, 0.0), "on", kept)
+    kept.close()
+    (record,) = newest_first(tmp_path)
+    assert record["blocks"][0]["reason"] == "ValueError"
+    assert "secret" not in (tmp_path / NAME).read_text()

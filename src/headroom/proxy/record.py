@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from headroom.core.types import Manifest
+from headroom.core.types import BlockOutcome, Manifest
 from headroom.proxy import headers
 from headroom.proxy.decisions import DecisionLog
 from headroom.proxy.exchange import Exchange, log
@@ -121,7 +121,7 @@ def _block_fields(manifest: Manifest | None) -> dict[str, Any]:
             "action": outcome.action,
             "kind": outcome.kind,
             "strategy": outcome.strategy,
-            "reason": outcome.reason,
+            "reason": _without_text(outcome),
             "tokens_before": outcome.original_tokens,
             "tokens_after": outcome.compressed_tokens,
             "is_lossy": outcome.is_lossy,
@@ -129,6 +129,13 @@ def _block_fields(manifest: Manifest | None) -> dict[str, Any]:
         }
         blocks.append({name: value for name, value in found.items() if value != ""})
     return {"blocks": blocks, "blocks_left_out": len(entries) - len(blocks)}
+
+
+def _without_text(outcome: BlockOutcome) -> str:
+    """Why; of an error its type alone, since errors quote what they fail on."""
+    if outcome.action != "compressor_error":
+        return outcome.reason
+    return outcome.reason.partition(":")[0]
 
 
 def outbound(exchange: Exchange, figures: Figures) -> None:
