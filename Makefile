@@ -63,4 +63,4 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 bench-corpus: $(VENV)/.installed  ## hold the compressors to their figures on a corpus
-	$(BIN)/python -m benchmarks.corpus --corpus "$(CORPUS)"
+	$(BIN)/python -m benchmarks.corpus --corpus "$(CORPUS)" $(CORPUS_OPTIONS)
