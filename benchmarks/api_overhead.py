@@ -8,11 +8,13 @@ Messages; medians of one run.
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
 
 from benchmarks.proxy_overhead import Wire, servers, tool_output
+from headroom.settings import AuthSettings
 
 BOUND = 1.2
 QUESTION = "Find out why the workers stall."
@@ -66,6 +68,31 @@ def gemini(outputs, seed):
     return {"contents": contents}
 
 
+def enveloped(version):
+    """Messages bodies as a cloud takes them."""
+
+    def body(outputs, seed):
+        # Another conversation: the family of the Messages API is one to the ledger.
+        found = messages(outputs, f"{version}-{seed}")
+        del found["model"]
+        return {"anthropic_version": version, **found}
+
+    return body
+
+
+def converse(outputs, seed):
+    found = [{"role": "user", "content": [{"text": QUESTION}]}]
+    for number, output in enumerate(outputs):
+        call_id = {"toolUseId": f"toolu_{seed}_{number}"}
+        use = {**call_id, "name": "bash", "input": {}}
+        result = {**call_id, "content": [{"text": output}]}
+        found += [
+            {"role": "assistant", "content": [{"toolUse": use}]},
+            {"role": "user", "content": [{"toolResult": result}]},
+        ]
+    return {"messages": found}
+
+
 BEARER = b"authorization: Bearer sk-test"
 APIS = {
     "messages": (messages, b"/v1/messages", b"x-api-key: test"),
@@ -76,7 +103,28 @@ APIS = {
         b"/v1beta/models/gemini-2.5-pro:generateContent",
         b"x-goog-api-key: test",
     ),
+    "bedrock": (
+        enveloped("bedrock-2023-05-31"),
+        b"/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke",
+        b"x-unsigned: by-the-client",
+    ),
+    "converse": (
+        converse,
+        b"/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse",
+        b"x-unsigned: by-the-client",
+    ),
+    "vertex": (
+        enveloped("vertex-2023-10-16"),
+        b"/v1/projects/p/locations/eu/publishers/anthropic/models/claude-x:rawPredict",
+        b"authorization: Bearer ya29.test",
+    ),
 }
+CLOUDS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "example",
+    "HEADROOM_AUTH_OAUTH": ",".join(AuthSettings().payg),
+}
+"""Credentials to sign with, and the same policy for all."""
 SIZES = {
     "2 KB": [2_000],
     "100 KB in 20 results": [5_000] * 20,
@@ -111,6 +159,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
+    os.environ.update(CLOUDS)
     with servers([]) as (ports, _):
         found = asyncio.run(measure(ports["headroom"], rounds))
         direct = asyncio.run(measure(ports["direct"], 1))

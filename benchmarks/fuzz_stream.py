@@ -3,9 +3,11 @@
     python benchmarks/fuzz_stream.py [COUNT] [SEED]
 
 Feeds COUNT (100,000) random or damaged streams, each in random chunks, to the readers
-of Messages, Chat Completions, Responses and both forms of Gemini in turn. Every stream
-must read without an exception, must read the same in one piece, and must give back its
-own bytes; anything else is printed with its seed and ends the run with status 1.
+of Messages, Chat Completions, Responses, both forms of Gemini, and Bedrock's frames
+(with their checksums checked, and not, so that damage gets deeper) in turn. Every
+stream must read without an exception, must read the same in one piece, and must give
+back its own bytes; anything else is printed with its seed and ends the run with status
+1.
 """
 
 import json
@@ -13,11 +15,16 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+from headroom.core.wire.event_stream import Frame, FrameReader, Header, encode
 from headroom.core.wire.json_array import ArrayFramer
 from headroom.core.wire.sse import SseFramer
+from headroom.errors import EventStreamError
 from headroom.providers.anthropic import stream as anthropic
+from headroom.providers.bedrock import converse_answer
+from headroom.providers.bedrock.frames import EventsFromFrames, frame_of
 from headroom.providers.gemini import stream as gemini
 from headroom.providers.openai_chat import stream as openai_chat
 from headroom.providers.openai_responses import stream as openai_responses
@@ -119,6 +126,75 @@ def _forms() -> list[Form]:
             gemini.read_message,
             array,
         ),
+        *_frame_forms(),
+    ]
+
+
+class _Frames:
+    """The frames of a stream; what follows damage is pending."""
+
+    def __init__(self, *, checks_crc: bool) -> None:
+        self._frames = FrameReader(checks_crc=checks_crc)
+        self._rest = b""
+        self._has_failed = False
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        if self._has_failed:
+            self._rest += chunk
+            return []
+        found: list[Frame] = []
+        try:
+            found += self._frames.feed(chunk)
+            self._frames.feed(b"")
+        except EventStreamError:
+            self._has_failed = True
+        return found
+
+    def finish(self) -> list[Frame]:
+        return []
+
+    @property
+    def pending(self) -> bytes:
+        return self._frames.pending + self._rest
+
+
+class _Framed:
+    """A reader of events that are carried in frames."""
+
+    def __init__(self, reader: Any, *, checks_crc: bool) -> None:
+        self._events = EventsFromFrames(checks_crc=checks_crc)
+        self._reader = reader
+
+    def feed(self, chunk: bytes) -> None:
+        self._reader.feed(self._events.feed(chunk))
+
+    def close(self) -> Any:
+        return self._reader.close()
+
+
+def _frame_forms() -> list[Form]:
+    chunks = b"".join(frame_of(event) for event in SseFramer().feed(_sample()))
+    usage = {"usage": {"inputTokens": 3, "outputTokens": 4}}
+    converse = b"".join(
+        encode([Header(":event-type", name)], json.dumps(payload).encode())
+        for name, payload in [
+            ("contentBlockDelta", {"delta": {"text": "é"}}),
+            ("messageStop", {"stopReason": "end_turn"}),
+            ("metadata", usage),
+        ]
+    )
+    readers = [(anthropic, chunks), (converse_answer, converse)]
+    return [
+        Form(
+            partial(_Frames, checks_crc=checks),
+            lambda module=module, checks=checks: _Framed(
+                module.StreamReader(), checks_crc=checks
+            ),
+            module.read_message,
+            sample,
+        )
+        for module, sample in readers
+        for checks in (True, False)
     ]
 
 

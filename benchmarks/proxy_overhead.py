@@ -392,6 +392,8 @@ def servers(proxy_options):
     me = [sys.executable, __file__]
     with tempfile.TemporaryDirectory() as home:
         environ = {**os.environ, "HEADROOM_DATA_DIR": home}
+        for cloud in ("BEDROCK", "VERTEX"):
+            environ[f"HEADROOM_PROXY_{cloud}_ENDPOINT"] = upstream
         entry = "from headroom.cli.main import main; main()"
         urls = [f"--{api}-url={upstream}" for api in ("anthropic", "openai", "gemini")]
         options = [*urls, "--log-level", "info", *proxy_options]

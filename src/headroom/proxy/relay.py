@@ -255,7 +255,7 @@ class Relay:
         if exchange.method != "POST":
             return "not_intercepted"
         if exchange.route.provider and not headers.is_json(
-            exchange.headers, is_assumed=bool(exchange.route.path.model)
+            exchange.headers, is_assumed=exchange.route.upstream == "bedrock"
         ):
             return "not_json_content"
         return self._steps.reason_to_pass(exchange, announced)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from clouds import exception, frame
 from headroom.core.types import HotBlock, PathView, Slot
+from headroom.core.wire.event_stream import Header, encode
 from headroom.errors import CompressionError, HeadroomError
 from headroom.providers.bedrock import converse_answer
 from headroom.providers.bedrock.converse import BedrockConverse
@@ -218,6 +219,14 @@ def test_a_stream_ends_with_its_stop_and_its_figures():
     errored = read([*frames[:2], exception("throttlingException", "Slow")])
     assert errored.status == "errored"
     assert b"Slow" in errored.error
+
+
+def test_an_event_that_is_no_json_hides_none_behind_it():
+    stop = frame("messageStop", {"stopReason": "end_turn"})
+    broken = encode([Header(":event-type", "metadata")], b"{")
+    figures = frame("metadata", {"usage": ANSWER["usage"]})
+    message = read([broken + stop + broken + figures])
+    assert (message.status, message.usage.output_tokens) == ("message_stop", 4)
 
 
 @given(st.binary(max_size=100))

@@ -110,6 +110,7 @@ def test_a_damaged_frame_is_one_error_event_and_nothing_follows_it():
         b"[1,2]",
         b'{"bytes":5}',
         b'{"bytes":"not base64!"}',
+        '{"bytes":"\u0666AAA"}'.encode(),
         b'{"bytes":"/w=="}',
         b'{"bytes":"ew=="}',
         b'{"type":"a\\nevent: x"}',
@@ -128,6 +129,11 @@ def test_whatever_stands_in_a_chunk_is_one_event(payload):
 def test_no_payload_and_no_name_breaks_the_translation(payload, name):
     raw = encode([Header(":event-type", name)], payload)
     assert len(parsed(event_of(FrameReader().feed(raw)[0]))) <= 1
+
+
+def test_a_name_cannot_hold_more_than_a_name():
+    raw = encode([Header(":event-type", "x\n\nevent: message_stop\ndata: y")], b"{}")
+    assert parsed(event_of(FrameReader().feed(raw)[0])) == [("chunk", b"{}")]
 
 
 def test_events_leave_in_the_frames_they_came_in():

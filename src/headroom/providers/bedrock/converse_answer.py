@@ -6,6 +6,8 @@ uncached ones only
 (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html).
 """
 
+import contextlib
+
 from headroom.core.wire import json_parts
 from headroom.core.wire.sse import DEFAULT_MAX_EVENT_BYTES, SseEvent, SseFramer
 from headroom.errors import StreamError
@@ -47,10 +49,13 @@ class StreamReader:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
         try:
-            for event in self._framer.feed(chunk):
-                self._take(event)
+            events = self._framer.feed(chunk)
         except StreamError:
             self.status = "errored"
+            return
+        for event in events:
+            with contextlib.suppress(StreamError):  # it is no JSON, and says nothing
+                self._take(event)
 
     def close(self) -> Message:
         """Tell that the connection has ended; return what was read."""

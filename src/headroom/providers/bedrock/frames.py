@@ -11,7 +11,6 @@ failure is ``event: error`` in the shape of the Messages API.
 """
 
 import base64
-import binascii
 from collections import OrderedDict
 
 import msgspec
@@ -150,7 +149,7 @@ def _chunk(payload: bytes) -> bytes:
         if "bytes" not in found or "type" in found:
             return payload
         return base64.b64decode(json_parts.string(found["bytes"]), validate=True)
-    except (StreamError, binascii.Error):
+    except (StreamError, ValueError):  # no base64, or no ASCII at all
         return payload
 
 
@@ -159,7 +158,7 @@ def _type(data: bytes) -> str:
         name = json_parts.string(json_parts.members(data).get("type"))
     except StreamError:
         return ""
-    return name if name.isprintable() else ""
+    return name
 
 
 def _message(payload: bytes) -> str:
@@ -184,4 +183,6 @@ def _event(name: str, data: bytes) -> bytes:
     if b"\n" in data or b"\r" in data:
         # No string of JSON holds a raw line end, so these stand between its tokens.
         data = b"\ndata: ".join(data.splitlines())
+    if not name.isprintable():
+        name = "chunk"  # a name with a line end in it would be more than a name
     return b"event: %b\ndata: %b\n\n" % (name.encode("utf-8", "replace"), data)
