@@ -145,9 +145,10 @@ def _is_same(one: Document, other: Document) -> bool:
 
 def _least_size(text: str) -> int:
     """A lower bound of the characters of the same JSON without blanks; 0: unknown."""
-    if "\\u" in text or "\\/" in text:
+    # One character first: the search for two is several times as slow.
+    if "\\" in text and ("\\u" in text or "\\/" in text):
         return 0
-    return len("".join(text.split()))
+    return len(text) - sum(map(text.count, " \n\r\t"))
 
 
 def _is_cheaper(form: str, short: str, ctx: Context) -> bool:
