@@ -18,6 +18,7 @@ Kind: TypeAlias = Literal[
 ]
 
 _MINUTE_S = 60.0
+_ROUNDING = 1e-6
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -54,7 +55,8 @@ class _Bucket:
         rate = self._capacity / _MINUTE_S
         self._level = min(self._capacity, self._level + (now - self._seen) * rate)
         self._seen = now
-        return max(0.0, (min(least, self._capacity) - self._level) / rate)
+        missing = min(least, self._capacity) - self._level
+        return missing / rate if missing > _ROUNDING else 0.0
 
     def take(self, amount: float) -> None:
         """Take out, below nothing if need be."""
@@ -148,6 +150,7 @@ class Meters:
         meter = self.all.get(owner)
         if meter is None or meter.limits != limits:
             made = Meter(owner, limits, now, wall)
+            made.is_dirty = meter is not None and meter.is_dirty
             before = self._written.get(owner) if meter is None else meter.spent
             if before is not None:
                 made.resume(before)

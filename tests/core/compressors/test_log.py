@@ -211,3 +211,15 @@ def test_a_time_behind_a_level_in_brackets_is_a_loggers_not_mavens():
         for i in range(60)
     ]
     assert headroom.compress_text("\n".join(lines)).kind == "log"
+
+
+def test_errors_without_a_time_among_lines_with_one_are_entries_of_their_own():
+    lines = [
+        f"2026-03-02T12:{n // 60:02}:{n % 60:02}Z INFO web-{n % 7} served in {n} ms"
+        for n in range(400)
+    ]
+    errors = [f"[ERROR] server=web-3 status=failed cause=disk_{n}" for n in range(5)]
+    for n, error in enumerate(errors):
+        lines.insert(50 + 60 * n, error)
+    overview = lossy_of("\n".join(lines)).text
+    assert [error for error in errors if error not in overview] == []

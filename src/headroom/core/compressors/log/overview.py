@@ -49,6 +49,9 @@ _MIN_KEPT = 80
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _NUMERALS = re.compile(r"[0-9.]{7,}")
 _ADDRESS = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
+_ENTRY = re.compile(
+    r"[\[<(]?(?:FATAL|CRITICAL|SEVERE|ERROR|WARN(?:ING)?|INFO|NOTICE|DEBUG)[\]>)]?[ :]"
+)
 _CONTINUES = ("Caused by", "Traceback (", "During handling", "The above exception")
 
 
@@ -279,9 +282,14 @@ class _Picked:
 
 
 def _continuations(source: Source) -> list[bool]:
-    """Which lines go on with the entry above them."""
+    """Which lines go on with the entry above them.
+
+    Among lines with times those without one do, unless they begin with a level.
+    """
     if source.notation is not None:
-        return [i > 0 and s is None for i, s in enumerate(source.stamps)]
+        stamped = zip(source.stamps, source.lines, strict=True)
+        found = [s is None and not _ENTRY.match(line) for s, line in stamped]
+        return [False, *found[1:]]
     marks = [
         i > 0 and (line.startswith((" ", "\t")) or line.startswith(_CONTINUES))
         for i, line in enumerate(source.lines)

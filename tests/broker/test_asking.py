@@ -1,0 +1,118 @@
+"""What requests ask for, and the same for another model."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.broker.asking import (
+    beginning,
+    form_with_model,
+    path_with_model,
+    read_form,
+    read_json,
+    with_model,
+)
+from headroom.errors import MalformedBodyError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["model", "a", 'x"model"']), inner, max_size=3
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["tools", "a", "z"]), JSON), st.text(max_size=9))
+def test_only_the_request_s_own_model_changes(rest, name):
+    for members in ({"model": "fast", **rest}, {**rest, "model": "fast"}):
+        body = json.dumps(members).encode()
+        assert read_json(body).model == "fast"
+        changed = with_model(body, "fast", name)
+        assert json.loads(changed) == {**members, "model": name}
+
+
+def test_all_other_bytes_stay_and_the_same_name_changes_nothing():
+    body = b'{"a":1.0e1, "model" :\n"f\\u0061st\\"" ,"b":"\\u00e9"}'
+    assert read_json(body).model == 'fast"'
+    changed = with_model(body, 'fast"', "x")
+    assert changed == b'{"a":1.0e1, "model" :\n"x" ,"b":"\\u00e9"}'
+    assert with_model(body, "same", "same") is body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b'{"model":1}',
+        b"\xff",
+        b'{"model":"' + b"x" * 999 + b'"}',
+    ],
+)
+def test_what_cannot_be_read_is_malformed(body):
+    with pytest.raises(MalformedBodyError):
+        read_json(body)
+
+
+def test_a_model_hidden_from_the_search_is_refused_and_never_sent_wrong():
+    with pytest.raises(MalformedBodyError):
+        with_model(b'{"mod\\u0065l":"fast"}', "fast", "other")
+
+
+def test_a_conversation_begins_as_it_did_whatever_is_added():
+    def body(*messages, name="messages", **more):
+        return json.dumps({**more, name: list(messages)}).encode()
+
+    first = {"role": "user", "content": "do this"}
+    marked = {"type": "text", "text": "do this", "cache_control": {"type": "ephemeral"}}
+    same = [
+        body(first),
+        body({"role": "system", "content": "s"}, first, first, tools=[1]),
+        body({"role": "user", "content": [marked]}),
+        body(first, name="input"),
+        body({"role": "user", "parts": [{"text": "do this"}]}, name="contents"),
+    ]
+    assert len({beginning(b) for b in same}) == 1
+    assert beginning(body({"role": "user", "content": "else"})) != beginning(same[0])
+    assert beginning(b'{"input":"do this"}') == beginning(b'{"x":1,"input":"do this"}')
+
+
+@given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_is_too_strange_to_have_a_beginning(body):
+    assert isinstance(beginning(body), bytes)
+    assert isinstance(beginning(b'{"messages":%b}' % body), bytes)
+
+
+FORM = (
+    b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n\x00\xff'
+    b' name="model"\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nfast\r\n--B--\r\n'
+)
+
+
+def test_a_form_s_model_is_its_field_and_no_text_in_a_file():
+    assert read_form(FORM).model == "fast"
+    assert form_with_model(FORM, "x-1") == FORM.replace(b"\nfast\r", b"\nx-1\r")
+    assert read_form(b'name="model"').model == ""
+    with pytest.raises(MalformedBodyError):
+        form_with_model(FORM, "a\r\n--B")
+
+
+@given(st.binary(max_size=300))
+def test_no_form_is_too_strange(data):
+    read_form(data)
+    read_form(FORM[:60] + data + FORM[60:])
+
+
+def test_a_name_in_a_path_is_quoted():
+    path = b"/v1beta/models/fast:streamGenerateContent"
+    found = path_with_model(path, "a/b:c")
+    assert found == b"/v1beta/models/a%2Fb%3Ac:streamGenerateContent"
