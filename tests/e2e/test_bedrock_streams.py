@@ -67,6 +67,7 @@ async def test_frames_pass_byte_for_byte_and_are_read_along(chunk_bytes):
             operation="invoke-with-response-stream",
         )
         assert (status, headers[b"content-type"]) == (200, FRAMES)
+        assert headers[b"headroom-upstream-request-id"] == b"3b1c"
         assert raw == double.sent
         frames = len(FrameReader().feed(raw))
         labels = {"model": "anthropic.claude-sonnet-4-5-20250929-v1:0"}

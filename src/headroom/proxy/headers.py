@@ -209,6 +209,7 @@ def request_id(headers: Headers) -> str | None:
 
 
 def upstream_request_id(headers: Headers) -> bytes | None:
-    """The provider's id of the request: ``request-id``, else ``x-request-id``."""
+    """The provider's id of the request: the first of these headers that it sends."""
     found = {name.lower(): value for name, value in headers}
-    return found.get(b"request-id") or found.get(b"x-request-id")
+    names = (b"request-id", b"x-request-id", b"x-amzn-requestid")
+    return next((found[name] for name in names if found.get(name)), None)
