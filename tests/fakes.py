@@ -1,5 +1,6 @@
 """Stand-ins that obey the contracts of what they stand in for."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -134,6 +135,8 @@ def forward(
     if rewrite.question:
         rewrite.append(remembered(rewrite.question))
     memo = SourceMemo() if memo is None else memo
+    kept = {d: store.originals.get(d) for d in rewrite.missing_texts(memo)}
+    rewrite.give({d: text for d, text in kept.items() if text is not None})
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count_words)
         rewrite.add(
@@ -149,4 +152,8 @@ def forward(
         again = {"policy": policy, "api": api, "auth_mode": auth_mode, "memo": memo}
         again |= {"remembered": remembered, "user": user}
         return forward(raw, store, thread=thread, **again)
-    return rewrite.finish(winners), rewrite
+    forwarded = rewrite.finish(winners)
+    texts = rewrite.note_results(memo)
+    with contextlib.suppress(StoreUnavailableError):
+        store.save([], texts)
+    return forwarded, rewrite

@@ -25,7 +25,7 @@ from msgspec import Struct
 from headroom.api import Message, MessagesResult
 from headroom.ccr.contract import ManagedStore
 from headroom.ccr.ledger import Ledger
-from headroom.ccr.notes import keep_note
+from headroom.ccr.notes import keep_note, read_texts
 from headroom.ccr.retrieve import retrieve_call
 from headroom.ccr.stores import open_store
 from headroom.core.hidden import Answer, encode_answer
@@ -87,7 +87,7 @@ class Forwarded(Struct, frozen=True):
     originals: dict[str, str] = {}
     chain_key: bytes = b""
     own_tools: frozenset[str] = frozenset()
-    note_reply: Callable[[Reply, bytes], None] | None = None
+    note_reply: Callable[[Reply, bytes | None], None] | None = None
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -322,6 +322,8 @@ class Session:
         if is_lossless:
             rewrite.only_lossless()
         count = counter_for(view.model)
+        missing = rewrite.missing_texts(self._memo)
+        rewrite.give(read_texts(self._ledger, missing, namespace=self._namespace))
         for tasks in rewrite.groups():
             rest = rewrite.refer(tasks, self._memo, count)
             rewrite.add(
@@ -357,11 +359,15 @@ class Session:
         note = self._notes([key]).get(key)
         return None if note is None else decode_thread(note)
 
-    def _noting(self, rewrite: Rewrite) -> Callable[[Reply, bytes], None]:
-        def note(reply: Reply, results: bytes) -> None:
+    def _noting(self, rewrite: Rewrite) -> Callable[[Reply, bytes | None], None]:
+        texts = rewrite.note_results(self._memo)
+
+        def note(reply: Reply, results: bytes | None) -> None:
             key = note_key(self._namespace, reply.id)
             thread = encode_thread(rewrite.thread_after(reply, results))
-            self._ledger.remember({key: thread}, namespace=self._namespace).result()
+            self._ledger.remember(
+                {key: thread}, originals=texts, namespace=self._namespace
+            ).result()
 
         return note
 

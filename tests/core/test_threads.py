@@ -151,13 +151,6 @@ def test_what_was_sent_before_counts_towards_the_cache_s_minimum(halving):
     assert server.threads["2"].prefix_bytes > 5000
 
 
-def test_deltas_refer_to_nothing(halving):
-    server = Server()
-    server.send([{"role": "user", "content": "go"}], answer=[call("a")], name="1")
-    _, rewrite = server.send([result("a")], after="1", name="2")
-    assert rewrite.view.may_drop_earlier
-
-
 HIDDEN = result("h", "an answer to a retrieval")
 RESULTS = json.dumps(HIDDEN).encode()
 

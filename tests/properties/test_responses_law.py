@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import HALVE, DictStore, forward
-from headroom.core import pipeline
+from headroom.core import pipeline, repeats
+from headroom.core.markers import strip_marker
 from headroom.core.repeats import SourceMemo
 from headroom.core.threads import decode_thread, encode_thread
+from headroom.core.types import Policy
 from headroom.providers.openai_responses.answer import read_message, reply_of
 from remembering import LINES, Provider
 
@@ -102,7 +104,8 @@ class Client:
             part["prompt_cache_breakpoint"] = {"mode": "explicit"}
             items[-1]["content"] = [part]
         items = [item for item in items if item]
-        body = {"model": "gpt-x", "tools": self.tools, "input": items, "store": False}
+        body = {"type": "response.create", "model": "gpt-x", "store": False}
+        body |= {"tools": self.tools, "input": items}
         return {**body, "previous_response_id": self.after} if is_delta else body
 
     def take(self, answer_id: str, output: list[dict]) -> None:
@@ -121,12 +124,20 @@ def _sent_back(item: dict, dialect: str) -> dict:
     return {k: v for k, v in item.items() if k != "id" or "output" in item}
 
 
+def unhalved(count: int) -> str:
+    """A text that the compressor leaves, so that what comes later refers to it."""
+    lines = [f"line {n} says {n * 7919 % 1013} things" for n in range(count)]
+    return "~" + "\n".join(lines)
+
+
+OUTPUTS = st.one_of(LINES, st.integers(5, 60).map(unhalved))
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.text("ab ", max_size=9)),
         st.tuples(
             st.just("tools"),
-            st.lists(LINES, min_size=1, max_size=3),
+            st.lists(OUTPUTS, min_size=1, max_size=3),
             st.sampled_from(KINDS),
             st.booleans(),
         ),
@@ -142,10 +153,20 @@ STEPS = st.lists(
 DIALECTS = st.sampled_from(["plain", "breakpoint", "rewritten"])
 
 
-class World:
-    """The client, the proxy's memory and the provider."""
+LOSSLESS = Policy(cache_minimum_tokens=0)
+LOSSY = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
 
-    def __init__(self) -> None:
+
+class World:
+    """The client, the proxy's memory and the provider.
+
+    Attributes:
+        references: of those that were forwarded, how many stood in deltas.
+    """
+
+    def __init__(self, policy: Policy = LOSSLESS) -> None:
+        self.policy = policy
+        self.references = 0
         self.client = Client()
         self.provider = Provider(API)
         self.store = DictStore()
@@ -156,8 +177,9 @@ class World:
         note = self.threads.get(body.get("previous_response_id", ""))
         thread = None if note is None else decode_thread(note)
         forwarded, rewrite = forward(
-            body, self.store, api=API, memo=memo, thread=thread
+            body, self.store, policy=self.policy, api=API, memo=memo, thread=thread
         )
+        self.references += note is not None and b"[repeats #" in forwarded
         self.provider.receive(rewrite, forwarded)
         return forwarded, rewrite
 
@@ -192,6 +214,21 @@ class World:
         return []
 
 
+def plain(output: str | list[dict]) -> str:
+    """A result's text, whatever its shape."""
+    if isinstance(output, str):
+        return output
+    return str(output[0].get("stdout", output[0].get("text")))
+
+
+def check_references(sent: list[str], given: list[str]) -> None:
+    """Who counts the results of the whole conversation finds what is referred to."""
+    numbered = {str(n): text for n, text in enumerate(sent, 1)}
+    for text, original in zip(sent, given, strict=False):
+        if text.startswith("[repeats #"):
+            assert repeats.expand(strip_marker(text), numbered) == original
+
+
 def is_said(item: dict) -> bool:
     return item.get("role") not in {"user", "developer"} and "output" not in item
 
@@ -199,7 +236,7 @@ def is_said(item: dict) -> bool:
 @settings(max_examples=700)
 @given(STEPS, st.data())
 def test_no_generated_responses_conversation_ever_breaks_a_prefix(steps, data):
-    world = World()
+    world = World(data.draw(st.sampled_from([LOSSLESS, LOSSY])))
     memo = SourceMemo(max_chars=2_000)
     _, rewrite = world.send(world.client.body("plain", as_delta=False))
     for step in [("retry",), *steps]:
@@ -211,7 +248,8 @@ def test_no_generated_responses_conversation_ever_breaks_a_prefix(steps, data):
         body = world.client.body(dialect, as_delta=data.draw(st.booleans()))
         worker = data.draw(st.sampled_from([memo, None]))
         forwarded, rewrite = world.send(body, worker)
-        is_edited = b"~2026" in forwarded or b"[repeats #" in forwarded
+        marks = (b"~2026", b"[repeats #", b"headroom_retrieve")
+        is_edited = any(mark in forwarded for mark in marks)
         assert is_edited or forwarded == json.dumps(body).encode()
 
 
@@ -219,7 +257,7 @@ def test_no_generated_responses_conversation_ever_breaks_a_prefix(steps, data):
 @given(STEPS, st.data())
 def test_deltas_and_full_requests_leave_the_provider_with_the_same(steps, data):
     """Whoever sends everything again sends what the provider had got in pieces."""
-    world = World()
+    world = World(data.draw(st.sampled_from([LOSSLESS, LOSSY])))
     kept = []
     body = world.client.body("plain", as_delta=False)
     for step in [*steps, ("retry",)]:
@@ -237,8 +275,52 @@ def test_deltas_and_full_requests_leave_the_provider_with_the_same(steps, data):
     again["input"] = again["input"][: len(kept)]
     forwarded, _ = world.send(again)
     outputs = [item["output"] for item in kept if "output" in item]
+    given = [item["output"] for item in world.client.items if "output" in item]
+    check_references(list(map(plain, outputs)), list(map(plain, given)))
     sent = [item for item in json.loads(forwarded)["input"] if "output" in item]
     assert [item["output"] for item in sent][: len(outputs)] == outputs
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(20, 60).map(unhalved), min_size=1, max_size=2),
+            st.sampled_from(KINDS),
+            st.sampled_from(["delta", "delta", "restart", "reconnect", "compaction"]),
+        ),
+        min_size=3,
+        max_size=8,
+    )
+)
+def test_what_deltas_refer_to_stands_where_the_model_counts_it(turns):
+    world, memo = World(LOSSY), SourceMemo()
+    client = world.client
+    kept: list[dict] = []
+    body = client.body("plain", as_delta=False)
+    for outputs, kind, way in [*turns, ([unhalved(9)], "function", "reconnect")]:
+        forwarded, rewrite = world.send(body, memo)
+        is_delta = "previous_response_id" in body
+        sent = [i for i in json.loads(forwarded)["input"] if "output" in i]
+        if not is_delta:
+            assert sent[: len(kept)] == kept
+        kept = [*kept, *sent] if is_delta else sent
+        new = world.step(("tools", outputs, kind, False))
+        said = [item for item in new if is_said(item)]
+        if way == "compaction":
+            # It stands behind the calls that are due, and closes off what was before.
+            sealed = {"type": "compaction", "id": "cmp", "encrypted_content": "gAAA"}
+            said.append(sealed)
+        world.answer(rewrite, said)
+        client.items += [item for item in new if not is_said(item)]
+        memo = SourceMemo() if way == "restart" else memo
+        body = client.body("plain", as_delta=way != "reconnect")
+        if way == "compaction":
+            forwarded, _ = world.send(body, memo)
+            assert b"[repeats #" not in forwarded
+            return
+        given = [plain(item["output"]) for item in client.items if "output" in item]
+        check_references([plain(item["output"]) for item in kept], given)
 
 
 @settings(max_examples=200)
@@ -252,6 +334,21 @@ def test_a_ledger_that_cannot_be_read_breaks_nothing_it_began(steps, data):
             world.client.items += [item for item in new if not is_said(item)]
         world.store.is_down = data.draw(st.booleans())
         _, rewrite = world.send(world.client.body("plain", as_delta=False))
+
+
+@pytest.mark.parametrize("policy", [LOSSLESS, LOSSY])
+def test_what_deltas_repeat_is_referred_to_only_with_a_way_back(policy):
+    world = World(policy)
+    body = world.client.body("plain", as_delta=False)
+    for output in [unhalved(40), unhalved(40), unhalved(50)]:
+        _, rewrite = world.send(body)
+        new = world.step(("tools", [output], "function", False))
+        world.answer(rewrite, [item for item in new if is_said(item)])
+        world.client.items += [item for item in new if not is_said(item)]
+        body = world.client.body("plain", as_delta=True)
+    world.send(body)
+    assert world.references == (2 if policy is LOSSY else 0)
+    world.send(world.client.body("rewritten", as_delta=False))
 
 
 def test_the_check_itself_notices_a_changed_prefix():

@@ -253,10 +253,25 @@ class Ledger:
             raise
 
     def remember(
-        self, notes: Mapping[bytes, bytes], *, namespace: str = ""
+        self,
+        notes: Mapping[bytes, bytes],
+        *,
+        originals: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> Future[Saved]:
-        """Keep small values, put-if-absent; written later if the store is down."""
-        job = _Job(namespace=namespace, notes=dict(notes), may_wait=True)
+        """Keep small values, put-if-absent; written later if the store is down.
+
+        Args:
+            notes: the values.
+            originals: texts that they name, by content digest.
+            namespace: the tenant's.
+        """
+        job = _Job(
+            namespace=namespace,
+            notes=dict(notes),
+            originals=dict(originals or {}),
+            may_wait=True,
+        )
         self._send(job)
         return job.future
 

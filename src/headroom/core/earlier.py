@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core.digest import content_digest
+from headroom.core.plan import Chain
 from headroom.core.protocols import Provider
 from headroom.core.repeats import (
     MIN_SOURCE_CHARS,
@@ -97,13 +98,17 @@ class Earlier:
         self,
         view: RequestView,
         provider: Provider,
-        keys: tuple[bytes, ...],
+        chain: Chain,
         memo: SourceMemo,
     ) -> None:
         self._view = view
         self._provider = provider
-        self._keys = keys
+        self._keys = chain.keys
         self._memo = memo
+        thread = chain.thread
+        self._results_before = 0 if thread is None else max(0, thread.results_total)
+        calls = () if thread is None else thread.calls
+        self._calls_before = {call.id: call for call in calls}
 
     def before(
         self,
@@ -161,15 +166,25 @@ class Earlier:
     def _ordinals(self, users: list[int]) -> dict[int, int]:
         """How many results stand before each message."""
         ordinals: dict[int, int] = {}
-        total = 0
+        total = self._results_before
         for i in users:
             ordinals[i] = total
-            count = self._memo.count(self._keys[i])
-            if count is None:
-                count = len(self._result_blocks(i))
-                self._memo.put_count(self._keys[i], count)
-            total += count
+            total += self._count(i)
         return ordinals
+
+    def results_total(self) -> int:
+        """How many results stand behind the last message."""
+        roles = [message.role for message in self._view.messages]
+        counts = [self._count(i) for i, role in enumerate(roles) if role == "user"]
+        return self._results_before + sum(counts)
+
+    def _count(self, index: int) -> int:
+        """How many results are in a message."""
+        count = self._memo.count(self._keys[index])
+        if count is None:
+            count = len(self._result_blocks(index))
+            self._memo.put_count(self._keys[index], count)
+        return count
 
     def _result_blocks(self, index: int) -> dict[int, list[Slot]]:
         """Block index → text slots, of every result in a message, texts or not."""
@@ -189,7 +204,7 @@ class Earlier:
         for before in range(index - 1, -1, -1):
             if self._view.messages[before].role == "assistant":
                 return self._provider.tool_calls(self._view, before)
-        return {}
+        return self._calls_before
 
     def _message(self, index: int, ordinal: int) -> MessageSources:
         """The sources of one message; from the memo where its chain key is known."""

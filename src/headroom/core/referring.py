@@ -1,60 +1,92 @@
 """Outcomes of blocks that are told by earlier results: gated like a compressor's.
 
 Between ``repeats``, which knows texts alone, and ``rewrite``, which knows the request.
+
+Where the earlier results stand in the request, nothing is lost. Where the provider
+keeps them, it may drop them unseen: then a form counts as lossy, has a marker, and must
+save as much as any lossy form; how it may be given is the caller's to say (``Way``).
 """
 
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct
 
-from headroom.core.repeats import Base, Source, refer, relate
+from headroom.core.markers import write_marker
+from headroom.core.pipeline import MIN_LOSSY_GAIN, MIN_LOSSY_GAIN_TOKENS
+from headroom.core.repeats import Base, Source, refer, relate, told
 from headroom.core.types import BlockOutcome, BlockTask, Candidate, CountTokens
 
 FORM_STRATEGY = "repeat_in_form"
 """References inside of a compressor's form, whose lines are not all the source's."""
 
 
+class Way(Struct, frozen=True):
+    """How forms with references are given.
+
+    Attributes:
+        count: the gate's counter.
+        marker: how the text is got back (see ``Policy.marker``), where what a form
+            refers to may be gone; ``None``: it stands in the request.
+    """
+
+    count: CountTokens
+    marker: str | None = None
+
+
 def refer_block(
-    task: BlockTask, sources: Sequence[Source], count: CountTokens
+    task: BlockTask, sources: Sequence[Source], way: Way
 ) -> BlockOutcome | None:
     """A repeat of earlier results as references; ``None`` if too little repeats."""
-    return _referring(task, refer(task.text, sources, task.call), count)
+    return _referring(task, refer(task.text, sources, task.call), way)
 
 
 def relate_block(
-    task: BlockTask, bases: Sequence[Base], count: CountTokens
+    task: BlockTask, bases: Sequence[Base], way: Way
 ) -> BlockOutcome | None:
     """A JSON result by what differs from an earlier one; ``None``: none is like it."""
-    return _referring(task, relate(task.text, bases, count), count)
+    return _referring(task, relate(task.text, bases, way.count), way)
 
 
 def refer_form(
-    task: BlockTask, form: BlockOutcome, sources: Sequence[Source], count: CountTokens
+    task: BlockTask, form: BlockOutcome, sources: Sequence[Source], way: Way
 ) -> BlockOutcome | None:
     """A compressor's form with references for what it still repeats, if it does."""
     candidate = refer(form.replacement or "", sources, task.call)
-    found = _referring(task, candidate, count)
+    if form.is_lossy:
+        # It ends with a marker already.
+        way = msgspec.structs.replace(way, marker=None)
+    found = _referring(task, candidate, way)
     if found is None or found.compressed_tokens >= form.compressed_tokens:
         return None
     return msgspec.structs.replace(
         found,
         kind=form.kind,
         strategy=FORM_STRATEGY,
-        is_lossy=form.is_lossy,
-        omitted=form.omitted,
+        is_lossy=form.is_lossy or found.is_lossy,
+        omitted=form.omitted or found.omitted,
     )
 
 
 def _referring(
-    task: BlockTask, candidate: Candidate | None, count: CountTokens
+    task: BlockTask, candidate: Candidate | None, way: Way
 ) -> BlockOutcome | None:
     """A form with references as an outcome, if it is shorter than the text."""
     if candidate is None:
         return None
+    text, omitted = candidate.text, ""
+    is_lossy = way.marker is not None
+    if is_lossy:
+        omitted = told(text)
+    if way.marker:
+        text += f"\n{write_marker(task.digest, omitted, way.marker)}"
     size_bytes = len(task.text.encode("utf-8"))
-    compressed_bytes = len(candidate.text.encode("utf-8"))
-    before, after = count(task.text), count(candidate.text)
+    compressed_bytes = len(text.encode("utf-8"))
+    before, after = way.count(task.text), way.count(text)
     if after >= before or compressed_bytes >= size_bytes:
+        return None
+    least = max(MIN_LOSSY_GAIN_TOKENS, before * MIN_LOSSY_GAIN)
+    if is_lossy and before - after < least:
         return None
     return BlockOutcome(
         "compressed",
@@ -64,6 +96,8 @@ def _referring(
         compressed_bytes=compressed_bytes,
         original_tokens=before,
         compressed_tokens=after,
-        replacement=candidate.text,
+        is_lossy=is_lossy,
+        omitted=omitted,
+        replacement=text,
         refers_to=candidate.refers_to,
     )

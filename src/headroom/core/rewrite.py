@@ -10,12 +10,14 @@ calls the steps in this order and does what they return::
     notes    = ledger.recall(rewrite.hidden_keys(records))
     rewrite.plan(records, notes=notes)
     rewrite.append(what_fits(rewrite.question))       # if anything may be appended
+    rewrite.give(ledger.texts(rewrite.missing_texts(memo)))
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count)      # repeats of earlier results
         rewrite.add({i: compress_block(tasks[i], policy, count) for i in rest})
     batch    = rewrite.settle()
     winners  = store.save(batch.records, batch.originals)   # the shell writes, first
     body     = rewrite.finish(winners)                # … and only then forwards
+    texts    = rewrite.note_results(memo)         # what later ones may refer to
     threads.keep(reply.id, rewrite.thread_after(reply))   # when it has been answered
 
 What always holds: ``finish`` changes nothing but what decisions say that are in the
@@ -27,8 +29,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from headroom.core import pipeline, plan, referring
-from headroom.core.earlier import Earlier, Found, told_of
+from headroom.core import pipeline, plan, referring, standing
+from headroom.core.earlier import Earlier, Found, Told, told_of
 from headroom.core.forwarding import make_edits
 from headroom.core.hidden import Placement
 from headroom.core.plan import Plan
@@ -60,7 +62,7 @@ class _Referring(Struct, frozen=True):
 
     task: BlockTask
     sources: list[Source]
-    count: CountTokens
+    way: referring.Way
 
 
 class Batch(Struct, frozen=True):
@@ -99,6 +101,9 @@ class Rewrite:
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
         self._referring: dict[int, _Referring] = {}
+        self._texts: Mapping[str, str] = {}
+        self._noted = standing.Noted()
+        self._results_total = -1
         self._outcome: pipeline.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
         self.reasons: tuple[str, ...] = ()
@@ -240,30 +245,53 @@ class Rewrite:
             Indices into ``tasks`` of those that a compressor should still try.
         """
         rest = list(range(len(tasks)))
-        if not self.policy.may_refer or self.view.may_drop_earlier:
-            return rest
-        wanted = [
-            i
-            for i in rest
-            if tasks[i].slot.is_tool and len(tasks[i].text) >= MIN_SOURCE_CHARS
-        ]
+        wanted = [i for i in rest if self._may_refer(tasks[i])]
         if not wanted:
             return rest
         found = self._found(tasks[0].message_index, memo)
+        marker = self.policy.marker if self.view.continues else None
+        way = referring.Way(count, marker)
         self._referring = {
-            i: _Referring(tasks[i], found.sources, count)
+            i: _Referring(tasks[i], found.sources, way)
             for i in wanted
             if len(tasks[i].text) <= MAX_FORM_CHARS
         }
         for i in wanted:
             outcome = referring.refer_block(
-                tasks[i], found.sources, count
-            ) or referring.relate_block(tasks[i], found.bases, count)
+                tasks[i], found.sources, way
+            ) or referring.relate_block(tasks[i], found.bases, way)
             if outcome is not None:
                 self._outcomes[self._group_start + i] = outcome
                 if outcome.compressed_tokens * 5 <= outcome.original_tokens:
                     rest.remove(i)
         return rest
+
+    def _may_refer(self, task: BlockTask) -> bool:
+        """Whether a result may be told by earlier ones.
+
+        Where the provider keeps these it may drop them, so that references are lossy
+        there; and what it keeps must be known.
+        """
+        if not self.policy.may_refer or self.view.may_drop_earlier:
+            return False
+        if self.view.continues and not (self.chain.thread and task.wants_lossy):
+            return False
+        return task.slot.is_tool and len(task.text) >= MIN_SOURCE_CHARS
+
+    def missing_texts(self, memo: SourceMemo) -> list[str]:
+        """Digests of originals to read before blocks are referred; mostly none.
+
+        Args:
+            memo: as for ``refer``.
+        """
+        thread = self.chain.thread
+        if thread is None or not any(map(self._may_refer, self.made_plan.tasks)):
+            return []
+        return standing.missing(thread.standing, memo)
+
+    def give(self, texts: Mapping[str, str]) -> None:
+        """Take the texts that were missing, by digest, as far as they were found."""
+        self._texts = texts
 
     def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
         """Take what compressors made of the current group, by index into it.
@@ -288,7 +316,7 @@ class Rewrite:
             or len(outcome.replacement) < MIN_SOURCE_CHARS
         ):
             return None
-        return referring.refer_form(repeat.task, outcome, repeat.sources, repeat.count)
+        return referring.refer_form(repeat.task, outcome, repeat.sources, repeat.way)
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
@@ -311,8 +339,50 @@ class Rewrite:
             for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
             if outcome is not None and outcome.replacement is not None
         }
-        earlier = Earlier(self.view, self._provider, self.keys, memo)
-        return earlier.before(before, self.made_plan.decisions, edited)
+        return self._all_before(before, memo, self.made_plan.decisions, edited)
+
+    def _all_before(
+        self,
+        before: int,
+        memo: SourceMemo,
+        decisions: Mapping[int, Decision],
+        edited: Mapping[tuple[int, str], Told],
+    ) -> Found:
+        """What the provider keeps, and what stands in the request."""
+        thread = self.chain.thread
+        kept = Found([], [])
+        if thread is not None:
+            kept = standing.find(thread.standing, self._texts, memo)
+            if thread.results_total < 0:
+                # Results of this request have no numbers.
+                return kept
+        earlier = Earlier(self.view, self._provider, self.chain, memo)
+        here = earlier.before(before, decisions, edited)
+        return Found([*kept.sources, *here.sources], [*kept.bases, *here.bases])
+
+    def note_results(self, memo: SourceMemo) -> dict[str, str]:
+        """Note what later requests may refer to; to be taken after ``finish``.
+
+        Args:
+            memo: as for ``refer``.
+
+        Returns:
+            Texts to keep together with the thread, by content digest.
+        """
+        view, thread = self.view, self.chain.thread
+        is_unknown = bool(view.continues) and thread is None
+        if not view.is_threaded or view.may_drop_earlier or is_unknown:
+            return {}
+        known = () if thread is None else thread.standing
+        self._noted = standing.Noted(known)
+        if thread is None or thread.results_total >= 0:
+            earlier = Earlier(view, self._provider, self.chain, memo)
+            if not any(decision.hidden for decision in self.decisions.values()):
+                self._results_total = earlier.results_total()
+            if self.policy.may_refer and self.policy.allow_lossy:
+                here = earlier.before(len(view.messages), self.decisions, {})
+                self._noted = standing.note(here, known)
+        return self._noted.texts
 
     def finish(self, winners: Mapping[LedgerKey, Decision] | None = None) -> bytes:
         """The body to forward.
@@ -374,15 +444,17 @@ class Rewrite:
             if winner is not None:
                 yield winner
 
-    def thread_after(self, reply: Reply, results: bytes = b"") -> Thread:
+    def thread_after(self, reply: Reply, results: bytes | None = None) -> Thread:
         """What to note under the id of the answer, once it has ended.
 
         To be taken after ``finish``: the decisions are those that were forwarded.
 
         Args:
             reply: what the client saw of the answer.
-            results: of what it did not see; see ``Thread``.
+            results: of what it did not see; see ``Thread``. ``None``: it saw all, and
+                counts as many results as the model.
         """
+        is_countable = results is None and not reply.is_compacted
         view, earlier = self.view, self.made_plan.earlier_bytes
         sent = sum(m.span.end - m.span.start for m in view.messages)
         return Thread(
@@ -391,8 +463,10 @@ class Rewrite:
             calls=reply.calls,
             prefix_bytes=earlier + sent - pipeline.removed_bytes(view, self.decisions),
             stabilisers=self.made_plan.stabilisers,
-            results=results,
+            results=results or b"",
             more_tools=self.made_plan.begun.more_tools,
+            results_total=self._results_total if is_countable else -1,
+            standing=() if reply.is_compacted else self._noted.standing,
         )
 
     @property

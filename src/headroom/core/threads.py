@@ -3,7 +3,8 @@
 Where a request names the answer it goes on from (``previous_response_id``) and carries
 only what is new, nothing in it tells what stands before. So when an answer has ended,
 what the ledger needs to go on is noted under the answer's id: the chain key behind it,
-and the calls whose results come next. A client that sends everything again (after a
+the calls whose results come next, and which earlier results stand there to be referred
+to (see ``core.standing``). A client that sends everything again (after a
 reconnect, say) arrives at the same chain keys, because what the model produced enters a
 chain by type and call id alone.
 
@@ -31,11 +32,38 @@ class Reply(Struct, frozen=True, gc=False):
         id: the answer's, by which a request can go on from it.
         links: what its items enter the chain with, in order; see ``MessageView.links``.
         calls: the tool calls in it.
+        is_compacted: the provider goes on without what stood before.
     """
 
     id: str
     links: tuple[bytes, ...] = ()
     calls: tuple[ToolCall, ...] = ()
+    is_compacted: bool = False
+
+
+class Standing(Struct, frozen=True, gc=False, array_like=True):
+    """An earlier text that the provider keeps, as it stands there.
+
+    Attributes:
+        name: what references call it; see ``repeats.Source``.
+        digest: content digest of the result, or of the text in a call.
+        label: its call, in a few words.
+        text: content digest of what can be read of it: the text itself, or the lines
+            and references that were sent in its place.
+        chars: length of that text.
+        has_lines: every line can be read word for word.
+        has_value: every value of the JSON document can be read.
+        through: digests of the results by which it is told itself.
+    """
+
+    name: str
+    digest: str
+    label: str
+    text: str
+    chars: int
+    has_lines: bool = True
+    has_value: bool = False
+    through: tuple[str, ...] = ()
 
 
 class Thread(Struct, frozen=True, gc=False, array_like=True):
@@ -51,6 +79,9 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
             it did: they go in front of what the next request brings. Items joined by
             commas, as JSON.
         more_tools: that are added to its requests; see ``Decision.more_tools``.
+        results_total: tool results that the model has seen; ``-1``: they cannot be
+            numbered any more, or never could.
+        standing: earlier texts that may be referred to, oldest first.
     """
 
     key: bytes
@@ -60,6 +91,8 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
     stabilisers: tuple[str, ...] = ()
     results: bytes = b""
     more_tools: tuple[str, ...] = ()
+    results_total: int = -1
+    standing: tuple[Standing, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -189,7 +189,8 @@ class RequestView(Struct, frozen=True, gc=False):
         text_before: spans of what precedes the messages in the provider's prefix
             (tools, system), for the estimate of its length.
         may_drop_earlier: the provider may remove earlier blocks from this request
-            (context management, compaction, state of its own).
+            (context management, compaction); what it keeps behind the answer named by
+            ``continues`` is another matter.
         tools: the tool list, if the request has one.
         is_threaded: the provider keeps the conversation; later requests may carry
             nothing but what is new, neither tools nor earlier messages.

@@ -145,7 +145,8 @@ class Exchange:
         billed: tokens billed in all rounds of the answer, where there were several.
         answers_retrievals: calls of a tool that is added can be answered inside it.
         reads_streams: streamed answers are read along.
-        hidden_results: of calls in the answer that the client does not see.
+        hidden_results: of calls in the answer that the client does not see, as the next
+            request brings them; ``None``: it sees all of the answer.
         on_reply: told of the answer as soon as it has ended, before the client is.
     """
 
@@ -238,7 +239,7 @@ class Exchange:
         self.on_reply: Callable[[Reply], None] | None = None
         self.answers_retrievals = True
         self.reads_streams = True
-        self.hidden_results = b""
+        self.hidden_results: bytes | None = None
 
     def set_body(self, original: bytes, received: bytes) -> None:
         """Take the body that was read; nothing is changed yet."""

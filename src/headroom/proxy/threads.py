@@ -1,22 +1,23 @@
 """Where conversations that the provider keeps go on, kept between requests.
 
 Written when an answer has ended, read when a request names it, on any worker and on
-every transport. A note that cannot be kept or found costs compression that could have
-been repeated, never a request.
+every transport; with it go the texts that later requests may refer to. What cannot be
+kept or found costs compression that could have been made, never a request.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 from headroom.ccr.ledger import Ledger
+from headroom.ccr.notes import read_texts
 from headroom.core.threads import Thread, decode_thread, encode_thread, note_key
 from headroom.errors import StoreError
+from headroom.proxy.recency import Recency
 
 log = logging.getLogger("headroom.proxy")
 
 _CAPACITY_BYTES = 16 * 1024 * 1024
-_ENTRY_BYTES = 300
 
 
 class Threads:
@@ -25,14 +26,22 @@ class Threads:
     def __init__(self, ledger: Ledger, *, namespace: str = "") -> None:
         self._ledger = ledger
         self._namespace = namespace
-        self._recent: OrderedDict[bytes, bytes] = OrderedDict()
-        self._used_bytes = 0
+        self._recent: Recency[bytes, bytes] = Recency(_CAPACITY_BYTES)
+        self._texts: Recency[str, str] = Recency(_CAPACITY_BYTES)
 
-    def keep(self, answer_id: str, thread: Thread) -> None:
-        """Keep what is known behind an answer; found at once, written soon."""
+    def keep(self, answer_id: str, thread: Thread, texts: Mapping[str, str]) -> None:
+        """Keep what is known behind an answer; found at once, written soon.
+
+        Args:
+            answer_id: the answer's.
+            thread: what is known.
+            texts: that it names and that were not kept before, by content digest.
+        """
         key, note = note_key(self._namespace, answer_id), encode_thread(thread)
-        self._put(key, note)
-        self._ledger.remember({key: note}, namespace=self._namespace)
+        self._recent.put(key, note)
+        for digest, text in texts.items():
+            self._texts.put(digest, text)
+        self._ledger.remember({key: note}, originals=texts, namespace=self._namespace)
 
     async def recall(self, answer_id: str) -> Thread | None:
         """What is known behind an answer; ``None``: nothing, or the store is down."""
@@ -51,15 +60,15 @@ class Threads:
             note = found.get(key)
             if note is None:
                 return None
-            self._put(key, note)
-        self._recent.move_to_end(key)
+            self._recent.put(key, note)
         return decode_thread(note)
 
-    def _put(self, key: bytes, note: bytes) -> None:
-        if key in self._recent:
-            return
-        self._recent[key] = note
-        self._used_bytes += len(note) + _ENTRY_BYTES
-        while self._used_bytes > _CAPACITY_BYTES and len(self._recent) > 1:
-            _, old = self._recent.popitem(last=False)
-            self._used_bytes -= len(old) + _ENTRY_BYTES
+    async def texts(self, digests: Sequence[str]) -> dict[str, str]:
+        """The texts that a thread names, by digest, as far as they can be found."""
+        found = {d: text for d in digests if (text := self._texts.get(d)) is not None}
+        missing = [digest for digest in digests if digest not in found]
+        if missing:
+            found |= await asyncio.to_thread(
+                read_texts, self._ledger, missing, namespace=self._namespace
+            )
+        return found

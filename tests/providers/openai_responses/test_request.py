@@ -193,7 +193,7 @@ def test_the_view_reads_model_stream_state_and_tool_names():
     assert not parse(user("x"), store=False).is_threaded
     goes_on = parse(user("x"), store=False, previous_response_id="resp_1")
     assert (goes_on.continues, goes_on.is_threaded) == ("resp_1", True)
-    assert goes_on.may_drop_earlier
+    assert not goes_on.may_drop_earlier
 
 
 @pytest.mark.parametrize(

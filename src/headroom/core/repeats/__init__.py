@@ -33,7 +33,7 @@ from msgspec import Struct
 
 from headroom.core.content.gutter import GUTTER
 from headroom.core.repeats.lines import INDENT, Lines, dressed, indented, shifted, split
-from headroom.core.repeats.records import Base, relate, restore
+from headroom.core.repeats.records import Base, base_of, relate, restore
 from headroom.core.repeats.sources import (
     MessageSources,
     Source,
@@ -56,6 +56,7 @@ __all__ = [
     "refer",
     "relate",
     "restore",
+    "told",
 ]
 
 STRATEGY = "repeat"
@@ -183,6 +184,20 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
         else:
             lines += source.raw[reach]
     return "\n".join(lines)
+
+
+def told(form: str) -> str:
+    """What a form leaves to earlier results, in words; empty if it is no such form."""
+    if (base := base_of(form)) is not None:
+        return f"members as in #{base}"
+    lines = 0
+    names: dict[str, None] = {}
+    for line in form.split("\n"):
+        match = _REFERENCE.fullmatch(line)
+        if match is not None:
+            lines += int(match[4] or match[3]) - int(match[3]) + 1
+            names[f"#{match[2]}"] = None
+    return f"{lines} lines as in {', '.join(names)}" if names else ""
 
 
 def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:

@@ -116,6 +116,12 @@ def relate(text: str, bases: Sequence[Base], count: CountTokens) -> Candidate | 
     return Candidate(form, STRATEGY, refers_to=refers_to)
 
 
+def base_of(form: str) -> str | None:
+    """The number of the result that a form names; ``None`` if it is no such form."""
+    match = _HEADER.match(form)
+    return None if match is None else match[1]
+
+
 def restore(form: str, originals: Mapping[str, str]) -> str:
     """The JSON without blanks that a form stands for.
 

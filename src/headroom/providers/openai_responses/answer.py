@@ -217,7 +217,8 @@ def reply_of(message: Message) -> Reply | None:
         links += _links(item)
         if item.type in CALLS and item.call_id:
             calls.append(tool_call(item))
-    return Reply(message.id, tuple(links), tuple(calls))
+    is_compacted = any(item.type.startswith("compaction") for item in message.items)
+    return Reply(message.id, tuple(links), tuple(calls), is_compacted)
 
 
 def tool_call(item: OutputItem) -> ToolCall:

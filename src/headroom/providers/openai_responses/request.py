@@ -107,7 +107,7 @@ class OpenAIResponses:
             frozen_count=0,
             is_caching=True,
             text_before=tuple(span for span in before if span is not None),
-            may_drop_earlier=bool(previous) or _may_drop(body, top, kinds),
+            may_drop_earlier=_may_drop(body, top, kinds),
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
             # Who gets a stored answer by its id would miss what other rounds said; and

@@ -257,6 +257,9 @@ class CompressStage:
         mode = exchange.auth_mode
         rewrite.revise(lambda task: self._learner.advised(task, mode))
         count = counter_for(view.model)
+        missing = await self._run(size, rewrite.missing_texts, self._memo)
+        if missing:
+            rewrite.give(await self._conversations.texts(missing))
         for tasks in rewrite.groups():
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_ON_LOOP_BYTES else 0
@@ -289,8 +292,9 @@ class CompressStage:
         exchange.own_tools = rewrite.own_tools
         self._report_memory(exchange, rewrite)
         if view.is_threaded:
+            texts = await self._run(size, rewrite.note_results, self._memo)
             exchange.on_reply = lambda reply: self._conversations.keep(
-                reply.id, rewrite.thread_after(reply, exchange.hidden_results)
+                reply.id, rewrite.thread_after(reply, exchange.hidden_results), texts
             )
         _describe(exchange, rewrite, forwarded)
         _tell_lost_tags(exchange)

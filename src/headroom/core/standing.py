@@ -1,0 +1,144 @@
+"""Earlier results of a conversation that the provider keeps, noted and found again.
+
+A request that goes on from an answer brings nothing of what stands before it. So behind
+each answer it is noted which texts stand there in full, by what numbers the model knows
+them, and the texts themselves are kept by their digests. What a note lists becomes what
+``repeats`` refers to, as if it stood in the request.
+
+What always holds: a note lists what was forwarded, as it was; it is bounded in entries
+and characters, the newest texts first; a text that is not found any more is not
+referred to.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from headroom.core.digest import content_digest
+from headroom.core.earlier import Found
+from headroom.core.repeats import (
+    Base,
+    MessageSources,
+    Source,
+    SourceMemo,
+    make_source,
+)
+from headroom.core.threads import Standing
+
+MAX_STANDING = 96
+"""Texts that a note lists: about 12 KB, and a note is written for every answer."""
+
+MAX_STANDING_CHARS = 600_000
+"""… and their characters: what is read again after a restart."""
+
+
+class Noted(Struct, frozen=True):
+    """What goes into a note, and what is to be kept beside it.
+
+    Attributes:
+        standing: oldest first.
+        texts: digest → text of those that were not noted before.
+    """
+
+    standing: tuple[Standing, ...] = ()
+    texts: dict[str, str] = {}
+
+
+def note(found: Found, known: Sequence[Standing]) -> Noted:
+    """What can be referred to behind a request, as values to keep.
+
+    Args:
+        found: what stands in the request, oldest first.
+        known: what the note lists that the request went on from.
+    """
+    through = {base.source.name: base.through for base in found.bases}
+    lines = {source.name for source in found.sources}
+    by_name = {base.source.name: base.source for base in found.bases}
+    by_name |= {source.name: source for source in found.sources}
+    here: list[Standing] = []
+    texts: dict[str, str] = {}
+    for name in sorted(by_name, key=_position):
+        source = by_name[name]
+        text = "\n".join(source.lines.raw)
+        digest = content_digest(text)
+        texts[digest] = text
+        one = Standing(
+            name=name,
+            digest=source.digest,
+            label=source.label,
+            text=digest,
+            chars=source.chars,
+            has_lines=name in lines,
+            has_value=name in through,
+            through=through.get(name, ()),
+        )
+        here.append(one)
+    kept = _newest([*known, *here])
+    listed = {one.text for one in kept}
+    return Noted(kept, {d: text for d, text in texts.items() if d in listed})
+
+
+def _newest(standing: Sequence[Standing]) -> tuple[Standing, ...]:
+    """As many of the last ones as a note may list."""
+    left = MAX_STANDING_CHARS
+    kept: list[Standing] = []
+    for one in reversed(standing):
+        if one.chars <= left and len(kept) < MAX_STANDING:
+            left -= one.chars
+            kept.append(one)
+    return tuple(reversed(kept))
+
+
+def missing(standing: Iterable[Standing], memo: SourceMemo) -> list[str]:
+    """Digests of the texts that have to be read before they can be referred to."""
+    return [one.text for one in standing if memo.get(_memo_key(one)) is None]
+
+
+def find(
+    standing: Sequence[Standing], texts: Mapping[str, str], memo: SourceMemo
+) -> Found:
+    """What may be referred to, as far as it is at hand.
+
+    Args:
+        standing: as noted.
+        texts: those that were ``missing``, by digest; some may be gone.
+        memo: has the others.
+    """
+    sources: list[Source] = []
+    bases: list[Base] = []
+    for one in standing:
+        source = _source(one, texts, memo)
+        if source is None:
+            continue
+        if one.has_lines:
+            sources.append(source)
+        if one.has_value and source.value is not None:
+            bases.append(Base(source, one.through))
+    return Found(sources, bases)
+
+
+def _source(one: Standing, texts: Mapping[str, str], memo: SourceMemo) -> Source | None:
+    key = _memo_key(one)
+    found = memo.get(key)
+    if found is None:
+        text = texts.get(one.text)
+        if text is None:
+            return None
+        made = make_source(one.name, one.digest, text, None)
+        value = made.value if one.has_value else None
+        made = msgspec.structs.replace(made, label=one.label, value=value)
+        found = MessageSources({"": made}, made.chars)
+        memo.put(key, found)
+    return found.sources[""]
+
+
+def _memo_key(one: Standing) -> bytes:
+    parts = ("standing", one.name, one.text, one.digest, one.label, str(one.has_value))
+    return "\0".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _position(name: str) -> tuple[int, bool, str]:
+    """Where a name stands among others: texts of a call before its result."""
+    number = name.rstrip("cd")
+    return int(number), name == number, name
