@@ -5,6 +5,8 @@ changed; a ``Client`` resends what it knows. ``converse`` takes both through gen
 steps: questions, retries that keep either answer, rewinds, forks, other workers.
 """
 
+import json
+
 from hypothesis import strategies as st
 
 from fakes import DictStore, forward
@@ -12,7 +14,7 @@ from headroom.core.hidden import decode_placement, note_keys
 from headroom.core.repeats import SourceMemo
 from headroom.core.types import Policy
 from headroom.providers import PROVIDERS
-from scripted import TOOL, call, retrieval, text
+from scripted import TOOL, Drive, call, retrieval, text
 
 LONG = "".join(f"2026-01-01 line {i} is ordinary output\n" for i in range(60))
 
@@ -89,8 +91,30 @@ class Provider:
         return found
 
 
+class Memory:
+    """No memory; what others say of one."""
+
+    def policy(self, policy):
+        """What the settings allow in the request that comes."""
+        return policy
+
+    def remembered(self, question):
+        """What is appended to a question."""
+        return ""
+
+    def called(self, own):
+        """Which of the tools offered the model calls where it calls a hidden one."""
+        return TOOL
+
+
 class Client:
-    """Resends all it knows, which is not all that was said."""
+    """Resends all it knows, which is not all that was said.
+
+    Attributes:
+        memory: what the proxy keeps of its user.
+    """
+
+    memory = Memory()
 
     def __init__(self):
         self.messages = [{"role": "user", "content": "please help"}]
@@ -119,12 +143,22 @@ def ask(client, provider, store, shapes, *, markers, memo, is_stream):
     """One request with all its rounds; returns what the client saw."""
     policy = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
     body = client.body(markers)
+    policy = client.memory.policy(policy)
     forwarded, rewrite = forward(
-        body, store, policy=policy, memo=memo, api=provider.api
+        body,
+        store,
+        policy=policy,
+        memo=memo,
+        api=provider.api,
+        remembered=client.memory.remembered,
     )
     provider.receive(rewrite, forwarded)
     assert TOOL.encode() in forwarded
     rounds = [provider.blocks(shape) for shape in shapes]
+    name = client.memory.called(rewrite.own_tools)
+    if name != TOOL:
+        rounds = json.loads(json.dumps(rounds).replace(TOOL, name))
+    Drive.own = rewrite.own_tools
     drive = provider.drive(rounds, forwarded, is_stream=is_stream)
     for sent, blocks in zip(drive.bodies, rounds, strict=False):
         provider.check(sent)

@@ -122,6 +122,7 @@ class Drive:
         out: what the client got.
         bodies: the requests, the first one included.
         note: what is to be remembered; ``b""`` if nothing was hidden.
+        own: the tools that are answered on the way.
     """
 
     api: ClassVar = "anthropic"
