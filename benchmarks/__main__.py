@@ -47,6 +47,7 @@ def main():
         run("footprint", python, "-m", "benchmarks.footprint", "--install"),
         run("cost per turn", python, "-m", "benchmarks.scale"),
         run("store", python, "-m", "benchmarks.store_latency", "--entries", "5000"),
+        run("memory", python, "-m", "benchmarks.memory"),
         run("what the proxy adds", python, "-m", "benchmarks.proxy_overhead"),
         run("the APIs compared", python, "-m", "benchmarks.api_overhead"),
     ]

@@ -12,7 +12,8 @@ same answer, in every process.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -45,11 +46,11 @@ SCHEMA = Schema(
     ),
 )
 
-MAX_QUERY_WORDS = 32
+MAX_QUERY_WORDS = 24
 MAX_QUERY_CHARS = 20_000
 """Of a longer text the beginning is looked for."""
 
-MAX_VISITS = 4000
+MAX_VISITS = 2000
 """Words are looked for, the rarest first, while the facts that hold them are fewer than
 this in all; ``benchmarks/memory.py`` shows what it takes."""
 
@@ -95,7 +96,7 @@ class UserFile:
         fact = Fact(0, self._checked(content), now, now)
         vector = self._meaning.vector(fact.content)
         with self._file.writing() as db:
-            return self._put(db, fact, vector)
+            return self._put(db, [fact], [vector])[0]
 
     def load(self, facts: Sequence[Fact]) -> None:
         """Keep facts of an export in one go; ids that are free and times stay.
@@ -109,36 +110,35 @@ class UserFile:
         ]
         vectors = [self._meaning.vector(fact.content) for fact in checked]
         with self._file.writing() as db:
-            for fact, vector in zip(checked, vectors, strict=True):
-                self._put(db, fact, vector)
+            self._put(db, checked, vectors)
 
-    def _put(self, db: sqlite3.Connection, fact: Fact, vector: bytes | None) -> Fact:
-        digest = content_digest(fact.content)
-        known = _one(db, _BY_DIGEST, digest)
-        if known is not None:
-            if vector is not None:
-                self._meaning.keep(db, known.id, vector)
-            return known
+    def _put(
+        self,
+        db: sqlite3.Connection,
+        facts: Sequence[Fact],
+        vectors: Sequence[bytes | None],
+    ) -> list[Fact]:
         (count,) = db.execute("SELECT count(*) FROM facts").fetchone()
-        if count >= self._config.max_facts:
-            raise LimitExceededError(
-                f"the memory is full: it holds {count} facts; delete some first"
-            )
+        kept: list[Fact] = []
+        words: Counter[str] = Counter()
+        for fact, vector in zip(facts, vectors, strict=True):
+            digest = content_digest(fact.content)
+            found = _one(db, _BY_DIGEST, digest)
+            if found is None:
+                if count >= self._config.max_facts:
+                    raise LimitExceededError(
+                        f"the memory is full: it holds {count} facts; delete some first"
+                    )
+                count += 1
+                found = _insert(db, fact, digest)
+                words.update(_index(db, found.id, found.content))
+                self._meaning.keep(db, found.id, vector)
+            elif vector is not None:
+                self._meaning.keep(db, found.id, vector)
+            kept.append(found)
         self._own(db)
-        (number,) = db.execute(
-            "INSERT INTO facts(id, digest, content, created, updated)"
-            " VALUES (?, ?, ?, ?, ?) RETURNING id",
-            (
-                fact.id if _is_free(db, fact.id) else None,
-                digest,
-                fact.content,
-                fact.created,
-                fact.updated,
-            ),
-        ).fetchone()
-        _index(db, number, fact.content)
-        self._meaning.keep(db, number, vector)
-        return msgspec.structs.replace(fact, id=number)
+        _count(db, words)
+        return kept
 
     def get(self, number: int) -> Fact | None:
         """The fact with this id, if there is one.
@@ -182,7 +182,7 @@ class UserFile:
                 "UPDATE facts SET digest = ?, content = ?, updated = ? WHERE id = ?",
                 (content_digest(content), content, updated, number),
             )
-            _index(db, number, content)
+            _count(db, _index(db, number, content))
             self._meaning.keep(db, number, vector)
         return Fact(number, content, created, updated)
 
@@ -329,15 +329,37 @@ def _rows(db: sqlite3.Connection, numbers: Sequence[int]) -> list[_Row]:
     ).fetchall()
 
 
-def _index(db: sqlite3.Connection, number: int, content: str) -> None:
+def _insert(db: sqlite3.Connection, fact: Fact, digest: str) -> Fact:
+    """Write a fact, under its own id if that is free."""
+    (number,) = db.execute(
+        "INSERT INTO facts(id, digest, content, created, updated)"
+        " VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (
+            fact.id if _is_free(db, fact.id) else None,
+            digest,
+            fact.content,
+            fact.created,
+            fact.updated,
+        ),
+    ).fetchone()
+    return msgspec.structs.replace(fact, id=number)
+
+
+def _index(db: sqlite3.Connection, number: int, content: str) -> dict[str, int]:
+    """Put a fact's words into the index; returns them for ``_count``."""
     words = words_of(content)
     db.execute(
         "INSERT INTO fact_words(rowid, words) VALUES (?, ?)", (number, " ".join(words))
     )
+    return dict.fromkeys(words, 1)
+
+
+def _count(db: sqlite3.Connection, words: Mapping[str, int]) -> None:
+    """Note that so many more facts hold each word."""
     db.executemany(
-        "INSERT INTO words VALUES (?, 1) ON CONFLICT(word) DO UPDATE"
-        " SET facts = facts + 1",
-        [(word,) for word in dict.fromkeys(words)],
+        "INSERT INTO words VALUES (?1, ?2) ON CONFLICT(word) DO UPDATE"
+        " SET facts = facts + ?2",
+        list(words.items()),
     )
 
 
