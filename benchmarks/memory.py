@@ -1,10 +1,10 @@
 """How long a search in a large memory takes: ``python -m benchmarks.memory``.
 
 A hundred thousand facts of one user, of words as common as words are (Zipf's law) and a
-few that nearly every fact has; questions of one to sixty words, each asked three times
-so that what else the machine does counts less: the middle one counts. The goal is 20 ms for
-99 of 100 searches, and the same answer to the same question, from a second process's
-view of the file too. Ends with status 1 if either is missed.
+few that nearly every fact has; questions of one to sixty words. Each is asked three
+times and the middle one counts, so that what else the machine does counts less. The
+goal is 20 ms for 99 of 100 questions, and the same answer to the same question, from a
+second view of the file too. Ends with status 1 if either is missed.
 """
 
 import argparse
