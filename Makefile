@@ -3,10 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FRAMEWORKS := .venv-frameworks
+LITELLM := .venv-litellm
 CORPUS ?= ../shared/corpus
 
 .DEFAULT_GOAL := dev
-.PHONY: dev demo test services all format lint types arrow fast e2e bench bench-corpus golden clean
+.PHONY: dev demo test test-integrations services all format lint types arrow fast e2e bench bench-corpus golden clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +22,25 @@ demo: $(VENV)/.installed  ## set up and run the main job
 
 test: $(VENV)/.installed services  ## set up and pass all tests
 	$(BIN)/pytest
+
+# Frameworks are ten times the rest and LiteLLM wants other releases: both have their
+# environments, so that `make test` neither needs nor skips them.
+$(FRAMEWORKS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/pip install --quiet --disable-pip-version-check \
+	  --editable ".[dev,frameworks]"
+	touch $@
+
+$(LITELLM)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/pip install --quiet --disable-pip-version-check \
+	  --editable ".[litellm-tests]"
+	touch $@
+
+test-integrations: $(FRAMEWORKS)/.installed $(LITELLM)/.installed  ## LangChain, Ray, …
+	$(FRAMEWORKS)/bin/pytest tests/frameworks --ignore=tests/frameworks/test_litellm.py
+	LITELLM_LOCAL_MODEL_COST_MAP=True \
+	  $(LITELLM)/bin/pytest tests/frameworks/test_litellm.py
 
 # The tests start a real Redis of their own, with TLS.
 services:
@@ -60,7 +81,7 @@ bench: $(VENV)/.installed  ## measure time and ratio; prints medians and same-ru
 	$(BIN)/python -m benchmarks --corpus "$(CORPUS)"
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FRAMEWORKS) $(LITELLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 bench-corpus: $(VENV)/.installed  ## hold the compressors to their figures on a corpus
 	$(BIN)/python -m benchmarks.corpus --corpus "$(CORPUS)" $(CORPUS_OPTIONS)

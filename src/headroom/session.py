@@ -114,6 +114,9 @@ class Forwarded(Struct, frozen=True):
 class Session:
     """Conversations that share a ledger; safe to use from several threads.
 
+    Attributes:
+        retrieval: as given.
+
     Args:
         store: an open store, or the URL of one (``sqlite:///…``, ``redis://…``);
             conversations live as long as it does. A store given open stays open.
@@ -138,6 +141,7 @@ class Session:
         user_text: Literal["lossless", "lossy"] = "lossless",
         namespace: str = "",
     ) -> None:
+        self.retrieval = retrieval
         self._is_owner = isinstance(store, str)
         opened = open_store(store) if isinstance(store, str) else store
         self._ledger = Ledger(opened)
@@ -219,6 +223,7 @@ class Session:
         api: Api,
         model: str = "",
         tools: Sequence[Message] = (),
+        system: str = "",
     ) -> MessagesResult:
         """Shorten what is new in a conversation, repeat what was done before.
 
@@ -232,6 +237,8 @@ class Session:
             model: whose tokenizer and cache rules count.
             tools: the tools they are sent with: conversations that begin with the same
                 words under other tools are different ones.
+            system: instructions they are sent with, beside those among the messages:
+                a prompt is kept as long as the provider's cache wants it.
 
         Raises:
             TypeError: a message holds something that no JSON can.
@@ -240,6 +247,8 @@ class Session:
         request: dict[str, object] = {"model": model, name: list(messages)}
         if tools:
             request["tools"] = list(tools)
+        if system:
+            request |= _system(api, system)
         if api == "openai_responses":
             request["store"] = False
         body = _encode(request)
@@ -268,10 +277,16 @@ class Session:
         api: Api,
         model: str = "",
         tools: Sequence[Message] = (),
+        system: str = "",
     ) -> MessagesResult:
         """``compress`` in a thread."""
         return await asyncio.to_thread(
-            self.compress, messages, api=api, model=model, tools=tools
+            self.compress,
+            messages,
+            api=api,
+            model=model,
+            tools=tools,
+            system=system,
         )
 
     def retrieve(self, arguments: Mapping[str, object]) -> str:
@@ -393,6 +408,16 @@ class Session:
             return self._ledger.recall(keys, namespace=self._namespace)
         except StoreError:
             return {}
+
+
+def _system(api: Api, text: str) -> dict[str, object]:
+    """Instructions as a request of an API has them."""
+    if api == "openai_responses":
+        return {"instructions": text}
+    if api == "gemini":
+        return {"systemInstruction": {"parts": [{"text": text}]}}
+    # Chat Completions has them among the messages.
+    return {"system": text} if api == "anthropic" else {}
 
 
 def _encode(request: Mapping[str, object]) -> bytes:
