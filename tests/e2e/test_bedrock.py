@@ -4,6 +4,8 @@ The double recomputes every signature by its own reading of the rules; what it a
 was signed over the bytes it got.
 """
 
+import asyncio
+import gzip
 import itertools
 import json
 
@@ -20,7 +22,7 @@ from bedrock_clients import (
     use_credentials,
 )
 from clouds import CLAUDE, Bedrock, text
-from loopback import client, post, provider, proxy
+from loopback import client, get, post, provider, proxy
 
 pytestmark = pytest.mark.e2e
 
@@ -169,6 +171,70 @@ async def test_bedrock_can_be_switched_off():
     async with bedrock(PROXY_ENABLE_BEDROCK_NATIVE="false") as (double, px):
         assert (await call(px, b"{}"))[0] == 404
     assert not double.requests
+
+
+async def test_a_websocket_is_never_opened_unsigned():
+    upgrade = [
+        b"connection: upgrade",
+        b"upgrade: websocket",
+        b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        b"sec-websocket-version: 13",
+    ]
+    async with bedrock() as (double, px):
+        for where in (
+            b"/model/x/invoke-with-bidirectional-stream",
+            b"/v1/projects/p/locations/us-east5/endpoints/1:streamPredict",
+            b"/v1/projects/p/locations/evil.test/endpoints/1:streamPredict",
+        ):
+            async with client(px) as raw:
+                await raw.send(get(where, headers=upgrade))
+                assert (await raw.response())[0] == 404
+    assert not double.requests
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff" * 100,
+        b'{"anthropic_version":1,"messages":"x"}',
+        b'{"anthropic_version":1,"messages":[' + b"[" * 5000,
+        b'{"anthropic_version":1,"messages":[],"messages":[]}',
+    ],
+)
+async def test_what_cannot_be_read_is_signed_and_sent_as_it_came(body):
+    async with bedrock() as (double, px):
+        for operation in ("invoke", "converse"):
+            assert (await call(px, body, operation=operation))[0] == 200
+    assert [sent.body for sent in double.requests] == [body, body]
+
+
+async def test_a_compressed_body_is_read_and_signed_as_it_leaves():
+    body = json.dumps(envelope(conversation(1))).encode()
+    encoding = [b"content-encoding: gzip"]
+    async with bedrock() as (double, px):
+        assert (await call(px, gzip.compress(body), headers=encoding))[0] == 200
+        assert (await call(px, gzip.compress(b"{}"), headers=encoding))[0] == 200
+    changed, kept = double.requests
+    assert changed.get(b"content-encoding") is None
+    assert json.loads(changed.body)["anthropic_version"]
+    assert (kept.get(b"content-encoding"), gzip.decompress(kept.body)) == (
+        b"gzip",
+        b"{}",
+    )
+
+
+async def test_many_conversations_at_once_are_each_signed_over_their_own_bytes():
+    async def one(number):
+        messages = conversation(number % 4 + 1)
+        body = json.dumps(envelope(messages, top_k=number)).encode()
+        return (await call(px, body))[0]
+
+    async with bedrock() as (double, px):
+        assert set(await asyncio.gather(*map(one, range(40)))) == {200}
+    assert not double.problems
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from headroom.errors import RequestError, UpstreamError, UpstreamTimeoutError
 from headroom.proxy import access, headers, record, replies
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError
+from headroom.proxy.clouds import needs_credentials
 from headroom.proxy.endpoints import is_own
 from headroom.proxy.exchange import Exchange, log
 from headroom.proxy.metrics import Metrics
@@ -212,6 +213,13 @@ class WebSocketRelay:
             await _refuse(exchange, client, 426, error, code="no_state")
             return None
         route = exchange.route
+        if route.refusal or needs_credentials(
+            route, exchange.headers, scope["query_string"]
+        ):
+            # Handshakes are not signed, and nothing goes to a cloud unsigned.
+            error = RequestError("WebSockets are not served under this path")
+            await _refuse(exchange, client, 404, error, code="not_served")
+            return None
         target = self._upstream.target(
             route, exchange.path, scope["query_string"], exchange.headers
         )
