@@ -34,6 +34,9 @@ GOOGLE_KEY = (b"x-goog-api-key", b"AIza")
         (b"/v1beta/models/g:streamGenerateContent", [], "gemini"),
         (b"/api/event_logging/batch", [], "anthropic"),
         (b"/somewhere", [GOOGLE_KEY], "gemini"),
+        (b"/embeddings", [OPENAI_KEY], "openai"),
+        (b"/models", [(b"authorization", b"bearer  sk-svcacct-x")], "openai"),
+        (b"/models", [(b"authorization", b"Bearer sk-of-some-gateway")], "anthropic"),
     ],
 )
 def test_a_path_and_its_credentials_choose_the_provider(path, headers, api):

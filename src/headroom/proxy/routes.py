@@ -84,6 +84,11 @@ _OTHER: dict[Api, Route] = {
 }
 
 
+_OPENAI_KEYS = (b"sk-proj-", b"sk-svcacct-", b"sk-admin-")
+"""How keys begin that OpenAI alone issues: https://platform.openai.com/api-keys. Many
+others' begin with ``sk-``."""
+
+
 def choose(path: bytes, headers: Headers) -> Route:
     """The route of a request.
 
@@ -157,6 +162,8 @@ def credential_owner(headers: Headers) -> Api | None:
             return "gemini"
         if name == b"x-api-key":
             return "anthropic"
+        if name == b"authorization" and _token(value).startswith(_OPENAI_KEYS):
+            return "openai"
     return None
 
 
@@ -164,4 +171,9 @@ def is_anthropic_credential(name: bytes, value: bytes) -> bool:
     """Whether a header holds a key or token that Anthropic issued."""
     if name not in {b"authorization", b"x-api-key", b"api-key"}:
         return False
-    return value.lower().removeprefix(b"bearer ").lstrip().startswith(b"sk-ant-")
+    return _token(value).startswith(b"sk-ant-")
+
+
+def _token(value: bytes) -> bytes:
+    """A token without its scheme, in lower case."""
+    return value.lower().removeprefix(b"bearer ").lstrip()
