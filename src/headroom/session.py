@@ -92,15 +92,7 @@ class Forwarded(Struct, frozen=True):
     @property
     def tokens(self) -> tuple[int, int]:
         """Tokens of all texts that were looked at, before and after."""
-        before = after = 0
-        for entry in self.manifest.entries:
-            outcome = entry.outcome
-            before += outcome.original_tokens
-            is_shorter = outcome.action == "compressed"
-            after += (
-                outcome.compressed_tokens if is_shorter else outcome.original_tokens
-            )
-        return before, after
+        return self.manifest.tokens()
 
     @property
     def is_lossless(self) -> bool:

@@ -57,6 +57,7 @@ async def test_an_original_comes_back_byte_for_byte_whatever_is_on(url, settings
                 assert status == 200
                 assert found["content"] == text
                 size = len(text.encode("utf-8", "surrogatepass"))
+                assert found.pop("original_content", text) == text
                 assert found == {
                     "hash": digest,
                     "content": text,

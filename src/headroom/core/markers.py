@@ -13,6 +13,13 @@ from headroom.core.digest import DIGEST_HEX_LENGTH
 _OPEN, _CLOSE = "<<ccr:", ">>"
 _HEX = frozenset("0123456789abcdef")
 _SHORTEST_DIGEST = 12
+_WAYS = {
+    "tool": "headroom_retrieve",
+    "shell": "headroom retrieve {}",
+    "hash": "headroom_retrieve hash={}",
+}
+"""Plug-ins of gateways know a marker by its ``hash=``: LiteLLM 1.92 offers its tool
+where it finds one."""
 _LONGEST_BODY = 80
 """Other writers of such markers put a few words behind a shorter hash (SPEC R142)."""
 
@@ -30,9 +37,9 @@ def write_marker(digest: str, omitted: str, how: str) -> str:
     Args:
         digest: 24 hex digits.
         omitted: what is missing, in units of the source.
-        how: ``tool`` or ``shell``.
+        how: ``tool``, ``shell`` or ``hash``.
     """
-    way = f"headroom retrieve {digest}" if how == "shell" else "headroom_retrieve"
+    way = _WAYS.get(how, _WAYS["tool"]).format(digest)
     return f"{_OPEN}{digest}{_CLOSE} {omitted}; full text: {way}"
 
 

@@ -158,17 +158,26 @@ def last_assistant(view: RequestView) -> int:
     return -1
 
 
+def sent_until(view: RequestView) -> int:
+    """Messages before this index may have been sent before.
+
+    Those behind which an assistant message stands, and all of an excerpt, which lacks
+    what would tell.
+    """
+    return len(view.messages) if view.is_excerpt else last_assistant(view)
+
+
 def needs_store(view: RequestView, chain: Chain, records: Sequence[Record]) -> bool:
     """Whether records beyond those in memory could change what is planned.
 
-    They cannot if memory has every user message before the last assistant message: what
-    is newer has not been sent, or was sent by another worker a moment ago, whose record
-    then wins when ours is written.
+    They cannot if memory has every user message that may have been sent: what is newer
+    has not been, or was sent by another worker a moment ago, whose record then wins
+    when ours is written.
     """
     known = {r.key for r in records if r.lineage == chain.lineage}
     return any(
         view.messages[index].role == "user" and chain.keys[index] not in known
-        for index in range(last_assistant(view))
+        for index in range(sent_until(view))
     )
 
 
@@ -181,7 +190,7 @@ def orphan_keys(
     before lacks a chain record, and newest results cannot have been sent.
     """
     known = {record.key for record in records}
-    last = last_assistant(view)
+    last = sent_until(view)
     found: list[bytes] = []
     is_broken = False
     for index, message in enumerate(view.messages):

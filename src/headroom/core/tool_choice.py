@@ -58,13 +58,14 @@ def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
     """The policy as it holds for one request of a conversation decided as ``tools``."""
     names = view.tool_names
     can_retrieve = (
-        policy.retrieval == "elsewhere"
+        policy.retrieval in {"elsewhere", "gateway"}
         or (tools == "added" and bool(names) and _may_call(view))
         or (tools == "client" and any(is_retrieval_tool(name) for name in names))
         or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
     )
+    marker = "hash" if policy.retrieval == "gateway" else "tool"
     return msgspec.structs.replace(
         policy,
         allow_lossy=policy.allow_lossy and can_retrieve,
-        marker="shell" if tools == "shell" else "tool",
+        marker="shell" if tools == "shell" else marker,
     )

@@ -191,6 +191,8 @@ class RequestView(Struct, frozen=True, gc=False):
         may_drop_earlier: the provider may remove earlier blocks from this request
             (context management, compaction); what it keeps behind the answer named by
             ``continues`` is another matter.
+        is_excerpt: messages of the conversation are missing, what the assistant said
+            among them: any of these may have been sent before.
         tools: the tool list, if the request has one.
         is_threaded: the provider keeps the conversation; later requests may carry
             nothing but what is new, neither tools nor earlier messages.
@@ -225,6 +227,7 @@ class RequestView(Struct, frozen=True, gc=False):
     is_threaded: bool = False
     may_add_tool: bool = True
     is_choice_limited: bool = False
+    is_excerpt: bool = False
     continues: str = ""
     conversation: str = ""
     unknown_types: tuple[str, ...] = ()
@@ -338,10 +341,12 @@ class Policy(Struct, frozen=True, gc=False):
         may_refer: repeats of earlier results may become references to them.
         retrieval: how the model of a conversation may get originals back: ``tool`` (a
             tool is added to its list), ``shell`` (a command of its shell tool), ``mcp``
-            (a tool the client brings), ``elsewhere`` (the caller serves them by a way
-            of its own, whatever tools there are), or ``off``: then nothing lossy is
-            sent.
-        marker: how a lossy result tells the way back: ``tool``, ``shell``, or empty for
+            (a tool the client brings), ``gateway`` (whoever sends the request on adds
+            one when it is told of hashes), ``elsewhere`` (the caller serves them by a
+            way of its own, whatever tools there are), or ``off``: then nothing lossy
+            is sent.
+        marker: how a lossy result tells the way back: ``tool``, ``shell``, ``hash`` (a
+            tool, by a word that gateways look for), or empty for
             no marker at all (the caller keeps the original).
         stabilisers: what may be put in order in front of conversations that begin.
         more_tools: names of tools, beside the retrieval tool, that are added to
@@ -360,7 +365,7 @@ class Policy(Struct, frozen=True, gc=False):
     cache_minimum_tokens: int = 4096
     max_block_bytes: int = 16 * 1024 * 1024
     may_refer: bool = True
-    retrieval: Literal["tool", "shell", "mcp", "elsewhere", "off"] = "off"
+    retrieval: Literal["tool", "shell", "mcp", "gateway", "elsewhere", "off"] = "off"
     marker: str = ""
     stabilisers: tuple[str, ...] = ()
     more_tools: tuple[str, ...] = ()
@@ -507,6 +512,18 @@ class Manifest(Struct, frozen=True, gc=False):
             for e in self.entries
             if e.outcome.action == "compressed" and not e.is_reapplied
         )
+
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of all texts that were looked at, before and after."""
+        before = after = 0
+        for entry in self.entries:
+            outcome = entry.outcome
+            before += outcome.original_tokens
+            is_shorter = outcome.action == "compressed"
+            after += (
+                outcome.compressed_tokens if is_shorter else outcome.original_tokens
+            )
+        return before, after
 
     def transforms_applied(self) -> tuple[str, ...]:
         """Unique strategies of compressed blocks, in first-seen order."""

@@ -24,6 +24,7 @@ from headroom.proxy.metrics import Metrics
 from headroom.proxy.originals import Originals, StoreOnDemand
 from headroom.proxy.relay import Relay
 from headroom.proxy.replies import Receive, Scope, Send
+from headroom.proxy.sidecar import Sidecar
 from headroom.proxy.stages import Stage
 from headroom.proxy.stages.betas import BetaStage
 from headroom.proxy.stages.compress import CompressStage, Guidance
@@ -115,11 +116,12 @@ class App:
             keeps_state=lambda: self._keeps_state(ledger),
         )
         originals = Originals(source, self.metrics)
+        sidecar = Sidecar(self.current, self.stages, steps.decisions, self.metrics)
         self._endpoints = Endpoints(
             self._settings,
             self._upstream,
             self.metrics,
-            Parts(self._core, self.stages, ledger, originals),
+            Parts(self._core, self.stages, ledger, originals, sidecar),
             self._clock,
         )
         for stage in self.stages:

@@ -22,7 +22,7 @@ from headroom.settings import SETTINGS, Settings, policy_of, value_of
 
 log = logging.getLogger("headroom.proxy")
 
-RELOADABLE = ("auth", "compression", "retrieval", "stabilise")
+RELOADABLE = ("auth", "compression", "retrieval", "sidecar", "stabilise")
 RELOADABLE_OF_MEMORY = ("mode", "injection_mode", "tool_injection_sticky")
 """Where the memory is, and how much of it there may be, waits for a restart."""
 

@@ -2,9 +2,10 @@
 
 ``/healthz`` the process answers · ``/readyz`` it can serve · ``/healthz/upstream`` the
 providers can be reached · ``/health`` everything that is known · ``/metrics`` ·
-``/v1/retrieve`` originals (see ``originals``). Else only GET and HEAD; only under safe
-names (see ``access``); with a token set, only with it, ``/healthz`` excepted: it tells
-nothing, and supervisors that probe it have none.
+``/v1/retrieve`` originals (see ``originals``) · ``/v1/compress`` for gateways (see
+``sidecar``). Else only GET and HEAD; only under safe names (see ``access``); with a
+token set, only with it, ``/healthz`` excepted: it tells nothing, and supervisors that
+probe it have none.
 """
 
 import asyncio
@@ -17,11 +18,12 @@ from msgspec import Struct
 import headroom
 from headroom.ccr.ledger import Ledger
 from headroom.core.types import JsonValue
-from headroom.proxy import access, metrics, originals, replies
+from headroom.proxy import access, metrics, originals, replies, sidecar
 from headroom.proxy.bodies import ClientGoneError
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.originals import Originals
 from headroom.proxy.replies import Receive, Scope, Send
+from headroom.proxy.sidecar import Sidecar
 from headroom.proxy.stages import Stage
 from headroom.proxy.upstream import Upstream
 from headroom.settings import SETTINGS, Settings
@@ -45,7 +47,7 @@ class Core(Struct, frozen=True):
 
 
 class Parts(Struct, frozen=True):
-    """What ``/health`` reports on, and where originals are.
+    """What ``/health`` reports on, and what answers under paths of its own.
 
     Attributes:
         ledger: ``None`` where nothing is compressed.
@@ -55,11 +57,13 @@ class Parts(Struct, frozen=True):
     stages: Sequence[Stage]
     ledger: Ledger | None
     originals: Originals
+    sidecar: Sidecar
 
 
 def is_own(path: str) -> bool:
     """Whether Headroom itself answers under this path."""
-    return path in OWN_PATHS or originals.is_own(path)
+    path = sidecar.without_base(path)
+    return path in OWN_PATHS or originals.is_own(path) or sidecar.is_own(path)
 
 
 class Endpoints:
@@ -82,7 +86,7 @@ class Endpoints:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to a path that ``is_own``."""
-        path = scope["path"]
+        path = sidecar.without_base(scope["path"])
         if not access.is_own_host(scope["headers"], self._settings):
             await _refuse(send, 403, "this host or origin may not call Headroom")
             return
@@ -93,15 +97,19 @@ class Endpoints:
         ):
             await _refuse(send, 401, "the proxy's token is missing or wrong")
             return
-        is_retrieval = originals.is_own(path)
-        allowed = originals.methods(path) if is_retrieval else ("GET", "HEAD")
+        allowed = _methods(path)
         if scope["method"] not in allowed:
             allow = (b"allow", ", ".join(allowed).encode())
             await _refuse(send, 405, f"only {allowed[0]} is served here", allow)
             return
-        if is_retrieval:
+        if originals.is_own(path) or sidecar.is_own(path):
             with contextlib.suppress(ClientGoneError):
-                status, body = await self._parts.originals.answer(scope, receive)
+                if sidecar.is_own(path):
+                    status, body = await self._parts.sidecar.answer(scope, receive)
+                else:
+                    status, body = await self._parts.originals.answer(
+                        {**scope, "path": path}, receive
+                    )
                 await replies.send_bytes(send, status, body, [_NO_STORE])
             return
         if path == "/metrics":
@@ -159,6 +167,13 @@ class Endpoints:
         if parts.core.error:
             report["core_error"] = parts.core.error
         return report
+
+
+def _methods(path: str) -> tuple[str, ...]:
+    """The methods that one of our paths takes."""
+    if originals.is_own(path):
+        return originals.methods(path)
+    return ("POST",) if sidecar.is_own(path) else ("GET", "HEAD")
 
 
 async def _refuse(

@@ -19,7 +19,7 @@ from msgspec import Struct
 from headroom.core.digest import content_digest
 from headroom.core.threads import Reply
 from headroom.core.trail import Trail
-from headroom.core.types import JsonValue, Manifest, RequestView, ToolCall
+from headroom.core.types import JsonValue, Manifest, Policy, RequestView, ToolCall
 from headroom.errors import (
     CorruptOriginalError,
     DamagedRecordError,
@@ -147,6 +147,8 @@ class Exchange:
         reads_streams: streamed answers are read along.
         hidden_results: of calls in the answer that the client does not see, as the next
             request brings them; ``None``: it sees all of the answer.
+        left_out: digests of the originals of which the body has only parts.
+        narrow: what of a policy is allowed here, where others send the request on.
         on_reply: told of the answer as soon as it has ended, before the client is.
     """
 
@@ -165,12 +167,14 @@ class Exchange:
         "headers",
         "hidden_results",
         "holds_head",
+        "left_out",
         "manifest",
         "memory",
         "memory_calls",
         "method",
         "model",
         "mutation_reasons",
+        "narrow",
         "on_reply",
         "original_body",
         "outgoing_body",
@@ -240,6 +244,8 @@ class Exchange:
         self.answers_retrievals = True
         self.reads_streams = True
         self.hidden_results: bytes | None = None
+        self.left_out: tuple[str, ...] = ()
+        self.narrow: Callable[[Policy], Policy] | None = None
 
     def set_body(self, original: bytes, received: bytes) -> None:
         """Take the body that was read; nothing is changed yet."""

@@ -1,6 +1,7 @@
 """``/v1/retrieve``: originals, for whoever may call Headroom's own endpoints.
 
-``GET /v1/retrieve/HASH`` gives a whole original, byte for byte; ``POST /v1/retrieve``
+``GET /v1/retrieve/HASH`` gives a whole original, byte for byte, with ``?query=`` what
+matches, under ``original_content`` too, where gateways look; ``POST /v1/retrieve``
 with ``{"hash", "lines", "query", "rows"}`` gives the part asked for. Nothing under
 these paths is ever forwarded, and both work while compression is off: the store is then
 opened when it is first needed. Who may call is decided by ``endpoints``.
@@ -15,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Struct
@@ -120,7 +122,9 @@ class Originals:
         """
         _, _, named = scope["path"].removeprefix(PATH).partition("/")
         if named:
-            return await asyncio.to_thread(self._look_up, _Asked(named))
+            words = parse_qs(scope["query_string"].decode("latin-1")).get("query")
+            asked = _Asked(named, query=words[0] if words else None)
+            return await asyncio.to_thread(self._look_up, asked, is_get=True)
         try:
             incoming = Incoming(receive, _MAX_REQUEST_BYTES)
             body = await incoming.read_until(_MAX_REQUEST_BYTES)
@@ -132,7 +136,7 @@ class Originals:
             return _refusal(ArgumentError.code, f"{error}; {expected}")
         return await asyncio.to_thread(self._look_up, asked)
 
-    def _look_up(self, asked: _Asked) -> tuple[int, bytes]:
+    def _look_up(self, asked: _Asked, *, is_get: bool = False) -> tuple[int, bytes]:
         is_part = bool(asked.lines or asked.query or asked.rows)
         found = retrieve(
             asked.hash,
@@ -146,7 +150,10 @@ class Originals:
         self._metrics.retrieval(found.error or "found", tokens)
         if found.error:
             return _refusal(found.error, found.text.strip("[]"))
-        return 200, _encode(_report(found, is_part=is_part))
+        report = _report(found, is_part=is_part)
+        if is_get:
+            report["original_content"] = found.text
+        return 200, _encode(report)
 
 
 def is_own(path: str) -> bool:

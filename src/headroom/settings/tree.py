@@ -494,6 +494,19 @@ class WatchSettings(Struct, frozen=True, kw_only=True):
     ] = 32 * 1024 * 1024
 
 
+class SidecarSettings(Struct, frozen=True, kw_only=True):
+    """``/v1/compress``, for gateways that talk to providers themselves."""
+
+    retrieval: Annotated[
+        Literal["client", "gateway", "off"],
+        about(
+            "When parts of tool results may be left out for a gateway: where the "
+            "request lists our tool, always (the gateway adds the tool as soon as it "
+            "is told of hashes, which costs the cache once a conversation), or never.",
+        ),
+    ] = "client"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings; ``load`` makes one."""
 
@@ -530,6 +543,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     memory: MemorySettings = MemorySettings()
     watch: WatchSettings = WatchSettings()
     learning: LearningSettings = LearningSettings()
+    sidecar: SidecarSettings = SidecarSettings()
     log: LogSettings = LogSettings()
 
     @property

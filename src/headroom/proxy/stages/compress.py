@@ -152,6 +152,8 @@ class CompressStage:
             stabilisers=base.stabilisers if allowed.stabilises else (),
         )
         policy = self._memories.policy(policy, allowed)
+        if exchange.narrow is not None:
+            policy = exchange.narrow(policy)
         try:
             await self._rewrite(exchange, provider, view, policy)
         except StoreUnavailableError:
@@ -396,6 +398,14 @@ def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:
         exchange.reason = "live_zone_blocks_rewritten"
     else:
         exchange.reason = "prefix_reapplied" if compressed else "no_block_compressed"
+    exchange.left_out = tuple(
+        dict.fromkeys(
+            edit.digest
+            for decision in rewrite.decisions.values()
+            for edit in decision.edits
+            if edit.is_lossy
+        )
+    )
     received = len(exchange.received_body)
     exchange.fields |= {
         "frozen_message_count": manifest.messages_below_frozen_floor,
