@@ -146,3 +146,88 @@ async def test_the_openai_sdk_sees_no_memory_call(tmp_path, is_stream):
             ]
     assert said == ["I note it. It is heron.", "", "All is well."]
     check(made, tmp_path)
+
+
+RESPONSES = {
+    "model": "gpt-5",
+    "instructions": SYSTEM,
+    "tools": [{"type": "function", "name": "read_log", "parameters": SCHEMA}],
+}
+QUESTION = {"role": "user", "content": "Which staging database do we use?"}
+
+
+def responses_client(px):
+    return openai.AsyncOpenAI(
+        api_key="sk-cachelab-sdk", base_url=f"{px.url}/v1", max_retries=0
+    )
+
+
+def plain_item(item):
+    found = item.model_dump(exclude_none=True)
+    found.pop("parsed_arguments", None)
+    for part in found.get("content", ()):
+        part.pop("parsed", None)
+    return found
+
+
+async def test_the_openai_sdks_responses_see_no_memory_call(tmp_path):
+    async with (
+        lab(tmp_path, MEMORY_MODE="tool") as (made, px),
+        responses_client(px) as client,
+    ):
+        items, said = [QUESTION], []
+        for _ in range(3):
+            async with client.responses.stream(
+                **RESPONSES, input=items, store=False
+            ) as stream:
+                async for _event in stream:
+                    pass
+                whole = await stream.get_final_response()
+            said.append(whole.output_text)
+            calls = [i for i in whole.output if i.type == "function_call"]
+            assert {call.name for call in calls} <= {"read_log"}
+            items += map(plain_item, whole.output)
+            items += [
+                {
+                    "type": "function_call_output",
+                    "call_id": call.call_id,
+                    "output": "quiet",
+                }
+                for call in calls
+            ]
+    assert said == ["I note it. It is heron.", "", "All is well."]
+    assert not [record.error for record in made.records if record.error]
+    names = [item.get("name") for item in made.last_requests["sdk"]["input"]]
+    assert [name for name in names if name] == [
+        "memory_save", "memory_search", "read_log", "memory_list", "read_log"
+    ]  # fmt: skip
+    usages = [record.bill.usage for record in made.records]
+    for earlier, later in itertools.pairwise(usages):
+        assert later.read >= max(1, earlier.read)
+
+
+async def test_a_kept_conversation_has_its_tail_when_all_is_sent_again(tmp_path):
+    """What the provider keeps with the tail, a full resend brings with the tail."""
+    store = MemoryStore(tmp_path / "memory")
+    store.put(Owner(), FACT)
+    store.close()
+    again = {"role": "user", "content": "Sure?"}
+    async with (
+        lab(tmp_path, MEMORY_MODE="auto_tail") as (made, px),
+        responses_client(px) as client,
+    ):
+        made.script.register("sdk", [[text("one")], [text("two")], [text("three")]])
+        first = await client.responses.create(**RESPONSES, input=[QUESTION])
+        second = await client.responses.create(
+            **RESPONSES, input=[again], previous_response_id=first.id
+        )
+        items = [QUESTION, *map(plain_item, first.output), again]
+        items += [*map(plain_item, second.output), {"role": "user", "content": "Go."}]
+        await client.responses.create(**RESPONSES, input=items)
+    assert not [record.error for record in made.records if record.error]
+    sent = made.last_requests["sdk"]["input"]
+    assert sent[0]["content"].startswith(QUESTION["content"] + "\n\n<headroom_memory>")
+    assert [tool["name"] for tool in made.last_requests["sdk"]["tools"]] == ["read_log"]
+    usages = [record.bill.usage for record in made.records]
+    for earlier, later in itertools.pairwise(usages):
+        assert later.read >= earlier.total - 128, "caches grow in steps"

@@ -3,9 +3,11 @@
 import json
 import logging
 
+from msgspec.structs import replace
+
 from headroom.errors import ConfigError
 from headroom.proxy.current import Current
-from headroom.settings import AuthSettings, ProxySettings, Settings
+from headroom.settings import AuthSettings, MemorySettings, ProxySettings, Settings
 from headroom.settings.tree import StabiliseSettings
 from loopback import client, post, provider, proxy
 
@@ -107,3 +109,39 @@ async def test_what_was_sent_compressed_stays_when_nothing_may_be_compressed_any
     assert len(short) < len(log)
     assert second[2]["content"][0]["content"] == short
     assert second[4]["content"] == log
+
+
+def test_what_the_memory_does_may_change_and_where_it_is_waits():
+    current = Current(Settings())
+    found = current.take(
+        Settings(memory=MemorySettings(mode="auto_tail", dir="/elsewhere"))
+    )
+    assert found["changed"] == ("memory.mode",)
+    assert found["waiting"] == ("memory.dir",)
+    assert current.settings.memory == MemorySettings(mode="auto_tail")
+
+
+async def test_memory_that_is_switched_on_holds_for_conversations_that_begin(tmp_path):
+    async with (
+        provider() as up,
+        proxy(up.url, DATA_DIR=tmp_path) as px,
+        client(px) as c,
+    ):
+
+        async def has_tools(request):
+            await c.send(post(request, headers=(KEY,)))
+            await c.response()
+            return b'"memory_save"' in up.requests[-1].body
+
+        def switch(mode):
+            loaded = px.settings
+            memory = replace(loaded.memory, mode=mode)
+            px.app.current.take(replace(loaded, memory=memory))
+
+        assert not await has_tools(body(0))
+        switch("tool")
+        assert not await has_tools(body(1))
+        assert await has_tools(body(0, "another"))
+        switch("off")
+        assert await has_tools(body(1, "another"))
+        assert not await has_tools(body(0, "a third"))

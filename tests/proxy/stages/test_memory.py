@@ -378,6 +378,43 @@ async def test_every_api_gets_the_tools_in_its_shape(setting, path, body, where)
     assert where(setting.sent[0]) == ["Bash", TOOL, *NAMES]
 
 
+async def test_tools_of_one_api_are_nothing_to_another(setting):
+    """Provider isolation: the same words under another API begin anew."""
+    async with setting.proxy(MEMORY_MODE="tool") as proxy:
+        await ask(proxy, messages_body(said("hello")))
+    turns = [said("hello"), answered("fine"), said("go on")]
+    chat = {"model": "gpt-5", "tools": CHAT_TOOLS, "messages": turns}
+    async with setting.proxy(MEMORY_MODE="off") as proxy:
+        await ask(proxy, messages_body(*turns))
+        await ask(proxy, chat, path=b"/v1/chat/completions")
+    assert set(NAMES) <= set(names(setting.sent[1]))
+    assert setting.sent[2]["tools"] == CHAT_TOOLS
+
+
+async def test_sixteen_conversations_at_once_keep_their_tools_and_tails(setting):
+    setting.keep(FACT)
+    async with (
+        setting.proxy(MEMORY_MODE="auto_tail") as one,
+        setting.proxy(MEMORY_MODE="auto_tail") as other,
+    ):
+
+        async def converse(number):
+            turns = [said(f"Conversation {number}: which staging database?")]
+            for turn in range(3):
+                proxy = (one, other)[(number + turn) % 2]
+                await ask(proxy, messages_body(*turns))
+                turns += [answered("fine"), said(f"Go on, {turn}.")]
+
+        await asyncio.gather(*map(converse, range(16)))
+    first = {}
+    for sent in setting.sent:
+        for index, found in enumerate(sent["messages"]):
+            key = (sent["messages"][0]["content"][:16], index)
+            assert first.setdefault(key, found) == found
+    assert len({json.dumps(sent["tools"]) for sent in setting.sent}) == 1
+    assert len(setting.sent) == 48
+
+
 @pytest.mark.parametrize(
     ("header", "has_tools"),
     [

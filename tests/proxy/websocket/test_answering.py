@@ -5,6 +5,7 @@ import json
 
 from headroom.cachelab import responses_answer
 from headroom.cachelab.cache import Usage
+from headroom.core.memory_tools import NAMES
 from headroom.providers.models import cache_rules
 from loopback import proxy
 from sockets import dial, socket_provider
@@ -108,6 +109,33 @@ async def test_a_retrieval_is_answered_over_the_same_socket():
     assert [i["call_id"] for i in second["input"]] == ["c1"]
     assert second["tools"] == first["tools"]
     assert counted == 1
+
+
+async def test_memory_is_answered_and_appended_over_the_same_socket(tmp_path):
+    save = call(1, "memory_save", content="The runner is called kestrel.")
+    find = call(3, "memory_search", query="runner")
+    model = Model([save], [call(2)], [find], [text("ok")])
+    again = {"role": "user", "content": "What is the runner called?"}
+    async with (
+        socket_provider(model) as up,
+        proxy(up.url, DATA_DIR=tmp_path, MEMORY_MODE="auto_tail") as px,
+        dial(px, PATH, additional_headers=KEY) as ws,
+    ):
+        await ws.send(create([USER]))
+        messages, (blocks, problem) = await receive(ws)
+        assert (blocks, problem) == ([call(2)], "")
+        await ws.send(create([result(2), again], previous="resp_2"))
+        messages += (await receive(ws))[0]
+    assert "memory_" not in json.dumps(messages)
+    assert model.asked[0]["input"] == [USER]
+    names = [tool["name"] for tool in model.asked[0]["tools"]]
+    assert names == ["exec", TOOL, *NAMES]
+    assert model.asked[1]["input"][0]["output"] == "Kept as [1]."
+    assert model.asked[2]["tools"] == model.asked[0]["tools"]
+    told = model.asked[2]["input"][-1]["content"]
+    assert told.startswith(again["content"] + "\n\n<headroom_memory>")
+    assert "kestrel" in told
+    assert model.asked[3]["input"][0]["output"].endswith("called kestrel.")
 
 
 async def test_hidden_results_go_in_front_of_the_clients():
