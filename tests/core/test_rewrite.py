@@ -87,6 +87,25 @@ def test_a_conversation_keeps_its_tools_where_a_client_says_which_may_be_called(
     assert not rewrite.own_tools
 
 
+@pytest.mark.parametrize(
+    ("api", "limit"), [("openai_chat", 128), ("openai_responses", 128), ("gemini", 512)]
+)
+def test_no_request_gets_more_tools_than_the_api_takes(api, limit):
+    store = DictStore()
+    policy = msgspec.structs.replace(POLICY, more_tools=("memory_save",))
+    counts = []
+    for count, size in ((1, limit - 1), (3, limit), (5, limit - 2)):
+        request = talk(api, count, [f"tool_{n}" for n in range(size)])
+        forwarded, rewrite = forward(request, store, policy=policy, api=api)
+        counts.append(len(PROVIDERS[api].parse(forwarded).tool_names))
+        assert rewrite.policy.allow_lossy is (size < limit)
+    assert counts[0] == counts[1] == limit
+    request = talk(api, 1, [f"tool_{n}" for n in range(limit)])
+    _, rewrite = forward(request, DictStore(), policy=policy, api=api)
+    assert not rewrite.own_tools
+    assert not rewrite.policy.allow_lossy
+
+
 def talk(api, count, tools, **members):
     """So many messages of a conversation in the shape of an API."""
     roles = ["user", "assistant"] * count

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from headroom.core import pipeline, plan, referring, standing
+from headroom.core import pipeline, plan, referring, standing, tool_choice
 from headroom.core.earlier import Earlier, Found, Told, told_of
 from headroom.core.forwarding import make_edits
 from headroom.core.hidden import Placement
@@ -480,7 +480,8 @@ class Rewrite:
             # A call that nobody answers inside the answer would reach the client.
             return ()
         theirs = self.view.tool_names
-        return tuple(n for n in self.made_plan.begun.own_tools if n not in theirs)
+        ours = tuple(n for n in self.made_plan.begun.own_tools if n not in theirs)
+        return tool_choice.fitting(self.view, ours)
 
     def _tool_edits(self) -> list[Edit]:
         return self._provider.tool_edits(self.view, self._own_tools())

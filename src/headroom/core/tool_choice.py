@@ -13,6 +13,11 @@ SHELL_TOOLS = frozenset(
 )
 """Names, in lower case, of the tools by which agents run commands."""
 
+MAX_TOOLS = {"openai_chat": 128, "openai_responses": 128, "gemini": 512}
+"""Tools that an API takes in one request; clients with very many of them cut their
+lists to just that: https://platform.openai.com/docs/api-reference/chat/create,
+https://googleapis.github.io/java-genai/javadoc (``Tool.functionDeclarations``)."""
+
 
 def is_retrieval_tool(name: str) -> bool:
     """Whether a tool of this name serves originals, ours or an MCP server's."""
@@ -51,7 +56,14 @@ def first_more_tools(policy: Policy, view: RequestView) -> tuple[str, ...]:
 
 def _may_call(view: RequestView) -> bool:
     """Whether the model can call a tool that Headroom adds to this request."""
-    return view.may_add_tool and not view.is_choice_limited
+    is_allowed = view.may_add_tool and not view.is_choice_limited
+    return is_allowed and bool(fitting(view, (RETRIEVAL_TOOL,)))
+
+
+def fitting(view: RequestView, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of Headroom's tools, the first ones, that fit beside the client's."""
+    limit = MAX_TOOLS.get(view.api)
+    return names if limit is None else names[: max(0, limit - len(view.tool_names))]
 
 
 def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
