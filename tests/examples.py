@@ -1,4 +1,4 @@
-"""Examples of the documentation, run as they stand, with no network but loopback."""
+"""Examples of the documentation, run as they stand, with no network but this host."""
 
 import asyncio
 import contextlib

@@ -4,6 +4,8 @@ import copy
 import json
 import logging
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -11,7 +13,6 @@ from headroom.core import markers
 from headroom.core.types import ToolCall
 from headroom.errors import StoreUnavailableError
 from headroom.inference.tokens import count_tokens
-from headroom.integrations import chat_request
 from headroom.integrations.chat_request import (
     Outcome,
     maybe_compress_chat_body,
@@ -329,15 +330,18 @@ def test_a_conversation_keeps_its_prefix():
             before = req["messages"]
 
 
-def test_the_library_surface_pulls_no_web_framework():
-    import subprocess
-    import sys
+MODULES = ["answering", "asgi", "chat_request", "clients", "frames"]
 
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_library_surface_pulls_no_web_framework(name):
     code = (
-        f"import sys, {chat_request.__name__} as c;"
+        f"import sys, headroom.integrations.{name};"
+        "import headroom.integrations.chat_request as c;"
         "c.maybe_compress_chat_request({'messages': []}, enabled=True);"
-        "print(sorted({'uvicorn', 'aiohttp', 'starlette', 'fastapi', 'redis',"
-        " 'httpx', 'httpx2', 'prometheus_client', 'rich'} & set(sys.modules)))"
+        "print(sorted({'uvicorn', 'aiohttp', 'starlette', 'fastapi', 'redis', 'httpx',"
+        " 'httpx2', 'prometheus_client', 'rich', 'pandas', 'polars'}"
+        " & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

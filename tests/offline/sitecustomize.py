@@ -1,4 +1,4 @@
-"""Put on a Python's path, this leaves it no network but loopback."""
+"""Put on a Python's path, this leaves it no network but the host it runs on."""
 
 import ipaddress
 import socket
@@ -10,16 +10,27 @@ class BlockedError(OSError):
     """A connection was tried that leaves this host."""
 
 
+def is_own(address):
+    """Whether an address is this host's: nobody else's can be bound."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with PlainSocket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
+
+
 def check(host):
     if isinstance(host, bytes):
         host = host.decode()
     if host is None or host in LOCAL or host == socket.gethostname():
         return
     try:
-        is_local = ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        is_local = False
-    if not is_local:
+        raise BlockedError(f"blocked: {host}") from None
+    if not is_own(address):
         raise BlockedError(f"blocked: {host}")
 
 
@@ -30,6 +41,9 @@ def guarded(method):
         return method(self, address, *more)
 
     return connect
+
+
+PlainSocket = socket.socket
 
 
 class Socket(socket.socket):
