@@ -136,7 +136,8 @@ def forward(
         rewrite.append(remembered(rewrite.question))
     memo = SourceMemo() if memo is None else memo
     kept = {d: store.originals.get(d) for d in rewrite.missing_texts(memo)}
-    rewrite.give({d: text for d, text in kept.items() if text is not None})
+    found = {d: text for d, text in kept.items() if text is not None}
+    rewrite.give(found, memo)
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count_words)
         rewrite.add(

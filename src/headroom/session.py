@@ -330,7 +330,8 @@ class Session:
             rewrite.only_lossless()
         count = counter_for(view.model)
         missing = rewrite.missing_texts(self._memo)
-        rewrite.give(read_texts(self._ledger, missing, namespace=self._namespace))
+        texts = read_texts(self._ledger, missing, namespace=self._namespace)
+        rewrite.give(texts, self._memo)
         for tasks in rewrite.groups():
             rest = rewrite.refer(tasks, self._memo, count)
             rewrite.add(

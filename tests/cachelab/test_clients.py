@@ -1,10 +1,12 @@
 """Recorded clients, replayed as they were sent."""
 
 import contextlib
+import io
 import json
 import lzma
 
 import pytest
+from rich.console import Console
 
 from headroom.cachelab import report
 from headroom.cachelab.clients import load, replay
@@ -95,6 +97,11 @@ async def test_clients_keep_their_cache_and_their_answers(tmp_path, retrieve):
         assert one.tool_tokens[1] < 0.7 * one.tool_tokens[0]
         assert one.input_tokens[1] < one.input_tokens[0]
         assert bool(one.spliced) is bool(retrieve)
+        assert 0 < one.result.tool_price < one.result.ratio
+    console = Console(width=200, file=io.StringIO())
+    report.print_clients(console, found)
+    assert "of it tool" in console.file.getvalue()
+    assert "The retrieval tool's definition and calls cost" in console.file.getvalue()
     assert report.clients_as_json(found)["clients"][0]["changed_answers"] == []
 
 

@@ -101,6 +101,13 @@ class Result(Struct, frozen=True):
             return 1.0
         return self.target.cost / self.direct.cost
 
+    @property
+    def tool_price(self) -> float:
+        """The part of ``ratio`` that the retrieval tool costs, its calls included."""
+        if self.target is None or not self.direct.cost:
+            return 0.0
+        return self.target.retrieval_cost / self.direct.cost
+
 
 def result(name: str, direct: Sequence[Exchange], target: Sequence[Exchange]) -> Result:
     """Compare the two sides of one conversation; ``target`` may be empty."""
@@ -188,6 +195,10 @@ def _breaks(
         if now is None or earlier is None:
             continue
         here, there = _sent(direct, turn), _sent(direct, before)
+        if len(here.units) < len(there.units) and _ends_inside(now, earlier):
+            # A turn sent again: caches keep whole steps, and one of these may hold more
+            # of what came behind it than it did directly.
+            continue
         is_alive = here.usage.read >= there.cached_tokens
         found = _break_between(turn, earlier, now, is_alive=is_alive)
         breaks += [found] if found else []
@@ -287,6 +298,13 @@ def _repeats(now: Record, earlier: Record, end: int) -> bool:
     if end > len(now.units):
         return False
     return end == 0 or now.units[end - 1].key == earlier.units[end - 1].key
+
+
+def _ends_inside(now: Record, earlier: Record) -> bool:
+    """Whether a request is the beginning of what an earlier one had cached."""
+    end = len(now.units)
+    assert earlier.bill is not None
+    return end < earlier.bill.cached_end and _repeats(now, earlier, end)
 
 
 def _first_difference(earlier: Record, now: Record) -> str:

@@ -84,8 +84,9 @@ def print_clients(console: "Console", replays: Sequence[Replayed]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("client", no_wrap=True)
-    names = ("requests", "skipped", "breaks", "own breaks", "errors", "other bytes")
-    for name in (*names, "spliced", "tool tokens", "saved", "input", "ratio"):
+    names = ["requests", "skipped", "breaks", "own breaks", "errors", "other bytes"]
+    names += ["spliced", "tool tokens", "saved", "input", "ratio", "of it tool"]
+    for name in names:
         table.add_column(name, justify="right")
     for replayed in replays:
         result = replayed.result
@@ -104,8 +105,10 @@ def print_clients(console: "Console", replays: Sequence[Replayed]) -> None:
             _saved(replayed.tool_tokens),
             _saved(replayed.input_tokens),
             f"{result.ratio:.3f}",
+            f"{result.tool_price:.3f}",
         )
     console.print(table)
+    _print_tool_price(console, total([replayed.result for replayed in replays]))
     for line in client_problems(replays):
         console.print(f"[red]{line}[/red]", highlight=False)
 
@@ -197,16 +200,22 @@ def _print_summary(console: "Console", results: Sequence[Result]) -> None:
         f"{line}; {saved:.1%} of that was saved. Mean ratio of the conversations: "
         f"{mean_ratio(results):.4f}."
     )
-    if target.retrieval_cost or target.retrievals:
-        console.print(
-            f"The retrieval tool's definition and calls cost "
-            f"{target.retrieval_cost:,.0f} of the target's bill; "
-            f"{target.retrievals} results were fetched back."
-        )
+    _print_tool_price(console, whole)
     if whole.client_breaks:
         console.print(
             f"{whole.client_breaks} turns rewrite history in the client itself; "
             "they are not counted as breaks."
+        )
+
+
+def _print_tool_price(console: "Console", whole: Result) -> None:
+    target = whole.target
+    if target is not None and (target.retrieval_cost or target.retrievals):
+        console.print(
+            f"The retrieval tool's definition and calls cost "
+            f"{target.retrieval_cost:,.0f} of the target's bill, "
+            f"{whole.tool_price:.3f} of the direct one; "
+            f"{target.retrievals} results were fetched back."
         )
 
 
@@ -221,6 +230,7 @@ def _row(result: Result) -> Json:
         row |= {
             "target": _side(result.target),
             "ratio": result.ratio,
+            "tool_price": result.tool_price,
             "prefix_breaks": len(result.breaks),
             "breaks": [
                 {"turn": b.turn + 1, "where": b.where, "lost_tokens": b.lost_tokens}

@@ -10,7 +10,7 @@ calls the steps in this order and does what they return::
     notes    = ledger.recall(rewrite.hidden_keys(records))
     rewrite.plan(records, notes=notes)
     rewrite.append(what_fits(rewrite.question))       # if anything may be appended
-    rewrite.give(ledger.texts(rewrite.missing_texts(memo)))
+    rewrite.give(ledger.texts(rewrite.missing_texts(memo)), memo)
     for tasks in rewrite.groups():
         rest = rewrite.refer(tasks, memo, count)      # repeats of earlier results
         rewrite.add({i: compress_block(tasks[i], policy, count) for i in rest})
@@ -101,7 +101,7 @@ class Rewrite:
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
         self._referring: dict[int, _Referring] = {}
-        self._texts: Mapping[str, str] = {}
+        self._kept: Found | None = None
         self._noted = standing.Noted()
         self._results_total = -1
         self._outcome: pipeline.Outcome | None = None
@@ -289,9 +289,15 @@ class Rewrite:
             return []
         return standing.missing(thread.standing, memo)
 
-    def give(self, texts: Mapping[str, str]) -> None:
-        """Take the texts that were missing, by digest, as far as they were found."""
-        self._texts = texts
+    def give(self, texts: Mapping[str, str], memo: SourceMemo) -> None:
+        """Take the texts that were missing, and index them.
+
+        Args:
+            texts: by digest, as far as they were found.
+            memo: as for ``refer``.
+        """
+        if texts and self.chain.thread is not None:
+            self._kept = standing.find(self.chain.thread.standing, texts, memo)
 
     def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
         """Take what compressors made of the current group, by index into it.
@@ -350,9 +356,10 @@ class Rewrite:
     ) -> Found:
         """What the provider keeps, and what stands in the request."""
         thread = self.chain.thread
-        kept = Found([], [])
+        kept = self._kept or Found([], [])
         if thread is not None:
-            kept = standing.find(thread.standing, self._texts, memo)
+            if self._kept is None:
+                kept = self._kept = standing.find(thread.standing, {}, memo)
             if thread.results_total < 0:
                 # Results of this request have no numbers.
                 return kept

@@ -259,9 +259,12 @@ class CompressStage:
         mode = exchange.auth_mode
         rewrite.revise(lambda task: self._learner.advised(task, mode))
         count = counter_for(view.model)
-        missing = await self._run(size, rewrite.missing_texts, self._memo)
-        if missing:
-            rewrite.give(await self._conversations.texts(missing))
+        if missing := rewrite.missing_texts(self._memo):
+            texts = await self._conversations.texts(missing)
+            chars = sum(map(len, texts.values()))
+            await self._run(
+                chars, rewrite.give, texts, self._memo, threads=self._referrers
+            )
         for tasks in rewrite.groups():
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_ON_LOOP_BYTES else 0
