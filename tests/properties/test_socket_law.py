@@ -25,10 +25,18 @@ START = [
     {"type": "message", "role": "user", "content": "go"},
 ]
 
+RAW = ("2026", "[{", "done", "def")
+
 
 def output(seed):
     rng = random.Random(seed)
-    kind = rng.choice(["log", "json", "short"])
+    kind = rng.choice(["log", "json", "short", "file", "file"])
+    if kind == "file":
+        # Read again and again, and a little longer now and then.
+        count = rng.choice([40, 40, 55])
+        return "\n".join(
+            f"def f{n}(x): return x * {n * 7919 % 997}" for n in range(count)
+        )
     if kind == "log":
         return "\n".join(
             f"2026-01-01 12:{n % 60:02d}:00 INFO worker {seed} did item {n}"
@@ -46,6 +54,7 @@ class Upstream:
         self.seen = {}
         self.numbers = 0
         self.compressed = 0
+        self.referring = 0
 
     async def talk(self, _provider, socket):
         async for message in socket:
@@ -60,6 +69,9 @@ class Upstream:
         before = self.kept[previous] if previous else []
         whole = [*before, *event["input"]]
         self.check(whole)
+        if previous:
+            outputs = [item.get("output", "") for item in event["input"]]
+            self.referring += sum(text.startswith("[repeats #") for text in outputs)
         self.numbers += 1
         call = {"type": "function_call", "name": "exec", "arguments": "{}"}
         call["call_id"] = f"call_{self.numbers}"
@@ -76,7 +88,7 @@ class Upstream:
             if "output" in item:
                 first = self.seen.setdefault(behind, item["output"])
                 assert first == item["output"], "what was sent once was sent otherwise"
-                self.compressed += not item["output"].startswith(("2026", "[{", "done"))
+                self.compressed += not item["output"].startswith(RAW)
 
 
 class Agent:
@@ -199,7 +211,7 @@ async def play(steps, seed):
             await agent.leave()
             for px in workers:
                 assert px.count("headroom_prefix_breaks_total") == 0
-    return upstream.compressed
+    return upstream
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -209,4 +221,6 @@ def test_no_way_to_reach_the_provider_ever_breaks_a_prefix(steps, seed):
 
 
 def test_what_is_played_is_compressed_at_all():
-    assert asyncio.run(play(["turn"] * 6, 3)) > 3
+    upstream = asyncio.run(play(["turn"] * 6, 3))
+    assert upstream.compressed > 3
+    assert upstream.referring > 1
