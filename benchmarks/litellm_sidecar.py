@@ -1,8 +1,8 @@
 """LiteLLM's proxy with Headroom behind its guardrail: bills, prefix breaks, failures.
 
 Builds an environment of its own for LiteLLM, starts its proxy with the guardrail and
-cachelab as its provider, and replays a conversation of fifty tool calls directly and
-through it. The ways to set it up:
+cachelab as its provider, and replays a conversation of fifty tool calls, one a turn,
+directly and through it. The ways to set it up:
 
 - ``documented``: the guardrail as LiteLLM's documentation configures it
 - ``results``: every tool result before it is first sent; nothing is left out
@@ -21,7 +21,9 @@ chat requests against a backend that answers at once, per second of its CPU time
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
+import lzma
 import os
 import signal
 import subprocess
@@ -34,7 +36,7 @@ import aiohttp
 from rich.console import Console
 
 from headroom.cachelab import report
-from headroom.cachelab.conversations import Sending, load
+from headroom.cachelab.conversations import NAMED, Sending, load
 from headroom.cachelab.launcher import free_port, headroom
 from headroom.cachelab.replay import Options, bench
 from headroom.core.retrieval_tool import TOOLS
@@ -145,9 +147,40 @@ async def ready(process, address, log):
     raise ConfigError(f"LiteLLM did not get ready:\n{log.read_text()[-3000:]}")
 
 
+def one_call_a_turn(path, directory):
+    """The conversation with every call in a turn of its own, as a file."""
+    data = path.read_bytes()
+    data = lzma.decompress(data) if path.suffix == ".xz" else data
+    found = json.loads(data)
+    found = found.get("anthropic", found)
+    messages = []
+    for message, after in itertools.pairwise([*found["messages"], None]):
+        content = message["content"]
+        if not isinstance(content, list):
+            messages.append(message)
+            continue
+        calls = [b for b in content if b["type"] == "tool_use"]
+        if message["role"] == "assistant" and calls:
+            said = [b for b in content if b["type"] == "text"]
+            results = {b.get("tool_use_id"): b for b in after["content"]}
+            for call in calls:
+                messages.append({"role": "assistant", "content": [*said, call]})
+                messages.append({"role": "user", "content": [results[call["id"]]]})
+                said = []
+            rest = [b for b in after["content"] if b["type"] != "tool_result"]
+            messages[-1]["content"] += rest
+        elif not any(b["type"] == "tool_result" for b in content):
+            messages.append(message)
+    made = directory / f"{path.name.partition('.')[0]}.json"
+    made.write_text(json.dumps({**found, "messages": messages}))
+    return made
+
+
 async def replayed(python, api, path, way, *, is_stream):
     """The results of one way."""
-    conversations = load([path], api)
+    with tempfile.TemporaryDirectory(prefix="headroom-turns-") as directory:
+        file = one_call_a_turn(NAMED.get(str(path), path), Path(directory))
+        conversations = load([file], api)
     if way == "tool":
         tool = json.loads(TOOLS["openai_chat" if api == "chat" else "anthropic"])
         for conversation in conversations:
