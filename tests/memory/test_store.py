@@ -230,6 +230,48 @@ def test_a_damaged_fact_is_never_shown(store):
     assert contents(store.search(ANN, "port")) == ["the port is closed"]
     with pytest.raises(DamagedRecordError, match="fact 1"):
         store.get(ANN, 1)
+    assert store.delete(ANN, 1)
+    assert contents(store.search(ANN, "port")) == ["the port is closed"]
+    assert store.search(ANN, "8787") == []
+    assert store.put(ANN, "the port is 8787").id == 3
+    assert contents(store.search(ANN, "8787")) == ["the port is 8787"]
+
+
+def test_a_damaged_fact_can_be_written_over(store):
+    store.put(ANN, "the port is 8787")
+    db = sqlite3.connect(only_file(store))
+    with db:
+        db.execute("UPDATE facts SET content = x'ff'")
+    db.close()
+    store.update(ANN, 1, "the port is 1234")
+    assert contents(store.search(ANN, "port 1234")) == ["the port is 1234"]
+    assert store.search(ANN, "8787") == []
+
+
+def test_a_deletion_that_leaves_traces_says_so(store, monkeypatch):
+    monkeypatch.setattr("headroom.memory.user_file._ERASE_S", 0.1)
+    store.put(ANN, "zanzibar")
+    reader = sqlite3.connect(only_file(store), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM facts").fetchone()
+    with pytest.raises(StoreUnavailableError):
+        store.delete_user(ANN)
+    reader.execute("COMMIT")
+    reader.close()
+    assert store.delete_user(ANN) == 0
+    data = b"".join(path.read_bytes() for path in store.folder.iterdir())
+    assert b"zanzibar" not in data
+
+
+def test_half_a_character_in_a_question_is_no_word(store):
+    store.put(ANN, "the port is 8787")
+    assert len(store.search(ANN, "\ud800 port \udfff")) == 1
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_in_plain_words(tmp_path):
+    store = MemoryStore(tmp_path / ("n" * 300))
+    with pytest.raises(StoreUnavailableError):
+        store.search(ANN, "x")
 
 
 def test_a_file_that_is_no_database_is_an_error_in_plain_words(store):

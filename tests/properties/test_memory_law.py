@@ -18,12 +18,16 @@ from conversing import ask, converse
 from fakes import HALVE, DictStore
 from headroom.core import pipeline
 from headroom.core.memory_tools import NAMES
+from headroom.core.repeats import SourceMemo
+from headroom.core.types import Policy
 from properties import (
+    test_cache_law,
     test_chat_hidden_law,
     test_gemini_hidden_law,
     test_hidden_law,
     test_responses_hidden_law,
 )
+from remembering import Provider as RememberingProvider
 from scripted import TOOL
 
 MODES = ["off", "tool", "auto_tail"]
@@ -114,6 +118,32 @@ def test_no_generated_gemini_conversation_with_memory_breaks_a_prefix(
     law = test_gemini_hidden_law
     client = law.Client(joins=joins, keeps_thoughts=keeps_thoughts)
     run(steps, data, watched(law.Provider)(), client)
+
+
+@settings(max_examples=400, deadline=None)
+@given(test_cache_law.STEPS, st.data())
+def test_no_history_that_clients_edit_breaks_a_prefix_with_memory(steps, data):
+    """Compaction, changed tools, parallel results, other workers."""
+    law = test_cache_law
+    store, provider, client = (
+        DictStore(),
+        RememberingProvider("anthropic"),
+        law.Client(),
+    )
+    memory = Memory(lambda options: data.draw(st.sampled_from(options)))
+    memo = SourceMemo(max_chars=2_000)
+    client.say("please help", as_blocks=data.draw(st.booleans()))
+    for step in [("retry",), *steps]:
+        law.take_step(client, step)
+        forwarded, rewrite = conversing.forward(
+            client.body(data.draw(law.MARKERS)),
+            store,
+            policy=memory.policy(Policy(cache_minimum_tokens=0)),
+            memo=data.draw(st.sampled_from([memo, None])),
+            remembered=memory.remembered,
+        )
+        provider.receive(rewrite, forwarded)
+        assert json.loads(forwarded)["system"][0]["text"] == client.system
 
 
 def test_the_generated_conversations_do_have_tails_and_memory_calls():

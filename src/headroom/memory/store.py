@@ -63,7 +63,7 @@ class MemoryStore:
             LimitExceededError: there are too many users, or the name is too long.
         """
         path = self._path(owner)
-        if not path.exists():
+        if not self._exists(path):
             if not is_writing:
                 yield None
                 return
@@ -165,6 +165,12 @@ class MemoryStore:
                 f" {len(namespace) + len(user)}"
             )
         return self._folder / f"{chain_key(namespace, user).hex()}{_SUFFIX}"
+
+    def _exists(self, path: Path) -> bool:
+        try:
+            return path.exists()
+        except OSError as error:
+            raise StoreUnavailableError(f"{path}: {error.strerror}") from error
 
     def _check_room(self) -> None:
         try:

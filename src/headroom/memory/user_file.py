@@ -12,13 +12,18 @@ same answer, in every process.
 
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from headroom.core.digest import content_digest
-from headroom.errors import DamagedRecordError, LimitExceededError
+from headroom.errors import (
+    DamagedRecordError,
+    LimitExceededError,
+    StoreUnavailableError,
+)
 from headroom.memory.facts import Fact, MemoryConfig, Owner
 from headroom.memory.meaning import Meaning, merged
 from headroom.memory.words import query_words, words_of
@@ -55,6 +60,7 @@ MAX_VISITS = 2000
 this in all; ``benchmarks/memory.py`` shows what it takes."""
 
 MAX_FOUND = 100
+_ERASE_S = 5.0
 _FACT = "SELECT id, digest, content, created, updated FROM facts "
 _BY_ID = _FACT + "WHERE id = ?"
 _BY_DIGEST = _FACT + "WHERE digest = ?"
@@ -175,9 +181,8 @@ class UserFile:
             other = _one(db, _BY_DIGEST, content_digest(content))
             if other is not None and other.id != number:
                 raise LimitExceededError(f"fact {other.id} says the same already")
-            _, _, before, created, _ = found
-            updated = int(self._config.clock())
-            _unindex(db, number, before)
+            created, updated = found[3], int(self._config.clock())
+            _unindex(db, found)
             db.execute(
                 "UPDATE facts SET digest = ?, content = ?, updated = ? WHERE id = ?",
                 (content_digest(content), content, updated, number),
@@ -191,13 +196,11 @@ class UserFile:
         if not _is_id(number):
             return False
         with self._file.writing() as db:
-            row = db.execute(
-                "SELECT content FROM facts WHERE id = ?", (number,)
-            ).fetchone()
+            row = db.execute(_BY_ID, (number,)).fetchone()
             if row is None:
                 return False
             db.execute("PRAGMA secure_delete = ON")
-            _unindex(db, number, row[0])
+            _unindex(db, row)
             db.execute("DELETE FROM facts WHERE id = ?", (number,))
             db.execute("DELETE FROM vectors WHERE id = ?", (number,))
         return True
@@ -206,6 +209,9 @@ class UserFile:
         """Forget everything about the user, its name too; how many facts there were.
 
         The bytes are gone from the file when this returns.
+
+        Raises:
+            StoreUnavailableError: the file cannot be written, or its log not emptied.
         """
         with self._file.writing() as db:
             (count,) = db.execute("SELECT count(*) FROM facts").fetchone()
@@ -213,10 +219,24 @@ class UserFile:
             db.execute("INSERT INTO fact_words(fact_words) VALUES ('delete-all')")
             for table in ("facts", "words", "vectors", "owner"):
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from above
+        self._erase_traces()
+        return int(count)
+
+    def _erase_traces(self) -> None:
+        """Write the file anew and empty its log, which readers may hold up."""
+        deadline = time.monotonic() + _ERASE_S
         with self._file.reading() as db:
             db.execute("VACUUM")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return int(count)
+            while True:
+                (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    return
+                if time.monotonic() > deadline:
+                    raise StoreUnavailableError(
+                        f"{self._file.path}: all facts are deleted, but other readers"
+                        " keep their traces in its log; delete the user once more"
+                    )
+                time.sleep(0.02)
 
     def newest(
         self, limit: int = MAX_FOUND, before_id: int | None = None
@@ -363,15 +383,32 @@ def _count(db: sqlite3.Connection, words: Mapping[str, int]) -> None:
     )
 
 
-def _unindex(db: sqlite3.Connection, number: int, content: str) -> None:
-    words = words_of(content)
+def _unindex(db: sqlite3.Connection, row: _Row) -> None:
+    """Take a fact out of the index; of a damaged one nobody knows its words."""
+    fact = _fact(row)
+    if fact is None:
+        _rebuild(db, row[0])
+        return
+    words = words_of(fact.content)
     db.execute(
         "INSERT INTO fact_words(fact_words, rowid, words) VALUES ('delete', ?, ?)",
-        (number, " ".join(words)),
+        (fact.id, " ".join(words)),
     )
     distinct = [(word,) for word in dict.fromkeys(words)]
     db.executemany("UPDATE words SET facts = facts - 1 WHERE word = ?", distinct)
     db.executemany("DELETE FROM words WHERE word = ? AND facts <= 0", distinct)
+
+
+def _rebuild(db: sqlite3.Connection, without: int) -> None:
+    """Make the index anew of all facts that are not damaged but one."""
+    db.execute("INSERT INTO fact_words(fact_words) VALUES ('delete-all')")
+    db.execute("DELETE FROM words")
+    words: Counter[str] = Counter()
+    for row in db.execute(_FACT).fetchall():
+        fact = _fact(row)
+        if fact is not None and fact.id != without:
+            words.update(_index(db, fact.id, fact.content))
+    _count(db, words)
 
 
 def _by_words(db: sqlite3.Connection, query: str, limit: int) -> list[int]:

@@ -107,6 +107,9 @@ class Memories:
         }
         if exchange.memory:
             log.info("memory_injection", extra={**common, **exchange.memory})
+            exchange.fields["memory"] = exchange.memory
+        if tools:
+            exchange.fields["memory_tools"] = len(tools)
         if not self._is_on and not tools:
             return
         if self._settings.tool_injection_sticky == "disabled":

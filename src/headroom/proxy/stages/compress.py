@@ -253,7 +253,8 @@ class CompressStage:
         )
         if is_lossless:
             rewrite.only_lossless()
-        if rewrite.question:
+        # What cannot be recorded now could not be repeated by another worker.
+        if rewrite.question and self._ledger.health()["status"] == "ok":
             recall = self._memories.search_and_format_context
             rewrite.append(await recall(exchange, rewrite.question))
         mode = exchange.auth_mode
