@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from headroom.core.calls import Calls
 from headroom.core.digest import content_digest
 from headroom.core.plan import Chain
 from headroom.core.protocols import Provider
@@ -100,15 +101,17 @@ class Earlier:
         provider: Provider,
         chain: Chain,
         memo: SourceMemo,
+        calls: Calls | None = None,
     ) -> None:
         self._view = view
+        self._made = calls or Calls(view, provider)
         self._provider = provider
         self._keys = chain.keys
         self._memo = memo
         thread = chain.thread
         self._results_before = 0 if thread is None else max(0, thread.results_total)
-        calls = () if thread is None else thread.calls
-        self._calls_before = {call.id: call for call in calls}
+        known = () if thread is None else thread.calls
+        self._calls_before = {call.id: call for call in known}
 
     def before(
         self,
@@ -201,10 +204,8 @@ class Earlier:
 
         Parallel results may be several messages in a row.
         """
-        for before in range(index - 1, -1, -1):
-            if self._view.messages[before].role == "assistant":
-                return self._provider.tool_calls(self._view, before)
-        return self._calls_before
+        found = self._made.before(index)
+        return self._calls_before if found is None else found
 
     def _message(self, index: int, ordinal: int) -> MessageSources:
         """The sources of one message; from the memo where its chain key is known."""

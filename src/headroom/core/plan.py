@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core import digest
+from headroom.core.calls import Calls
 from headroom.core.hidden import choose, note_keys
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.stabilise import first_stabilisers
@@ -299,6 +300,7 @@ class _Planner:
         self.entries: list[ManifestEntry] = []
         known = () if thread is None else thread.calls
         self.calls: dict[str, ToolCall] = {call.id: call for call in known}
+        self.made = Calls(view, provider)
 
     def run(self, *, is_complete: bool) -> Plan:
         view = self.view
@@ -522,10 +524,7 @@ class _Planner:
         return self.calls.get(slot.call_id)
 
     def _calls_before(self, index: int) -> Mapping[str, ToolCall]:
-        for before in range(index - 1, -1, -1):
-            if self.view.messages[before].role == "assistant":
-                return self.provider.tool_calls(self.view, before)
-        return {}
+        return self.made.before(index) or {}
 
 
 def new_records(

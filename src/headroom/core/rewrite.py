@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core import pipeline, plan, referring, standing, tool_choice
+from headroom.core.calls import Calls
 from headroom.core.earlier import Earlier, Found, Told, told_of
 from headroom.core.forwarding import make_edits
 from headroom.core.hidden import Placement
@@ -95,6 +96,7 @@ class Rewrite:
             view, namespace=namespace, auth_mode=auth_mode, thread=thread
         )
         self._provider = provider
+        self._calls = Calls(view, provider)
         self._records: Sequence[Record] = ()
         self._hidden_keys: dict[int, tuple[bytes, ...]] = {}
         self._plan: Plan | None = None
@@ -363,7 +365,7 @@ class Rewrite:
             if thread.results_total < 0:
                 # Results of this request have no numbers.
                 return kept
-        earlier = Earlier(self.view, self._provider, self.chain, memo)
+        earlier = Earlier(self.view, self._provider, self.chain, memo, self._calls)
         here = earlier.before(before, decisions, edited)
         return Found([*kept.sources, *here.sources], [*kept.bases, *here.bases])
 
@@ -383,7 +385,7 @@ class Rewrite:
         known = () if thread is None else thread.standing
         self._noted = standing.Noted(known)
         if thread is None or thread.results_total >= 0:
-            earlier = Earlier(view, self._provider, self.chain, memo)
+            earlier = Earlier(view, self._provider, self.chain, memo, self._calls)
             if not any(decision.hidden for decision in self.decisions.values()):
                 self._results_total = earlier.results_total()
             if self.policy.may_refer and self.policy.allow_lossy:
