@@ -93,7 +93,7 @@ class Backends:
         Raises:
             UpstreamError: nobody said anything; the last failure.
         """
-        failure: UpstreamError = UpstreamUnreachableError("no backend was asked")
+        last_failure: list[UpstreamError] = []
         for number in range(retries.rounds + 1):
             is_last_round = number == retries.rounds
             asked = self._admitted(targets) or targets[:1]
@@ -103,7 +103,9 @@ class Backends:
                 try:
                     answer = await self._ask(method, target, make(target))
                 except UpstreamError as error:
-                    failure = error
+                    # Without its frames: one of them is this, and what refers to
+                    # itself lives long.
+                    last_failure[:] = [error.with_traceback(None)]
                     self._tell(target, error.code, request_id)
                     continue
                 status = answer.response.status
@@ -120,7 +122,7 @@ class Backends:
                 # All who failed together would come back together.
                 jitter = random.uniform(0.5, 1.0)  # noqa: S311
                 await asyncio.sleep(max(wait_s, longest * jitter))
-        raise failure
+        raise last_failure.pop() if last_failure else UpstreamUnreachableError("nobody")
 
     def succeeded(self, answer: Answer) -> None:
         """An answer came to its end."""

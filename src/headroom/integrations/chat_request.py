@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from headroom.errors import CompressionError, MalformedBodyError
@@ -27,6 +28,13 @@ AUTH_MODE = "payg"
 
 ChatRequest: TypeAlias = MutableMapping[str, Any]
 """A request as JSON libraries decode it."""
+
+
+class _Count(Struct):
+    n: object = None
+
+
+_COUNT = msgspec.json.Decoder(_Count)
 
 
 class Outcome(Struct, frozen=True):
@@ -82,10 +90,9 @@ def shared_compressor() -> ChatCompressor:
 def should_skip_compression(body: bytes) -> str:
     """Why a body is not for compression; empty if it is, or cannot be read."""
     try:
-        request = json.loads(body)
+        count = _COUNT.decode(body).n
     except (ValueError, RecursionError):
         return ""
-    count = request.get("n") if isinstance(request, dict) else None
     return "n_greater_than_one" if isinstance(count, int) and count > 1 else ""
 
 
@@ -196,7 +203,7 @@ def _compress_body(
     compress = compressor or shared_compressor()
     outcome = compress(body, mode=MODE, auth_mode=AUTH_MODE)
     if outcome.body is not body:
-        before, after = json.loads(body), json.loads(outcome.body)
+        before, after = _decoded(body), _decoded(outcome.body)
         if api == "openai_chat":
             _check(before, after)
         else:
@@ -211,6 +218,14 @@ def _compress_body(
         },
     )
     return outcome.body
+
+
+def _decoded(body: bytes) -> Any:
+    """A body as values; the slower reader knows half surrogate pairs, too."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return json.loads(body)
 
 
 def _check(before: Any, after: Any) -> None:

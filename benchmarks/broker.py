@@ -1,0 +1,236 @@
+"""What the broker adds, beside the proxy, and beside LiteLLM's proxy if it is there.
+
+    python -m benchmarks.broker [--litellm PATH] [--seconds 3]
+
+Each server has a process of its own; all relay Chat requests to the same provider, in
+interleaved rounds. ``added`` is the median latency less the provider's own; bounds are
+ratios within one run: 1.3 to the proxy's where both compress and where neither does,
+and ten times the requests per core of LiteLLM, which is a black box here: the program
+``litellm`` of an environment of its own (``pip install 'litellm[proxy]'``), one worker,
+its defaults. Requests per core are requests by seconds of processor time that the
+server took, which other work on the machine does not change.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import proxy_overhead
+from benchmarks.api_overhead import BEARER, chat
+from benchmarks.proxy_overhead import Wire, free_port, summary, tool_output, wait_for
+
+PATH = b"/v1/chat/completions"
+MODEL = "gpt-4o"
+MAX_RATIO = 1.3
+MIN_LITELLM_RATIO = 10
+ENTRY = "from headroom.cli.main import main; main()"
+SIZES = {"2 KB": [2_000], "100 KB": [5_000] * 20}
+PAIRS = {"off": ("proxy off", "broker off"), "on": ("proxy on", "broker on")}
+CONNECTIONS = 16
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_780_000_000,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "done. " * 120},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 500, "completion_tokens": 240, "total_tokens": 740},
+    }
+).encode()
+
+
+def body(sizes, seed):
+    outputs = [tool_output(size, f"{seed}/{n}") for n, size in enumerate(sizes)]
+    return json.dumps({**chat(outputs, seed), "model": MODEL}).encode()
+
+
+def commands(home, ports, litellm):
+    """Command lines by server."""
+    upstream = f"http://127.0.0.1:{ports['direct']}"
+    file = Path(home) / "models.json"
+    backend = {"base_url": upstream, "key_env": "BROKER_BACKEND_KEY"}
+    target = {"backends": [{"backend": "one"}]}
+    file.write_text(
+        json.dumps({"backends": {"one": backend}, "models": {MODEL: target}})
+    )
+    me = [sys.executable, "-m", "benchmarks.broker"]
+    headroom = [sys.executable, "-c", ENTRY]
+    proxy = [*headroom, "proxy", f"--openai-url={upstream}"]
+    broker = [*headroom, "broker", "--models", str(file)]
+    found = {
+        "direct": [*me, "--serve", str(ports["direct"])],
+        "proxy off": [*proxy, "--compression-mode=off"],
+        "proxy on": proxy,
+        "broker off": broker,
+        "broker on": [*broker, "--compression"],
+    }
+    for name in list(found)[1:]:
+        found[name] += ["--port", str(ports[name]), "--log-level", "info"]
+    if litellm:
+        config = Path(home) / "litellm.yaml"
+        params = {"model": f"openai/{MODEL}", "api_base": f"{upstream}/v1"}
+        params["api_key"] = "sk-test"
+        entry = {"model_name": MODEL, "litellm_params": params}
+        config.write_text(json.dumps({"model_list": [entry]}))
+        found["litellm"] = [litellm, "--config", str(config), "--host", "127.0.0.1"]
+        found["litellm"] += ["--port", str(ports["litellm"]), "--num_workers", "1"]
+    return found
+
+
+@contextlib.contextmanager
+def running(litellm):
+    """Ports and process ids by server."""
+    names = ["direct", *PAIRS["off"], *PAIRS["on"], *(["litellm"] if litellm else [])]
+    ports = {name: free_port() for name in names}
+    with tempfile.TemporaryDirectory() as home:
+        processes = {}
+        try:
+            for name, command in commands(home, ports, litellm).items():
+                data = Path(home) / name.replace(" ", "-")
+                processes[name] = subprocess.Popen(
+                    command,
+                    env={**os.environ, "HEADROOM_DATA_DIR": str(data),
+                         "BROKER_BACKEND_KEY": "sk-test"},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )  # fmt: skip
+                path = b"/health/liveliness" if name == "litellm" else b"/readyz"
+                wait_for(ports[name], processes[name], path, 90)
+            yield ports, {name: process.pid for name, process in processes.items()}
+        finally:
+            for process in processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            for process in processes.values():
+                process.wait(20)
+
+
+def cpu_s(pid):
+    """Processor time of all processes of a session."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == pid:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def latency(ports, rounds):
+    """Milliseconds by case and server; first seen and again."""
+    wires = {name: await Wire.to(port) for name, port in ports.items()}
+    taken, stamp = {}, time.time_ns()
+    for number in range(rounds + 2):
+        for case, sizes in SIZES.items():
+            sent = body(sizes, f"{stamp}-{number}-{case}")
+            for turn in ("first seen", *["again"] * 4):
+                for name, wire in wires.items():
+                    ms = await wire.post(sent, PATH, BEARER)
+                    if number >= 2:  # the first ones load what is loaded once
+                        taken.setdefault(f"{case}, {turn}", {}).setdefault(
+                            name, []
+                        ).append(ms)
+    for wire in wires.values():
+        wire.close()
+    return taken
+
+
+async def per_core(port, pid, seconds):
+    """Requests per second of processor time, and of the clock."""
+    sent = body(SIZES["2 KB"], "again")
+    wires = [await Wire.to(port) for _ in range(CONNECTIONS)]
+    count, before, started = 0, cpu_s(pid), time.perf_counter()
+
+    async def loop(wire):
+        nonlocal count
+        while time.perf_counter() - started < seconds:
+            await wire.post(sent, PATH, BEARER)
+            count += 1
+
+    await asyncio.gather(*map(loop, wires))
+    elapsed = time.perf_counter() - started
+    used = cpu_s(pid) - before
+    for wire in wires:
+        wire.close()
+    return count / max(0.01, used), count / elapsed
+
+
+async def measure(ports, pids, seconds, rounds):
+    report = {"added": {}, "per_core": {}, "ratios": {}}
+    quick = {name: port for name, port in ports.items() if name != "litellm"}
+    for case, by_server in (await latency(quick, rounds)).items():
+        base = statistics.median(by_server["direct"])
+        added = {n: summary(v)["p50_ms"] - base for n, v in by_server.items()}
+        report["added"][case] = {n: round(ms, 3) for n, ms in added.items()}
+        for pair, (proxy, broker) in PAIRS.items():
+            ratio = added[broker] / max(0.001, added[proxy])
+            report["ratios"][f"{case}, {pair}"] = round(ratio, 2)
+    rates = {name: [] for name in ports if name != "direct"}
+    for _ in range(3):
+        for name, found in rates.items():
+            found.append(await per_core(ports[name], pids[name], seconds))
+    for name, found in rates.items():
+        core, clock = (statistics.median(column) for column in zip(*found, strict=True))
+        report["per_core"][name] = {"core": round(core), "clock": round(clock)}
+    return report
+
+
+def show(report):
+    print("added, median ms")
+    for case, row in report["added"].items():
+        said = "  ".join(f"{name} {ms:.2f}" for name, ms in row.items())
+        print(f"  {case:22}{said}")
+    print("broker to proxy:", report["ratios"])
+    print("requests per second of one core, and of the clock (2 KB, 16 connections)")
+    for name, row in report["per_core"].items():
+        print(f"  {name:22}{row['core']:>8}{row['clock']:>8}")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--litellm", help="the program litellm of its environment")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        import uvloop
+
+        proxy_overhead.ANSWER = ANSWER
+        uvloop.run(proxy_overhead.serve_provider(options.serve))
+        return
+    with running(options.litellm) as (ports, pids):
+        report = asyncio.run(measure(ports, pids, options.seconds, options.rounds))
+    show(report)
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=2))
+    said = [f"{k}: {r}" for k, r in report["ratios"].items() if r > MAX_RATIO]
+    if options.litellm:
+        rates = report["per_core"]
+        ratio = rates["broker off"]["core"] / rates["litellm"]["core"]
+        print(f"broker to litellm, requests per core: {ratio:.1f}")
+        if ratio < MIN_LITELLM_RATIO:
+            said.append(f"litellm: {ratio:.1f}")
+    if said:
+        sys.exit("; ".join(said))
+
+
+if __name__ == "__main__":
+    main()
