@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 from headroom import settings
 from headroom.broker.app import BrokerApp, make_loader
 from headroom.proxy.server import make_config
-from loopback import Proxy
+from loopback import Proxy, answer, client, post
 
 ANSWER = {
     "id": "chatcmpl-1",
@@ -93,6 +93,18 @@ async def broker(content, tmp_path, *, compression=False, clock=None, **environ)
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=2)
         await app.close()
+
+
+async def answer_chat(request, writer):
+    """What backends say that have nothing to say."""
+    await answer(writer, ANSWER_BODY)
+
+
+async def ask(px, body, *, path=b"/v1/chat/completions", headers=()):
+    """One request on a connection of its own."""
+    async with client(px) as c:
+        await c.send(post(body, path=path, headers=headers))
+        return await c.response()
 
 
 def chat(text="hi", model="fast", **more):

@@ -4,7 +4,7 @@ The body is read just far enough; all bytes but the model's name stay. Pure.
 """
 
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 from blake3 import blake3
@@ -126,6 +126,14 @@ def form_with_model(body: bytes, name: str) -> bytes:
     if span is None or any(mark in name for mark in "\r\n"):
         raise MalformedBodyError("the form's model cannot be replaced")
     return body[: span[0]] + name.encode() + body[span[1] :]
+
+
+def model_in_path(path: bytes) -> str:
+    """The model of a path of Gemini's; empty if it names none."""
+    _, _, tail = path.partition(b"/models/")
+    name, colon, _ = tail.partition(b":")
+    is_name = bool(colon) and b"/" not in name and len(name) <= _MAX_NAME_CHARS
+    return unquote(name.decode("latin-1")) if is_name else ""
 
 
 def path_with_model(path: bytes, name: str) -> bytes:

@@ -17,6 +17,7 @@ from headroom.integrations.chat_request import (
     maybe_compress_body,
     session_compressor,
 )
+from headroom.proxy import headers
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.originals import StoreOnDemand
 from headroom.session import Api, Session
@@ -34,10 +35,12 @@ class Compression:
 
     Args:
         store: of originals and the ledger; opened by the first request that needs it.
+        max_bytes: longer bodies are left alone.
     """
 
-    def __init__(self, store: StoreOnDemand) -> None:
+    def __init__(self, store: StoreOnDemand, max_bytes: int) -> None:
         self._store = store
+        self._max_bytes = max_bytes
         self._sessions: dict[bool, Session] = {}
         self._lock = threading.Lock()
 
@@ -54,6 +57,8 @@ class Compression:
         """
         api = _APIS.get(exchange.route.provider)
         if api is None or not file.compression_enabled:
+            return body
+        if len(body) > self._max_bytes or headers.is_bypass(exchange.headers):
             return body
 
         def compress(body: bytes, *, mode: str, auth_mode: str) -> Outcome:

@@ -168,13 +168,19 @@ class BrokerRelay:
             RequestError: it cannot be read, or is too long.
         """
         exchange, incoming = run.exchange, run.incoming
+        is_path = exchange.path.startswith(b"/") and exchange.path.isascii()
+        if not is_path or not query.isascii():
+            raise RequestError("the request target is no percent-encoded path")
         announced = headers.content_length(exchange.headers)
         if announced is not None and announced > self._max_bytes:
             raise LimitExceededError(f"the body is larger than {self._max_bytes} bytes")
         await incoming.begin()
         kind = headers.find(exchange.headers, b"content-type") or b""
         is_form = kind.lower().startswith(b"multipart/form-data")
-        asked, body = Asked(exchange.route.path.model), b""
+        named = ""
+        if exchange.route.api == "gemini":
+            named = asking.model_in_path(exchange.path)
+        asked, body = Asked(named), b""
         may_ask = is_form or headers.is_json(exchange.headers)
         if exchange.method == "POST" and (asked.model or may_ask):
             body = await self._body(run)
@@ -195,8 +201,7 @@ class BrokerRelay:
         exchange.model = asked.model
         exchange.fields["model"] = model.name
         targets = self._targets(exchange, client, asked, model, body)
-        is_in_path = bool(exchange.route.path.model)
-        return _Order(client, asked, model, targets, body, query, is_form, is_in_path)
+        return _Order(client, asked, model, targets, body, query, is_form, bool(named))
 
     async def _body(self, run: Run) -> bytes:
         """The whole body, its encoding undone."""
@@ -298,7 +303,7 @@ class BrokerRelay:
         backend = target.backend
         path = places.path_at(backend, exchange.route, exchange.path)
         assert path is not None  # others are no targets
-        if exchange.route.path.model:
+        if order.is_in_path:
             path = asking.path_with_model(path, order.name_at(target))
         words = {
             "key": order.client.name,

@@ -27,8 +27,13 @@ _ANTHROPIC_TYPES = {
     405: "invalid_request_error",
     413: "request_too_large",
     426: "invalid_request_error",
+    429: "rate_limit_error",
 }
-_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error"}
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
 _BEDROCK_TYPES = {
     400: "ValidationException",
     401: "AccessDeniedException",
@@ -42,6 +47,7 @@ _GEMINI_STATUSES = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
     504: "DEADLINE_EXCEEDED",
 }
 
