@@ -159,7 +159,8 @@ def broker(backends, home):
         yield int(url.rpartition(b":")[2]), process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(40)
+        process.stdout.close()
 
 
 def rss_mb(pid):
