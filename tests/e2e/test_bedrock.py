@@ -293,6 +293,7 @@ async def test_the_region_of_the_settings_is_signed_for():
 
 
 async def test_bedrock_classified_as_oauth(caplog):
+    caplog.set_level("INFO")
     body = json.dumps(envelope(conversation(1))).encode()
     agent = [b"user-agent: claude-cli/2.0 (external)"]
     async with bedrock() as (_, px):
@@ -306,7 +307,7 @@ async def test_bedrock_classified_as_oauth(caplog):
         "the headers say subscription",
         "the headers say payg",
     ]
-    assert {r.auth_mode for r in decisions} <= {"oauth"}
+    assert {(r.auth_mode, r.credentials) for r in decisions} == {("oauth", "sigv4")}
 
 
 # Fidelity of blocks.

@@ -5,7 +5,7 @@ import pytest
 from headroom import settings
 from headroom.errors import ConfigError
 from headroom.proxy import routes
-from headroom.proxy.clouds import needs_credentials
+from headroom.proxy.clouds import Clouds, needs_credentials
 from headroom.proxy.upstream import bedrock_url, vertex_url
 
 INVOKE = b"/model/anthropic.claude-x/invoke"
@@ -73,3 +73,16 @@ def test_credentials_are_added_only_where_the_client_has_none(
 ):
     route = routes.choose(path, headers)
     assert needs_credentials(route, headers, query) is needed
+
+
+async def test_a_scope_may_be_written_in_short(monkeypatch):
+    asked = []
+
+    class Source:
+        def __init__(self, scope):
+            asked.append(scope)
+
+    monkeypatch.setattr("headroom.proxy.clouds.DefaultCredentials", Source)
+    for scope in ("cloud-platform", "https://www.googleapis.com/auth/cloud-platform"):
+        Clouds(settings.CloudSettings(vertex_adc_scope=scope)).close()
+    assert asked == ["https://www.googleapis.com/auth/cloud-platform"] * 2

@@ -23,6 +23,9 @@ from headroom.settings import CloudSettings
 
 Pairs = list[tuple[str, str]]
 
+_SCOPES = "https://www.googleapis.com/auth/"
+"""What scopes of Google's begin with; people leave it out."""
+
 _KEYS = (b"sk-",)
 """How keys of Anthropic's and OpenAI's own APIs begin; no cloud takes them, and none
 gets to see them."""
@@ -40,7 +43,10 @@ class Clouds:
     ) -> None:
         self._serves_bedrock = settings.bedrock_native
         self._signer = AwsSigner(settings)
-        source = token_source or DefaultCredentials(settings.vertex_adc_scope)
+        scope = settings.vertex_adc_scope
+        if "://" not in scope:
+            scope = f"{_SCOPES}{scope}"
+        source = token_source or DefaultCredentials(scope)
         self._tokens = TokenCache(source, clock)
 
     def refusal(self, route: Route) -> str:

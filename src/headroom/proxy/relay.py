@@ -46,6 +46,9 @@ _ONCE = frozenset({"content-encoding", "idempotency-key"})
 
 _CONVERSATIONS = frozenset({"/v1/conversations", "/v1/conversations/*"})
 
+_CREDENTIALS = {"bedrock": "sigv4", "vertex": "adc"}
+"""Which of the operator's credentials a request leaves with, by its cloud."""
+
 
 class Relay:
     """Forwards requests; one per server process."""
@@ -209,6 +212,7 @@ class Relay:
         if not run.needs_credentials:
             return pairs
         exchange = run.exchange
+        exchange.fields["credentials"] = _CREDENTIALS[exchange.route.upstream]
         return await self._clouds.authorised(
             exchange.route,
             exchange.method,
