@@ -46,6 +46,7 @@ from headroom.errors import MalformedBodyError, StoreError, StoreUnavailableErro
 from headroom.inference.model_table import ModelTable
 from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
+from headroom.providers.credentials import AuthMode
 
 log = logging.getLogger("headroom.session")
 
@@ -59,8 +60,6 @@ LISTS: Mapping[str, str] = {
     "gemini": "contents",
 }
 """Where each API's requests keep their conversation."""
-_AUTH_MODE = "payg"
-"""Whoever compresses in their own program pays by use."""
 
 
 class Forwarded(Struct, frozen=True):
@@ -170,16 +169,20 @@ class Session:
         other._namespace = namespace
         return other
 
-    def forward(self, api: Api, body: bytes) -> Forwarded:
+    def forward(
+        self, api: Api, body: bytes, *, auth_mode: AuthMode = "payg"
+    ) -> Forwarded:
         """What to send to a provider instead of a request body.
 
         Args:
             api: whose shape it has.
             body: JSON, with no content encoding.
+            auth_mode: whose credential it is sent under; only where use is paid for
+                (``payg``) anything is left out, or a tool added.
 
         """
         try:
-            return self._forward(api, body)
+            return self._forward(api, body, auth_mode)
         except MalformedBodyError as error:
             return Forwarded(body, error.reason)
         except Exception as error:  # noqa: BLE001 - the body is sent, whatever it is
@@ -188,7 +191,7 @@ class Session:
             log.warning("compression_error", extra={"error": name})
             return Forwarded(body, "compression_error")
 
-    def _forward(self, api: Api, body: bytes) -> Forwarded:
+    def _forward(self, api: Api, body: bytes, auth_mode: AuthMode) -> Forwarded:
         view = PROVIDERS[api].parse(body)
         if view.conversation:
             return Forwarded(body, "conversation_state")
@@ -196,17 +199,21 @@ class Session:
             return Forwarded(body, "no_messages")
         rules = self._models.rules(view.model, view.api)
         policy = msgspec.structs.replace(
-            self._policy, cache_minimum_tokens=rules.minimum_tokens
+            self._policy,
+            cache_minimum_tokens=rules.minimum_tokens,
+            allow_lossy=self._policy.allow_lossy and auth_mode == "payg",
         )
         try:
-            return self._rewrite(view, policy)
+            return self._rewrite(view, policy, auth_mode)
         except StoreUnavailableError:
             # Nothing may be left out that is not stored; the rest is as it would be.
-            return self._rewrite(view, policy, is_lossless=True)
+            return self._rewrite(view, policy, auth_mode, is_lossless=True)
 
-    async def aforward(self, api: Api, body: bytes) -> Forwarded:
+    async def aforward(
+        self, api: Api, body: bytes, *, auth_mode: AuthMode = "payg"
+    ) -> Forwarded:
         """``forward`` in a thread."""
-        return await asyncio.to_thread(self.forward, api, body)
+        return await asyncio.to_thread(self.forward, api, body, auth_mode=auth_mode)
 
     def compress(
         self,
@@ -312,7 +319,12 @@ class Session:
             return
 
     def _rewrite(
-        self, view: RequestView, policy: Policy, *, is_lossless: bool = False
+        self,
+        view: RequestView,
+        policy: Policy,
+        auth_mode: AuthMode,
+        *,
+        is_lossless: bool = False,
     ) -> Forwarded:
         provider = PROVIDERS[view.api]
         rewrite = Rewrite(
@@ -320,7 +332,7 @@ class Session:
             provider,
             policy,
             namespace=self._namespace,
-            auth_mode=_AUTH_MODE,
+            auth_mode=auth_mode,
             thread=self._thread(view.continues),
         )
         records, is_complete = self._records(rewrite)
@@ -346,7 +358,7 @@ class Session:
         )
         if rewrite.is_contradicted(saved.winners):
             # Their records are known by now, so that this happens once.
-            return self._rewrite(view, policy, is_lossless=is_lossless)
+            return self._rewrite(view, policy, auth_mode, is_lossless=is_lossless)
         body = rewrite.finish(saved.winners)
         is_kept = view.is_threaded and view.api == "openai_responses"
         return Forwarded(

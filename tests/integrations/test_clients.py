@@ -358,6 +358,36 @@ async def test_a_lossless_session_leaves_the_tool_list_alone():
     assert len(json.dumps(sent)) < 0.8 * sum(len(log(n)) for n in range(3))
 
 
+async def test_under_an_accounts_token_nothing_is_left_out_and_no_tool_added():
+    seen = []
+
+    async def keep(request, writer):
+        seen.append(json.loads(request.body))
+        await answer(writer, b'{"type":"message","content":[],"role":"assistant"}')
+
+    async with scripted(keep) as target:
+        made = anthropic.AsyncAnthropic(
+            auth_token="sk-ant-oat01-x", base_url=target.url
+        )
+        OPEN.append(made)
+        use = {"type": "tool_use", "id": "a", "name": "read_log", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": "a", "content": log(0)}
+        await with_headroom(made).messages.create(
+            model="claude-opus-5",
+            max_tokens=10,
+            tools=[{"name": "read_log", "input_schema": SCHEMA}],
+            messages=[
+                QUESTION,
+                {"role": "assistant", "content": [use]},
+                {"role": "user", "content": [result]},
+            ],
+        )
+    assert [tool["name"] for tool in seen[0]["tools"]] == ["read_log"]
+    sent = seen[0]["messages"][2]["content"][0]["content"]
+    assert "ccr:" not in sent
+    assert len(sent) < len(log(0))
+
+
 @STREAMS
 async def test_refusals_are_raised_as_without(is_stream):
     async with provider() as (_, url):

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias, cast
 
 from headroom.errors import ConfigError
+from headroom.providers.credentials import classify
 from headroom.providers.endings import api_by_end
 from headroom.session import Api, Session
 
@@ -64,7 +65,8 @@ class HeadroomMiddleware:
             return
         events, body = await self._read(receive)
         if body is not None:
-            forwarded = await self._session.aforward(api, body)
+            mode = classify(scope["headers"]).mode
+            forwarded = await self._session.aforward(api, body, auth_mode=mode)
             if forwarded.reasons:
                 scope = {
                     **scope,

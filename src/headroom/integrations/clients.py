@@ -22,6 +22,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar, cast
 
 from headroom.integrations.answering import Answering
+from headroom.providers.credentials import classify
 from headroom.providers.endings import api_by_end
 from headroom.session import Api, Forwarded, Session
 
@@ -106,6 +107,11 @@ class _Transport:
         path = request.url.raw_path.partition(b"?")[0]
         return cast("Api", api_by_end(path))
 
+    def _forward(self, api: Api, request: _Request, body: bytes) -> Forwarded:
+        lower = [(name.lower(), value) for name, value in request.headers.raw]
+        mode = classify(lower).mode
+        return self._session.forward(api, body, auth_mode=mode)
+
     def _changed(self, request: _Request, forwarded: Forwarded) -> _Request:
         if not forwarded.reasons:
             return request
@@ -188,7 +194,7 @@ class _SyncTransport(_Transport):
         api = self._api(request)
         if not api:
             return self._send(request)
-        forwarded = self._session.forward(api, request.read())
+        forwarded = self._forward(api, request, request.read())
         response = self._send(self._changed(request, forwarded))
         answering, is_stream = self._answering(api, forwarded, response)
         if answering is None:
@@ -278,7 +284,7 @@ class _AsyncTransport(_Transport):
         if not api:
             return await self._send(request)
         body = await request.aread()
-        forwarded = await _apart(lambda: self._session.forward(api, body))
+        forwarded = await _apart(lambda: self._forward(api, request, body))
         response = await self._send(self._changed(request, forwarded))
         answering, is_stream = self._answering(api, forwarded, response)
         if answering is None:
