@@ -275,6 +275,19 @@ def test_comments_and_unknown_events_pass():
     assert numbers == list(range(len(numbers)))
 
 
+def test_items_that_come_whole_are_hidden_too():
+    """Some compatible servers never tell that an item has begun."""
+    whole = b"".join(
+        frame + b"\n\n"
+        for frame in sse(response([text("a"), retrieval(1)], number=0)).split(b"\n\n")
+        if frame and (b".done" not in frame or b"output_item.done" in frame)
+        if b"output_item.added" not in frame and b".delta" not in frame
+    )
+    drive = ResponsesDrive([whole, [text("so")]], BODY)
+    assert TOOL.encode() not in drive.out
+    assert len(output_of(drive.out, is_stream=True)) == 2
+
+
 def test_comments_pass_at_once_in_every_round():
     keep_alive = b": PROCESSING\n\n"
     splicer = StreamSplicer()

@@ -40,6 +40,9 @@ from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
 _LAST = frozenset({"completed", "incomplete", "done"})
 """What ends a response well; the last is the ``[DONE]`` of some compatible servers."""
 
+_ITEMS = frozenset({"output_item.added", "output_item.done"})
+"""Events that hold an item; compatible servers may send the second alone."""
+
 _PLACE, _NUMBER = "output_index", "sequence_number"
 _DIGITS = {
     name: re.compile(rb'"%b"\s*:\s*(\d+)' % name.encode()) for name in (_PLACE, _NUMBER)
@@ -127,9 +130,8 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             return self._numbered(event, None)
         if event.index is None:
             return self._numbered(event, None)
-        if event.type == "output_item.added" and _starts_hidden(
-            event, self._rounds.own
-        ):
+        is_new = event.type in _ITEMS and event.index not in self._places
+        if is_new and _starts_hidden(event, self._rounds.own):
             self._hidden_places.add(event.index)
             self._is_hiding = self._is_renumbering = True
         if event.index in self._hidden_places:
