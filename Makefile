@@ -21,7 +21,7 @@ demo: $(VENV)/.installed  ## set up and run the main job
 	$(BIN)/headroom demo
 
 test: $(VENV)/.installed services  ## set up and pass all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 # Frameworks are ten times the rest and LiteLLM wants other releases: both have their
 # environments, so that `make test` neither needs nor skips them.
