@@ -263,7 +263,8 @@ class Ledger:
 
         Args:
             notes: the values.
-            originals: texts that they name, by content digest.
+            originals: texts that they name, by content digest; not kept if the store
+                is down.
             namespace: the tenant's.
         """
         job = _Job(
@@ -457,7 +458,9 @@ class Ledger:
             elif known is not decision:
                 winners[name] = known
         self._recent.add(fresh, self._clock())
-        self._pending.keep(job.namespace, fresh, job.originals, job.notes)
+        # Texts beside notes can be missed; they would take the room of decisions.
+        originals = job.originals if job.records else {}
+        self._pending.keep(job.namespace, fresh, originals, job.notes)
         job.future.set_result(Saved(winners, is_durable=False, error=str(error)))
 
     def _heal(self, *, is_forced: bool) -> None:

@@ -161,7 +161,9 @@ class Earlier:
         found = self._memo.get(memo_key)
         if found is None:
             made = make_source(source.name, source.digest, form, None)
-            made = msgspec.structs.replace(made, label=source.label, value=None)
+            made = msgspec.structs.replace(
+                made, label=source.label, value=None, form_digest=digest
+            )
             found = MessageSources({"": made}, made.chars)
             self._memo.put(memo_key, found)
         return found.sources[""]

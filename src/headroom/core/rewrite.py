@@ -369,11 +369,14 @@ class Rewrite:
         here = earlier.before(before, decisions, edited)
         return Found([*kept.sources, *here.sources], [*kept.bases, *here.bases])
 
-    def note_results(self, memo: SourceMemo) -> dict[str, str]:
+    def note_results(
+        self, memo: SourceMemo, is_kept: Callable[[str], bool] = lambda _: False
+    ) -> dict[str, str]:
         """Note what later requests may refer to; to be taken after ``finish``.
 
         Args:
             memo: as for ``refer``.
+            is_kept: tells by its digest whether a text is kept already.
 
         Returns:
             Texts to keep together with the thread, by content digest.
@@ -390,7 +393,7 @@ class Rewrite:
                 self._results_total = earlier.results_total()
             if self.policy.may_refer and self.policy.allow_lossy:
                 here = earlier.before(len(view.messages), self.decisions, {})
-                self._noted = standing.note(here, known)
+                self._noted = standing.note(here, known, is_kept)
         return self._noted.texts
 
     def finish(self, winners: Mapping[LedgerKey, Decision] | None = None) -> bytes:

@@ -10,12 +10,11 @@ and characters, the newest texts first; a text that is not found any more is not
 referred to.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from headroom.core.digest import content_digest
 from headroom.core.earlier import Found
 from headroom.core.repeats import (
     Base,
@@ -45,38 +44,43 @@ class Noted(Struct, frozen=True):
     texts: dict[str, str] = {}
 
 
-def note(found: Found, known: Sequence[Standing]) -> Noted:
+def note(
+    found: Found,
+    known: Sequence[Standing],
+    is_kept: Callable[[str], bool] = lambda _: False,
+) -> Noted:
     """What can be referred to behind a request, as values to keep.
 
     Args:
         found: what stands in the request, oldest first.
         known: what the note lists that the request went on from.
+        is_kept: tells by its digest whether a text is kept already.
     """
     through = {base.source.name: base.through for base in found.bases}
     lines = {source.name for source in found.sources}
     by_name = {base.source.name: base.source for base in found.bases}
     by_name |= {source.name: source for source in found.sources}
-    here: list[Standing] = []
-    texts: dict[str, str] = {}
+    here: dict[str, tuple[Standing, Source]] = {}
     for name in sorted(by_name, key=_position):
         source = by_name[name]
-        text = "\n".join(source.lines.raw)
-        digest = content_digest(text)
-        texts[digest] = text
         one = Standing(
             name=name,
             digest=source.digest,
             label=source.label,
-            text=digest,
+            text=source.form_digest or source.digest,
             chars=source.chars,
             has_lines=name in lines,
             has_value=name in through,
             through=through.get(name, ()),
         )
-        here.append(one)
-    kept = _newest([*known, *here])
-    listed = {one.text for one in kept}
-    return Noted(kept, {d: text for d, text in texts.items() if d in listed})
+        here[name] = one, source
+    listed = _newest([*known, *(one for one, _ in here.values())])
+    texts = {
+        one.text: "\n".join(here[one.name][1].lines.raw)
+        for one in listed
+        if one.name in here and not is_kept(one.text)
+    }
+    return Noted(listed, texts)
 
 
 def _newest(standing: Sequence[Standing]) -> tuple[Standing, ...]:
@@ -127,7 +131,10 @@ def _source(one: Standing, texts: Mapping[str, str], memo: SourceMemo) -> Source
             return None
         made = make_source(one.name, one.digest, text, None)
         value = made.value if one.has_value else None
-        made = msgspec.structs.replace(made, label=one.label, value=value)
+        form = one.text if one.text != one.digest else ""
+        made = msgspec.structs.replace(
+            made, label=one.label, value=value, form_digest=form
+        )
         found = MessageSources({"": made}, made.chars)
         memo.put(key, found)
     return found.sources[""]

@@ -13,13 +13,18 @@ _ENTRY_BYTES = 300
 class Recency(Generic[_K, _V]):
     """Values by key; what has not been used for longest makes room for others.
 
-    A value never changes: the first one under a key stays. For one thread alone.
+    A value never changes: the first one under a key stays. For one thread alone, except
+    where it says otherwise.
     """
 
     def __init__(self, capacity_bytes: int) -> None:
         self._capacity_bytes = capacity_bytes
         self._entries: OrderedDict[_K, _V] = OrderedDict()
         self._used_bytes = 0
+
+    def __contains__(self, key: _K) -> bool:
+        """Whether there is a value under a key; for any thread."""
+        return key in self._entries
 
     def get(self, key: _K) -> _V | None:
         """The value under a key, which counts as used."""

@@ -63,6 +63,10 @@ class Threads:
             self._recent.put(key, note)
         return decode_thread(note)
 
+    def has_text(self, digest: str) -> bool:
+        """Whether a text was kept a while ago; for any thread."""
+        return digest in self._texts
+
     async def texts(self, digests: Sequence[str]) -> dict[str, str]:
         """The texts that a thread names, by digest, as far as they can be found."""
         found = {d: text for d in digests if (text := self._texts.get(d)) is not None}

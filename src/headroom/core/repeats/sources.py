@@ -39,6 +39,8 @@ class Source(Struct, frozen=True):
             ``MAX_POSITIONS`` each.
         chars: length of the text.
         value: the object or array that the text is, if it is one.
+        form_digest: content digest of what stands in place of the text, if its lines
+            are the ones indexed.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Source(Struct, frozen=True):
     places: dict[str, list[int]]
     chars: int
     value: Value = None
+    form_digest: str = ""
 
 
 class MessageSources(Struct, frozen=True):

@@ -260,12 +260,7 @@ class CompressStage:
         mode = exchange.auth_mode
         rewrite.revise(lambda task: self._learner.advised(task, mode))
         count = counter_for(view.model)
-        if missing := rewrite.missing_texts(self._memo):
-            texts = await self._conversations.texts(missing)
-            chars = sum(map(len, texts.values()))
-            await self._run(
-                chars, rewrite.give, texts, self._memo, threads=self._referrers
-            )
+        await self._read_kept(rewrite)
         for tasks in rewrite.groups():
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_ON_LOOP_BYTES else 0
@@ -298,7 +293,9 @@ class CompressStage:
         exchange.own_tools = rewrite.own_tools
         self._report_memory(exchange, rewrite)
         if view.is_threaded:
-            texts = await self._run(size, rewrite.note_results, self._memo)
+            texts = await self._run(
+                size, rewrite.note_results, self._memo, self._conversations.has_text
+            )
             exchange.on_reply = lambda reply: self._conversations.keep(
                 reply.id, rewrite.thread_after(reply, exchange.hidden_results), texts
             )
@@ -313,6 +310,15 @@ class CompressStage:
             is_first=rewrite.is_first,
             size=len(definitions(rewrite.view.api, tools)),
         )
+
+    async def _read_kept(self, rewrite: Rewrite) -> None:
+        """Read what the provider keeps, as far as it may be referred to."""
+        if missing := rewrite.missing_texts(self._memo):
+            texts = await self._conversations.texts(missing)
+            chars = sum(map(len, texts.values()))
+            await self._run(
+                chars, rewrite.give, texts, self._memo, threads=self._referrers
+            )
 
     async def _records(
         self, rewrite: Rewrite, size_bytes: int
