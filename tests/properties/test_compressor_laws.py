@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headroom
+from fakes import settled
 from headroom.core.compressors import COMPRESSORS
 from headroom.core.types import KINDS, Context
 from headroom.inference.tokens import counter_for
@@ -58,7 +59,9 @@ def test_any_text_gives_forms_or_nothing(compressor, text):
     assert compressor.detect(text) == confidence
     context = Context(count=COUNT, wants_lossy=True)
     found = compressor.compress(text, context)
-    assert found == compressor.compress(text, context)
+    again = compressor.compress(text, context)
+    found = settled(found)
+    assert found == settled(again)
     if found is not None and found.lossless is not None:
         assert not found.lossless.omitted
     if found is not None and found.lossy is not None:

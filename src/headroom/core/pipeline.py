@@ -27,6 +27,7 @@ from headroom.core.types import (
     BlockOutcome,
     BlockTask,
     Candidate,
+    Compressed,
     Context,
     CountTokens,
     Decision,
@@ -70,11 +71,14 @@ MIN_LOSSY_GAIN = 0.1
 """A lossy result must beat the lossless one by both: a retrieval costs a whole step."""
 
 CLEAR_SHARE = 0.8
-CLEAR_SHARES = {"table": 0.55}
+CLEAR_SHARES = {
+    "table": 0.55, "html": 0.85, "json": 0.85, "listing": 0.86, "log": 0.87
+}  # fmt: skip
 CLEAR_CHARS = 600
 """A lossy form that is as much shorter by its characters does beat it by tokens: it has
 the same notation, with up to an eighth more tokens by the character. Of tables it may
-have half more, as their padding and repeated cells are what goes first."""
+have half more, as their padding and repeated cells are what goes first; of pages, logs
+and listings hardly any."""
 
 MIN_REFERRING_GAIN = 0.1
 """A form that refers to earlier results must beat one that stands alone by as much."""
@@ -292,6 +296,11 @@ class _Block:
             context = msgspec.structs.replace(context, wants_lossy=False)
         try:
             found = compressor.compress(self.task.text, context)
+            return (
+                None
+                if found is None
+                else self._settle(compressor.kind, found, is_lossy=may_be_lossy)
+            )
         except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
             return BlockOutcome(
                 "compressor_error",
@@ -300,30 +309,33 @@ class _Block:
                 reason=f"{type(error).__name__}: {error}"[:200],
                 original_bytes=self.size_bytes,
             )
-        if found is None:
-            return None
+
+    def _settle(
+        self, kind: str, found: Compressed, *, is_lossy: bool
+    ) -> BlockOutcome | None:
+        """The better of two forms; what a lossy one beats need not be proven."""
+        lossy = None
+        if found.lossy is not None and is_lossy:
+            marked = self._marked(found.lossy)
+            lossy = self._gate(kind, found.lossy, marked, is_lossy=True)
         # The text of a page keeps no markup: enough of what was fetched to be read, not
         # of a file somebody works on.
-        is_enough = (
-            compressor.kind != "html"
-            or self.task.call is None
-            or self.hint.kind == "html"
-        )
-        form = None
-        if found.lossless is not None and is_enough:
-            form = found.lossless.text
-            if not self.hint.is_file:
-                form = _at_rest(form)
-        lossy = None
-        if found.lossy is not None and may_be_lossy:
-            marked = self._marked(found.lossy)
-            lossy = self._gate(compressor.kind, found.lossy, marked, is_lossy=True)
-            if form is not None and _is_clear(compressor.kind, lossy, form):
+        if kind == "html" and self.task.call is not None and self.hint.kind != "html":
+            return lossy
+        if found.draft is not None and lossy is not None:
+            unproven = Candidate(found.draft.text, "")
+            if self._better_of(kind, unproven, lossy) is lossy:
                 return lossy
-        lossless = None
-        if form is not None and found.lossless is not None:
-            lossless = self._gate(compressor.kind, found.lossless, form)
-        return _better(lossless, lossy)
+        lossless = found.settled().lossless
+        return lossy if lossless is None else self._better_of(kind, lossless, lossy)
+
+    def _better_of(
+        self, kind: str, lossless: Candidate, lossy: BlockOutcome | None
+    ) -> BlockOutcome | None:
+        form = lossless.text if self.hint.is_file else _at_rest(lossless.text)
+        if _is_clear(kind, lossy, form):
+            return lossy
+        return _better(self._gate(kind, lossless, form), lossy)
 
     def _may_be_lossy(self, compressor: Compressor) -> bool:
         if not self.task.wants_lossy:

@@ -404,11 +404,46 @@ class Candidate(Struct, frozen=True, gc=False):
     lost_tags: tuple[LostTag, ...] = ()
 
 
+class Draft(Struct, frozen=True, gc=False):
+    """A lossless form that is not yet proven by decoding it, beside a lossy one.
+
+    Proven is what may be sent; where the lossy form is clearly smaller, neither is.
+
+    Attributes:
+        text: the form as it would be.
+        prove: the form; ``None`` if there is none that could be sent.
+    """
+
+    text: str
+    prove: Callable[[], Candidate | None]
+
+
 class Compressed(Struct, frozen=True, gc=False):
-    """What a compressor found: at most one form of each class."""
+    """What a compressor found: at most one form of each class.
+
+    Attributes:
+        lossless: the lossless form, if it is there.
+        lossy: the lossy form.
+        draft: what stands for the lossless form where a lossy one was asked for.
+    """
 
     lossless: Candidate | None = None
     lossy: Candidate | None = None
+    draft: Draft | None = None
+
+    @classmethod
+    def of(cls, draft: Draft | None, lossy: Candidate | None) -> "Compressed | None":
+        """Both forms, the lossless one proven at once if there is no lossy one."""
+        if lossy is not None:
+            return cls(lossy=lossy, draft=draft)
+        lossless = None if draft is None else draft.prove()
+        return None if lossless is None else cls(lossless)
+
+    def settled(self) -> "Compressed":
+        """The same with the lossless form in place of its draft."""
+        if self.draft is None:
+            return self
+        return Compressed(self.draft.prove(), self.lossy)
 
 
 class Context(Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes import settled
 from headroom.core.compressors.read_gutter import COMPRESSOR, compress, decode, detect
 from headroom.core.types import Context
 
@@ -14,7 +15,7 @@ def view(lines, first=1, width=6):
 
 
 def short(text):
-    found = compress(text, CONTEXT)
+    found = settled(compress(text, CONTEXT))
     return text if found is None else found.lossless.text
 
 

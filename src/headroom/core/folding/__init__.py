@@ -20,11 +20,13 @@ __all__ = [
     "Template",
     "find_families",
     "fold",
+    "fold_unproven",
     "header",
     "is_foldable",
     "is_shorter",
     "normalise",
     "read_lines",
+    "stands_for",
     "unfold",
     "unfold_own",
 ]
@@ -64,13 +66,23 @@ def fold(
         found: the families of the lines.
         in_full: indices of lines that stand as they are, with their full time.
     """
-    form = write(name, source, mine(found), in_full)
-    if form is None:
-        return None
+    form = fold_unproven(name, source, found, in_full)
+    return form if form is not None and stands_for(name, form, source) else None
+
+
+def fold_unproven(
+    name: str, source: Source, found: Sequence[Template], in_full: Collection[int] = ()
+) -> str | None:
+    """As ``fold``, before ``stands_for`` has looked at it."""
+    return write(name, source, mine(found), in_full)
+
+
+def stands_for(name: str, form: str, source: Source) -> bool:
+    """Whether a form gives the lines back."""
     try:
-        return form if read(name, form) == source.lines else None
+        return read(name, form) == source.lines
     except FormError:
-        return None
+        return False
 
 
 def unfold(name: str, form: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes import settled
 from headroom.core.compressors.search_results import (
     COMPRESSOR,
     compress,
@@ -158,7 +159,7 @@ TEXTS = {
 
 
 def lossless(text: str) -> str:
-    found = compress(text, CONTEXT)
+    found = settled(compress(text, CONTEXT))
     assert found is not None
     assert found.lossless is not None
     return found.lossless.text
@@ -353,7 +354,7 @@ def test_compiler_output_is_left_to_the_compressor_of_builds():
 
 @pytest.mark.parametrize("header", ["[grep]", "[grep under src/]", "[grep lines]"])
 def test_a_forged_header_does_not_switch_compression_off(header):
-    forged = compress(f"{header}\n{GREP}", CONTEXT)
+    forged = settled(compress(f"{header}\n{GREP}", CONTEXT))
     assert forged is not None
     assert forged.lossless is not None
     assert len(forged.lossless.text) < len(GREP)
@@ -383,7 +384,7 @@ def test_lossy_keeps_every_match_and_cuts_far_context():
         for i in range(13)
         for mark in (":" if i == 6 else "-")
     )
-    found = compress(text, LOSSY)
+    found = settled(compress(text, LOSSY))
     assert found is not None
     assert found.lossy is not None
     form = found.lossy.text
@@ -407,7 +408,7 @@ def test_lossy_of_very_many_matches_keeps_files_and_what_the_question_names():
     context = Context(
         count=len, call=call, question="Where is retry_backoff set?", wants_lossy=True
     )
-    found = compress("".join(lines), context)
+    found = settled(compress("".join(lines), context))
     assert found is not None
     assert found.lossy is not None
     form = found.lossy.text
@@ -423,7 +424,7 @@ def test_very_long_lines_are_cut_only_in_the_lossy_form():
     text = f"dist/app.js:1:{line}\ndist/app.js:2:needle_name\n" * 1
     text += "dist/other.js:1:needle_name\n"
     call = ToolCall(id="c", name="Grep", input=b'{"pattern":"needle_name"}')
-    found = compress(text, Context(count=len, call=call, wants_lossy=True))
+    found = settled(compress(text, Context(count=len, call=call, wants_lossy=True)))
     assert found is not None
     assert line in found.lossless.text
     assert "needle_name()" in found.lossy.text
@@ -448,7 +449,7 @@ def test_any_hits_come_back_or_are_left_alone(rows):
     found = parse(normalise(text))
     if found is not None:
         assert render(found) == normalise(text)
-    result = compress(text, LOSSY)
+    result = settled(compress(text, LOSSY))
     if result is not None and result.lossless is not None:
         assert len(result.lossless.text) < len(text)
         back = decode(result.lossless.text)

@@ -15,14 +15,16 @@ from headroom.core.compressors.build_output.folding import (
     NAME,
     PLAIN,
     decode,
+    draft,
     encode,
+    stands_for,
 )
 from headroom.core.compressors.build_output.plain import PlainLines
 from headroom.core.compressors.build_output.recognising import recognise
 from headroom.core.compressors.build_output.reducing import reduce
 from headroom.core.folding import FormError, header, is_foldable, is_shorter
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, Draft
 
 __all__ = ["COMPRESSOR", "FormError", "clean", "decode"]
 
@@ -48,17 +50,18 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     judge = PlainLines(cleaned)
     if len(lines) < _MIN_LINES or _is_dust(cleaned, len(lines)):
         return None
-    form = encode(lines, judge)
-    lossless = None
-    if form is not None and is_shorter(form, text, ctx.count):
-        lossless = Candidate(text=form, strategy=_STRATEGY)
+    form = draft(lines, judge)
     lossy = None
     if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
-        longest = len(text) if lossless is None else len(lossless.text)
-        lossy = _outline(lines, judge, longest)
-    if lossless is None and lossy is None:
-        return None
-    return Compressed(lossless=lossless, lossy=lossy)
+        lossy = _outline(lines, judge, min(len(text), len(form)))
+
+    def prove() -> Candidate | None:
+        proven = form if stands_for(form, cleaned) else encode(lines, judge)
+        if proven is None or not is_shorter(proven, text, ctx.count):
+            return None
+        return Candidate(text=proven, strategy=_STRATEGY)
+
+    return Compressed.of(Draft(form, prove), lossy)
 
 
 def _is_dust(text: str, count: int) -> bool:

@@ -27,7 +27,14 @@ from headroom.core.compressors.build_output.squeezing import (
     squeeze,
     unsqueeze,
 )
-from headroom.core.folding import FormError, Source, fold, header, unfold_own
+from headroom.core.folding import (
+    FormError,
+    Source,
+    fold,
+    fold_unproven,
+    header,
+    unfold_own,
+)
 from headroom.core.folding.templates import FIXED, HOLE, families
 from headroom.core.folding.times import find_notation
 
@@ -61,6 +68,23 @@ def encode(lines: list[str], judge: PlainLines) -> str | None:
         if scatter(gathered) == form:
             return gathered
     return "\n".join([PLAIN, *squeezed])
+
+
+def draft(lines: list[str], judge: PlainLines) -> str:
+    """As ``encode``, before anybody has looked what the form stands for."""
+    squeezed = squeeze(lines)
+    source = to_source(squeezed)
+    found = families(source.texts, _classes(source, judge))
+    form = fold_unproven(NAME, source, found)
+    return "\n".join([PLAIN, *squeezed]) if form is None else gather(form)
+
+
+def stands_for(form: str, cleaned: str) -> bool:
+    """Whether a form gives the normalised text back."""
+    try:
+        return decode(form) == cleaned
+    except FormError:
+        return False
 
 
 def decode(form: str) -> str:

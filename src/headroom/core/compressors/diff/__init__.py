@@ -22,7 +22,7 @@ from headroom.core.compressors.diff.lossy import reduce_diff
 from headroom.core.compressors.diff.stat import STAT_LINE, SUMMARY
 from headroom.core.content.crumbs import is_crumbled
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, Draft
 
 __all__ = ["COMPRESSOR", "compress", "detect", "normalise", "shorten", "unshorten"]
 
@@ -100,21 +100,23 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     plain = normalise(text)
     form = shorten(plain)
-    lossless = None
-    if len(form) < len(text) and unshorten(form) == plain:
-        lossless = Candidate(text=form, strategy="diff_compact")
+    is_short = len(form) < len(text)
+
+    def prove() -> Candidate | None:
+        if is_short and unshorten(form) == plain:
+            return Candidate(text=form, strategy="diff_compact")
+        return None
+
     lossy = None
     if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
         reduced = reduce_diff(plain)
         if reduced is not None:
             short = shorten(reduced.text)
-            if len(short) < len(lossless.text if lossless else text):
+            if len(short) < min(len(form), len(text)):
                 lossy = Candidate(
                     text=short, strategy="diff_reduced", omitted=reduced.omitted
                 )
-    if lossless is None and lossy is None:
-        return None
-    return Compressed(lossless=lossless, lossy=lossy)
+    return Compressed.of(Draft(form, prove) if is_short else None, lossy)
 
 
 def _is_own(text: str) -> bool:

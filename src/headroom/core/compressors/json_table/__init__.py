@@ -27,7 +27,7 @@ from headroom.core.compressors.json_table.parse import (
 )
 from headroom.core.compressors.json_table.reduce import reduce
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, Draft
 
 __all__ = ["COMPRESSOR", "NAME", "FormError", "compress", "decode", "detect"]
 
@@ -91,48 +91,56 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     except RefusedError:
         return None
     is_hollow = MOST_BRACKETS * len(text) < text.count("[") + text.count("{")
-    form = None if is_hollow else _table_form(document)
-    if form is None or len(form) > CLEARLY_SHORTER * _least_size(text):
+    table = None if is_hollow else encode(document)
+    pairs = encode_pairs(document)
+
+    def prove() -> Candidate | None:
+        form = _cheapest(text, document, table, pairs, ctx)
+        is_short = len(form) < len(text) and _is_unicode(form)
+        return Candidate(text=form, strategy=NAME) if is_short else None
+
+    wants_lossy = ctx.wants_lossy and not is_hollow
+    if wants_lossy and table is not None and pairs is None and _is_short(table, text):
+        lossy = _lossy(document, len(table), ctx)
+        return Compressed.of(Draft(table, prove), lossy)
+    lossless = prove()
+    if wants_lossy:
+        lossy = _lossy(document, len(lossless.text if lossless else text), ctx)
+        return Compressed(lossless, lossy) if lossless or lossy else None
+    return None if lossless is None else Compressed(lossless)
+
+
+def _cheapest(
+    text: str, document: Document, table: str | None, pairs: str | None, ctx: Context
+) -> str:
+    """Of the forms that stand for the document the one with the fewest tokens."""
+    form = table if table is not None and _stands_for(table, document) else None
+    if form is None or not _is_short(form, text):
         short = compact(document)
         if form is None or not _is_cheaper(form, short, ctx):
             form = short
-    pairs = encode_pairs(document)
-    if pairs is not None and _is_cheaper(pairs, form, ctx):
-        form = pairs
-    if not _is_unicode(form):
-        return None
-    lossless = None
-    if len(form) < len(text):
-        lossless = Candidate(text=form, strategy=NAME)
-    wants_lossy = ctx.wants_lossy and not is_hollow
-    lossy = _lossy(document, form, ctx) if wants_lossy else None
-    if lossless is None and lossy is None:
-        return None
-    return Compressed(lossless=lossless, lossy=lossy)
+    return pairs if pairs is not None and _is_cheaper(pairs, form, ctx) else form
 
 
-def _lossy(document: Document, form: str, ctx: Context) -> Candidate | None:
+def _lossy(document: Document, chars: int, ctx: Context) -> Candidate | None:
     """The reduced form, if it is much shorter than the lossless one."""
-    if len(form) < MIN_LOSSY_CHARS:
+    if chars < MIN_LOSSY_CHARS:
         return None
     asked = "" if ctx.call is None else ctx.call.input.decode("utf-8", "replace")
     reduced, notes = reduce(document, f"{ctx.question} {asked}")
     if not notes:
         return None
     short = encode(reduced, notes)
-    if len(short) > MAX_LOSSY_SHARE * len(form):
+    if len(short) > MAX_LOSSY_SHARE * chars or not _is_unicode(short):
         return None
     return Candidate(text=short, strategy=NAME, omitted="; ".join(notes))
 
 
-def _table_form(document: Document) -> str | None:
-    """The form of a document, if it stands for that document."""
-    form = encode(document)
+def _stands_for(form: str, document: Document) -> bool:
     try:
-        found = decode_document(form)
+        return _is_same(decode_document(form), document)
     except FormError:
-        return None
-    return form if _is_same(found, document) else None
+        return False
 
 
 def _is_same(one: Document, other: Document) -> bool:
@@ -141,6 +149,11 @@ def _is_same(one: Document, other: Document) -> bool:
         return False
     # Comparing does not look at the order of keys; a dump does, without references.
     return marshal.dumps(one.value, 0) == marshal.dumps(other.value, 0)
+
+
+def _is_short(form: str, text: str) -> bool:
+    """Whether the form need not be counted beside the JSON without blanks."""
+    return len(form) <= CLEARLY_SHORTER * _least_size(text)
 
 
 def _least_size(text: str) -> int:

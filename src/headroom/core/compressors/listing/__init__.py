@@ -71,44 +71,34 @@ def compress(text: str, ctx: Context) -> Compressed | None:
             return None
         cut = reduce_tree(tree) if ctx.wants_lossy else None
         lossy = (encode_tree(*cut), cut[1]) if cut else None
-        return _choose(text, form, lossy, "listing_tree", ctx)
+        return _choose(text, form, lossy, "listing_tree")
     listing = parse_listing(lines)
     if listing is None:
         return None
     classes = make_classes(listing)
     form = encode(listing, classes)
+    # The lossy form rests on the same classes: proven, they are for both.
     if not same_entries(decode(form), listing):
         return None
     less = (
         reduce_listing(listing, classes, asked_words(ctx)) if ctx.wants_lossy else None
     )
     short = (encode(less[0], classes, less[1]), less[1]) if less else None
-    return _choose(text, form, short, "listing_paths", ctx)
+    return _choose(text, form, short, "listing_paths")
 
 
 def _choose(
-    text: str,
-    form: str,
-    lossy: tuple[str, str] | None,
-    strategy: str,
-    ctx: Context,
+    text: str, form: str, lossy: tuple[str, str] | None, strategy: str
 ) -> Compressed | None:
-    lossless = Candidate(form, strategy) if _is_cheaper(form, text, ctx) else None
+    lossless = Candidate(form, strategy) if len(form) < len(text) else None
     candidate = None
     if lossy is not None and len(form) >= _MIN_LOSSY_CHARS:
-        best = form if lossless is not None else text
-        if _is_cheaper(lossy[0], best, ctx):
-            candidate = Candidate(lossy[0], strategy, lossy[1])
+        short, omitted = lossy
+        if len(short) < min(len(form), len(text)):
+            candidate = Candidate(short, strategy, omitted)
     if lossless is None and candidate is None:
         return None
     return Compressed(lossless, candidate)
-
-
-def _is_cheaper(form: str, text: str, ctx: Context) -> bool:
-    """Fewer tokens; counted only if the lengths leave a doubt."""
-    if len(form) * 2 <= len(text):
-        return True
-    return len(form) < len(text) and ctx.count(form) < ctx.count(text)
 
 
 def _clean(text: str) -> str:

@@ -20,17 +20,19 @@ from headroom.core.folding import (
     Template,
     find_families,
     fold,
+    fold_unproven,
     header,
     is_foldable,
     is_shorter,
     normalise,
     read_lines,
+    stands_for,
     unfold,
     unfold_own,
 )
 from headroom.core.folding.times import TIME_MARK, find_notation
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, Draft
 
 NAME = "log"
 
@@ -79,13 +81,15 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if lossy is not None and _LONG_CHARS < len(text) > _CLEAR_GAIN * len(lossy.text):
         # No lossless form comes near it; folding the whole would take most of the time.
         return Compressed(lossy=lossy)
-    form = fold(NAME, source, found, _landmarks(source, found))
-    lossless = None
-    if form is not None and is_shorter(form, text, ctx.count):
-        lossless = Candidate(text=form, strategy=NAME)
-    if lossless is None and lossy is None:
-        return None
-    return Compressed(lossless=lossless, lossy=lossy)
+    form = fold_unproven(NAME, source, found, _landmarks(source, found))
+    if form is None:
+        return Compressed.of(None, lossy)
+
+    def prove() -> Candidate | None:
+        is_good = is_shorter(form, text, ctx.count) and stands_for(NAME, form, source)
+        return Candidate(text=form, strategy=NAME) if is_good else None
+
+    return Compressed.of(Draft(form, prove), lossy)
 
 
 def _is_own(text: str) -> bool:

@@ -20,7 +20,7 @@ from headroom.core.compressors.prose.units import Unit, clean, read_units, squee
 from headroom.core.content.crumbs import is_crumbled
 from headroom.core.content.tags import Protected, protect, restore
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context, LostTag
+from headroom.core.types import Candidate, Compressed, Context, Draft, LostTag
 
 __all__ = ["COMPRESSOR", "compress", "detect", "shorten", "squeeze"]
 
@@ -132,21 +132,23 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     worded: dict[str, bool] = {}
     units = read_units(clean(text), worded)
-    form = _settle("\n".join(write_units(units)), worded)
-    lossless = None
-    if form is not None and len(form) < len(text) and squeeze(form) == squeeze(text):
-        lossless = Candidate(form, "prose_joined")
+    first = "\n".join(write_units(units))
+
+    def prove() -> Candidate | None:
+        form = _settle(first, worded)
+        if form is None or len(form) >= len(text) or squeeze(form) != squeeze(text):
+            return None
+        return Candidate(form, "prose_joined")
+
     lossy = None
     if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
-        best = len(text) if lossless is None else len(lossless.text)
+        best = min(len(first), len(text))
         protected = protect(text)
         if protected is not None:
             if protected.tags:
                 units = read_units(clean(protected.text))
             lossy = _reduce(units, ctx, protected, best)
-    if lossless is None and lossy is None:
-        return None
-    return Compressed(lossless, lossy)
+    return Compressed.of(Draft(first, prove), lossy)
 
 
 def _reduce(

@@ -28,7 +28,7 @@ from headroom.core.compressors.search_results.parse import (
 )
 from headroom.core.content.crumbs import is_crumbled
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, Draft
 
 __all__ = ["COMPRESSOR", "compress", "decode", "detect", "normalise", "parse", "render"]
 
@@ -86,18 +86,18 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     found = parse(normalise(text))
     if found is None:
         return None
-    lossless = _form(found, text, "")
-    if lossless is not None and decode(lossless.text) != found:
-        lossless = None
+    form = _form(found, text, "")
+
+    def prove() -> Candidate | None:
+        return form if form is not None and decode(form.text) == found else None
+
     lossy = None
     if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
         pattern = ctx.call.input.decode("utf-8", "replace") if ctx.call else ""
         reduced = reduce_hits(found, ctx.question, pattern)
         if reduced is not None:
-            lossy = _form(reduced[0], lossless.text if lossless else text, reduced[1])
-    if lossless is None and lossy is None:
-        return None
-    return Compressed(lossless=lossless, lossy=lossy)
+            lossy = _form(reduced[0], form.text if form else text, reduced[1])
+    return Compressed.of(Draft(form.text, prove) if form else None, lossy)
 
 
 def _sample(text: str) -> str:

@@ -57,26 +57,17 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if grid is None:
         return None
     form, layout, sep = write(grid, ctx.count)
+    # The lossy form rests on the same layout: proven, it is for both.
     if not _same(decode(form), grid):
         return None
-    lossless = None
-    if _is_cheaper(form, text, ctx):
-        lossless = Candidate(form, "table_columns")
+    lossless = Candidate(form, "table_columns") if len(form) < len(text) else None
     lossy = None
     is_long = len(form) >= _MIN_LOSSY_CHARS and grid.height >= _MIN_LOSSY_ROWS
     if ctx.wants_lossy and is_long:
         lossy = _reduce(grid, layout, sep, ctx)
-        best = form if lossless is not None else text
-        if lossy is not None and not _is_cheaper(lossy.text, best, ctx):
+        if lossy is not None and len(lossy.text) >= min(len(form), len(text)):
             lossy = None
     return Compressed(lossless, lossy) if lossless or lossy else None
-
-
-def _is_cheaper(form: str, text: str, ctx: Context) -> bool:
-    """Fewer tokens; counted only if the lengths leave a doubt."""
-    if len(form) * 2 <= len(text):
-        return True
-    return len(form) < len(text) and ctx.count(form) < ctx.count(text)
 
 
 def _reduce(grid: Grid, layout: Layout, sep: str, ctx: Context) -> Candidate | None:

@@ -17,7 +17,7 @@ from headroom.core.compressors.trace.prefixes import HEADER as PREFIXES
 from headroom.core.compressors.trace.prefixes import lengthen, shorten
 from headroom.core.folding import (
     find_families,
-    fold,
+    fold_unproven,
     header,
     is_foldable,
     is_shorter,
@@ -28,7 +28,7 @@ from headroom.core.folding import (
 )
 from headroom.core.folding.frames import is_exception, is_frame
 from headroom.core.protocols import Compressor
-from headroom.core.types import Candidate, Compressed, Context
+from headroom.core.types import Candidate, Compressed, Context, Draft
 
 NAME = "trace"
 
@@ -76,29 +76,40 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if count < _MIN_LINES or len(normalised) < _MIN_MEAN_CHARS * count:
         return None
     form = _fold(normalised)
-    lossless = None
-    if form is not None and is_shorter(form, text, ctx.count):
-        lossless = Candidate(text=form, strategy=NAME)
     lossy = None
     if ctx.wants_lossy and count >= _MIN_LOSSY_LINES:
         outline = make_outline(normalised.split("\n"))
         if outline is not None and 5 * len(outline.text) < 4 * len(text):
             lossy = Candidate(text=outline.text, strategy=NAME, omitted=outline.omitted)
-    if lossless is None and lossy is None:
+    if form is None:
+        return Compressed.of(None, lossy)
+
+    def prove() -> Candidate | None:
+        if is_shorter(form, text, ctx.count) and _stands_for(form, normalised):
+            return Candidate(text=form, strategy=NAME)
         return None
-    return Compressed(lossless=lossless, lossy=lossy)
+
+    return Compressed.of(Draft(form, prove), lossy)
+
+
+def _stands_for(form: str, normalised: str) -> bool:
+    try:
+        return decode(form) == normalised
+    except ValueError:
+        return False
 
 
 def _fold(normalised: str) -> str | None:
+    """The lossless form, before anybody has looked what it stands for."""
     short = shorten(normalised)
     if short is not None:
         legend, text = short
         if lengthen(f"{legend}\n{text}") == normalised:
             source = read_lines(text, has_times=False)
-            folded = fold(NAME, source, find_families(source))
+            folded = fold_unproven(NAME, source, find_families(source))
             return f"{legend}\n{folded or text}"
     source = read_lines(normalised, has_times=False)
-    return fold(NAME, source, find_families(source))
+    return fold_unproven(NAME, source, find_families(source))
 
 
 def _is_own(text: str) -> bool:
