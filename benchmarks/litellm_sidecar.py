@@ -176,8 +176,9 @@ def one_call_a_turn(path, directory):
     return made
 
 
-async def replayed(python, api, path, way, *, is_stream):
+async def replayed(python, given, way):
     """The results of one way."""
+    api, path = given.api, given.conversation
     with tempfile.TemporaryDirectory(prefix="headroom-turns-") as directory:
         file = one_call_a_turn(NAMED.get(str(path), path), Path(directory))
         conversations = load([file], api)
@@ -205,7 +206,8 @@ async def replayed(python, api, path, way, *, is_stream):
 
         markers = "none" if api == "chat" else "system"
         options = Options(
-            sending=Sending(markers=markers, is_stream=is_stream), keeps_requests=True
+            sending=Sending(markers=markers, is_stream=given.stream),
+            retrieve_every=given.retrieve if lossy else 0,
         )
         async with bench(options, target=target) as running:
             return await running.run(conversations)
@@ -234,8 +236,9 @@ async def serve(reader, writer):
     try:
         while True:
             head = (await reader.readuntil(b"\\r\\n\\r\\n")).lower()
-            at = head.index(b"content-length:") + 15
-            await reader.readexactly(int(head[at:head.index(b"\\r", at)]))
+            at = head.find(b"content-length:") + 15
+            if at > 15:
+                await reader.readexactly(int(head[at:head.index(b"\\r", at)]))
             writer.write(WHOLE)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
@@ -298,6 +301,7 @@ def main():
     parser.add_argument("--api", choices=("chat", "messages"), default="chat")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--retrieve", type=int, default=0, metavar="N")
     parser.add_argument("--throughput", action="store_true")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, default=16)
@@ -310,9 +314,7 @@ def main():
     console = Console(width=140)
     bad = 0
     for way in given.ways.split(","):
-        results = asyncio.run(
-            replayed(python, given.api, given.conversation, way, is_stream=given.stream)
-        )
+        results = asyncio.run(replayed(python, given, way))
         console.rule(way)
         report.print_report(console, results, 0)
         # A killed service cannot keep the prefix, and a tool that appears breaks it.

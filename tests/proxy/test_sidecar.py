@@ -131,6 +131,30 @@ class TestLiteLLM:
 
     AGENT = (b"user-agent: litellm/1.106.2", b"authorization: Bearer sk-x")
 
+    async def test_a_recorded_exchange_is_answered_as_the_plug_in_wants_it(self):
+        """Recorded from LiteLLM 1.106.2: two text parts arrive as one string."""
+        recorded = (
+            b'{"messages":[{"role":"tool","tool_call_id":"c1",'
+            b'"content":"line one \xc3\xa9\\n\\n\\nline two"}],"model":"gpt-5"}'
+        )
+        headers = (
+            *(b"accept: */*", b"accept-encoding: gzip, deflate"),
+            *(b"user-agent: litellm/1.106.2", b"authorization: Bearer sk-headroom"),
+        )
+        async with proxy(NOWHERE, PROXY_TOKEN="sk-headroom") as px:
+            status, found = await call(
+                px, post(recorded, path=ALL_RESULTS, headers=headers)
+            )
+            assert status == 200
+            assert found["messages"] == json.loads(recorded)["messages"]
+            for name in ("tokens_before", "tokens_after", "tokens_saved"):
+                assert isinstance(found[name], int)
+            assert found["compression_ratio"] == 1.0
+            assert found["transforms_applied"] == found["ccr_hashes"] == []
+            path = b"/tool-results/v1/retrieve/%b?query=worker+7" % (b"a" * 24)
+            status, _ = await call(px, get(path, headers=headers))
+            assert status == 404  # the model is then told that it is gone
+
     async def test_rows_that_were_forwarded_before_are_left(self):
         async with proxy(NOWHERE) as px:
             for headers in (self.AGENT, ()):
