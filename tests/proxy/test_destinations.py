@@ -177,6 +177,19 @@ async def test_without_azures_url_its_paths_go_where_openais_go():
     assert own[0].target == AZURE_CHAT
 
 
+async def test_azures_key_never_goes_to_openai_itself():
+    async with (
+        provider() as up,
+        proxy(up.url, OPENAI_URL="https://api.openai.com") as px,
+        client(px) as c,
+    ):
+        await c.send(post(b"{}", path=AZURE_CHAT, headers=(b"api-key: k",)))
+        status, _, body = await c.response()
+    assert status == 400
+    assert b"HEADROOM_AZURE_URL" in body
+    assert not up.requests
+
+
 async def test_a_path_never_becomes_a_host():
     path = b"/openai/deployments/evil.example.com@x/chat/completions"
     own, other = await sent_to(path, [b"api-key: k"], AZURE_URL="")

@@ -91,11 +91,13 @@ class DecisionLog:
             try:
                 # One write: lines of several workers never mix.
                 os.write(handle, b"\n".join(lines) + b"\n")
-                is_full = os.fstat(handle).st_size > self._max_bytes
+                written = os.fstat(handle)
+                # Another worker may have begun a new file in the meantime.
+                is_ours = os.path.samestat(written, self._path.stat())
+                if written.st_size > self._max_bytes and is_ours:
+                    self._path.replace(self._path.with_name(OLDER))
             finally:
                 os.close(handle)
-            if is_full:
-                self._path.replace(self._path.with_name(OLDER))
         except OSError:
             self.dropped += len(lines)
 

@@ -129,6 +129,10 @@ class Target(Struct, frozen=True, gc=False):
         return URL(f"{base}{path}{tail}", encoded=True)
 
 
+def _unless_openais(url: str) -> str:
+    return "" if URL(url).host == "api.openai.com" else url
+
+
 class Upstream:
     """The pool; made inside a running loop, closed at the end."""
 
@@ -142,7 +146,8 @@ class Upstream:
             "gemini": settings.gemini_url,
             "chatgpt": settings.chatgpt_url,
             "copilot": settings.copilot_url,
-            "azure": settings.azure_url or settings.openai_url,
+            # OpenAI's own API must not get keys that Azure issued.
+            "azure": settings.azure_url or _unless_openais(settings.openai_url),
             "bedrock": clouds.bedrock_endpoint or bedrock_url(clouds.bedrock_region),
         }
         self._allowlist = settings.base_url_allowlist
@@ -181,7 +186,10 @@ class Upstream:
 
     def _base(self, route: Route) -> str:
         if route.upstream != "vertex":
-            return self._bases[route.upstream or route.api]
+            base = self._bases[route.upstream or route.api]
+            if not base:
+                raise RequestError("for Azure OpenAI, set HEADROOM_AZURE_URL")
+            return base
         clouds = self._clouds
         location = route.location or clouds.vertex_region
         return clouds.vertex_endpoint or vertex_url(location)

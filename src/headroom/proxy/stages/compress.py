@@ -258,7 +258,9 @@ class CompressStage:
             recall = self._memories.search_and_format_context
             rewrite.append(await recall(exchange, rewrite.question))
         mode = exchange.auth_mode
-        rewrite.revise(lambda task: self._learner.advised(task, mode))
+        await self._run(
+            size, rewrite.revise, lambda task: self._learner.advised(task, mode)
+        )
         count = counter_for(view.model)
         await self._read_kept(rewrite)
         for tasks in rewrite.groups():
@@ -282,7 +284,7 @@ class CompressStage:
         for reason in rewrite.reasons:
             exchange.replace_body(forwarded, reason)
         _log_stabilised(exchange, rewrite.reasons)
-        self._learner.observe(rewrite.results(), mode)
+        await self._run(size, self._learner.observe, rewrite.results(), mode)
         changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
         exchange.prefix_breaks = self._watch.breaks(rewrite, changes)
         exchange.view = view

@@ -13,6 +13,7 @@ that is to blame:
 Figures are of this process; what is remembered is bounded and holds digests only.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -32,6 +33,8 @@ log = logging.getLogger("headroom.proxy")
 MAX_SESSIONS = 1000
 MAX_FRONTS = 1000
 _UNFINISHED = frozenset({"", "unread", "errored", "truncated"})
+_ON_LOOP_BYTES = 16_000
+"""Longer fronts are looked through in a thread."""
 _TOLERANCE = 0.02
 """Reads this much shorter than expected are rounding: caches grow in steps."""
 
@@ -80,7 +83,7 @@ class WatchStage:
         view, trail = exchange.view, exchange.trail
         if view is None or trail is None:
             return
-        self._look_for_volatile(exchange, view, trail)
+        await self._look_for_volatile(exchange, view, trail)
         session = self._sessions.get(_key(exchange))
         if session is None:
             log.debug("cache_drift_first_request", extra=_fields(exchange))
@@ -124,7 +127,7 @@ class WatchStage:
         """How often the cache had less than expected."""
         return {"ok": True, "cache_gaps": self._gaps}
 
-    def _look_for_volatile(
+    async def _look_for_volatile(
         self, exchange: Exchange, view: RequestView, trail: Trail
     ) -> None:
         front = chain_key(trail.tools, trail.system, *trail.messages[:1])
@@ -133,7 +136,10 @@ class WatchStage:
         self._fronts[front] = None
         while len(self._fronts) > MAX_FRONTS:
             self._fronts.popitem(last=False)
-        for finding in scan(view):
+        size = sum(span.end - span.start for span in view.text_before)
+        is_long = size > _ON_LOOP_BYTES
+        found = await asyncio.to_thread(scan, view) if is_long else scan(view)
+        for finding in found:
             self._metrics.volatile(finding.kind)
             log.warning(
                 "volatile_content_detected",

@@ -193,7 +193,8 @@ class WebSocketRelay:
             await _refuse(exchange, client, upstream_status(error), error)
         finally:
             total_ms = (time.perf_counter() - started) * 1000
-            record.write(exchange, _figures(total_ms), self._mode)
+            figures = _figures(total_ms)
+            record.write(exchange, figures, self._mode, self._steps.decisions)
             self._metrics.ended(
                 exchange.route.label, exchange.response_status, exchange.decision
             )

@@ -274,7 +274,8 @@ class ResponsesTraffic:
         turn.has_ended.set()
         exchange = turn.exchange
         exchange.forget()
-        record.write(exchange, turn.figures(), self._desk.mode)
+        kept = self._desk.steps.decisions
+        record.write(exchange, turn.figures(), self._desk.mode, kept)
         self._desk.metrics.ended(
             exchange.route.label, exchange.response_status, exchange.decision
         )
