@@ -322,18 +322,23 @@ class _Block:
         # of a file somebody works on.
         if kind == "html" and self.task.call is not None and self.hint.kind != "html":
             return lossy
-        if found.draft is not None and lossy is not None:
-            unproven = Candidate(found.draft.text, "")
-            if self._better_of(kind, unproven, lossy) is lossy:
+        lossless = found.lossless
+        if found.draft is not None:
+            if _is_clear(kind, lossy, found.draft.least_chars):
                 return lossy
-        lossless = found.settled().lossless
+            form = found.draft.write()
+            if lossy is not None:
+                unproven = Candidate(form, "")
+                if self._better_of(kind, unproven, lossy) is lossy:
+                    return lossy
+            lossless = found.draft.prove(form)
         return lossy if lossless is None else self._better_of(kind, lossless, lossy)
 
     def _better_of(
         self, kind: str, lossless: Candidate, lossy: BlockOutcome | None
     ) -> BlockOutcome | None:
         form = lossless.text if self.hint.is_file else _at_rest(lossless.text)
-        if _is_clear(kind, lossy, form):
+        if _is_clear(kind, lossy, len(form)):
             return lossy
         return _better(self._gate(kind, lossless, form), lossy)
 
@@ -386,12 +391,12 @@ class _Block:
         )
 
 
-def _is_clear(kind: str, lossy: BlockOutcome | None, form: str) -> bool:
+def _is_clear(kind: str, lossy: BlockOutcome | None, chars: int) -> bool:
     """The lossy form is so much shorter than the lossless that both need no count."""
     if lossy is None or lossy.replacement is None:
         return False
     share = CLEAR_SHARES.get(kind, CLEAR_SHARE)
-    most = min(share * len(form), len(form) - CLEAR_CHARS)
+    most = min(share * chars, chars - CLEAR_CHARS)
     return len(lossy.replacement) <= most
 
 

@@ -405,17 +405,24 @@ class Candidate(Struct, frozen=True, gc=False):
 
 
 class Draft(Struct, frozen=True, gc=False):
-    """A lossless form that is not yet proven by decoding it, beside a lossy one.
+    """A lossless form that is written and proven only if it is needed.
 
-    Proven is what may be sent; where the lossy form is clearly smaller, neither is.
+    Proven is what may be sent; where a lossy form is clearly smaller, neither is.
 
     Attributes:
-        text: the form as it would be.
-        prove: the form; ``None`` if there is none that could be sent.
+        write: the form as it would be.
+        prove: what may be sent of a form that was written; ``None`` if nothing may.
+        least_chars: the form will have as many characters or more, where that is known
+            without writing it.
     """
 
-    text: str
-    prove: Callable[[], Candidate | None]
+    write: Callable[[], str]
+    prove: Callable[[str], Candidate | None]
+    least_chars: int = 0
+
+    def made(self) -> Candidate | None:
+        """The form, written and proven."""
+        return self.prove(self.write())
 
 
 class Compressed(Struct, frozen=True, gc=False):
@@ -436,14 +443,14 @@ class Compressed(Struct, frozen=True, gc=False):
         """Both forms, the lossless one proven at once if there is no lossy one."""
         if lossy is not None:
             return cls(lossy=lossy, draft=draft)
-        lossless = None if draft is None else draft.prove()
+        lossless = None if draft is None else draft.made()
         return None if lossless is None else cls(lossless)
 
     def settled(self) -> "Compressed":
         """The same with the lossless form in place of its draft."""
         if self.draft is None:
             return self
-        return Compressed(self.draft.prove(), self.lossy)
+        return Compressed(self.draft.made(), self.lossy)
 
 
 class Context(Struct, frozen=True, gc=False):

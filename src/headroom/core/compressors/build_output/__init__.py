@@ -17,6 +17,7 @@ from headroom.core.compressors.build_output.folding import (
     decode,
     draft,
     encode,
+    least_chars,
     stands_for,
 )
 from headroom.core.compressors.build_output.plain import PlainLines
@@ -50,18 +51,18 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     judge = PlainLines(cleaned)
     if len(lines) < _MIN_LINES or _is_dust(cleaned, len(lines)):
         return None
-    form = draft(lines, judge)
     lossy = None
     if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
-        lossy = _outline(lines, judge, min(len(text), len(form)))
+        lossy = _outline(lines, judge, len(text))
+    least = 0 if lossy is None else least_chars(cleaned)
 
-    def prove() -> Candidate | None:
+    def prove(form: str) -> Candidate | None:
         proven = form if stands_for(form, cleaned) else encode(lines, judge)
         if proven is None or not is_shorter(proven, text, ctx.count):
             return None
         return Candidate(text=proven, strategy=_STRATEGY)
 
-    return Compressed.of(Draft(form, prove), lossy)
+    return Compressed.of(Draft(lambda: draft(lines, judge), prove, least), lossy)
 
 
 def _is_dust(text: str, count: int) -> bool:

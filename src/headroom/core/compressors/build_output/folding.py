@@ -79,6 +79,17 @@ def draft(lines: list[str], judge: PlainLines) -> str:
     return "\n".join([PLAIN, *squeezed]) if form is None else gather(form)
 
 
+def least_chars(cleaned: str) -> int:
+    """A bound of the characters of any form of a text.
+
+    Each distinct word stands in it, but for what rows may share of addresses, names of
+    tests and times.
+    """
+    for sign in "/:":
+        cleaned = cleaned.replace(sign, " ")
+    return sum(map(len, set(cleaned.split())))
+
+
 def stands_for(form: str, cleaned: str) -> bool:
     """Whether a form gives the normalised text back."""
     try:

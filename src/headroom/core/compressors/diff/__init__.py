@@ -99,24 +99,24 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if is_crumbled(text) or _is_own(text) or not detect(text):
         return None
     plain = normalise(text)
-    form = shorten(plain)
-    is_short = len(form) < len(text)
 
-    def prove() -> Candidate | None:
-        if is_short and unshorten(form) == plain:
+    def prove(form: str) -> Candidate | None:
+        if len(form) < len(text) and unshorten(form) == plain:
             return Candidate(text=form, strategy="diff_compact")
         return None
 
     lossy = None
+    least = 0
     if ctx.wants_lossy and len(text) >= MIN_LOSSY_CHARS:
         reduced = reduce_diff(plain)
         if reduced is not None:
             short = shorten(reduced.text)
-            if len(short) < min(len(form), len(text)):
+            if len(short) < len(text):
+                least = reduced.chars_in_hunks
                 lossy = Candidate(
                     text=short, strategy="diff_reduced", omitted=reduced.omitted
                 )
-    return Compressed.of(Draft(form, prove) if is_short else None, lossy)
+    return Compressed.of(Draft(lambda: shorten(plain), prove, least), lossy)
 
 
 def _is_own(text: str) -> bool:

@@ -41,10 +41,15 @@ _TARGET = re.compile(r"(?:diff --git \S+ |\+\+\+ |--- |Index: )(?:[ab]/)?([^\t]+
 
 
 class Reduced(NamedTuple):
-    """A shorter diff and the account of what it misses."""
+    """A shorter diff and the account of what it misses.
+
+    Attributes:
+        chars_in_hunks: of the whole diff, line ends included.
+    """
 
     text: str
     omitted: str
+    chars_in_hunks: int
 
 
 class _Hunk(NamedTuple):
@@ -108,7 +113,10 @@ def reduce_diff(text: str) -> Reduced | None:
             out += _less_of(hunk, found, account)
             index += 1 + len(hunk.body)
     told = account.told()
-    return Reduced("\n".join([*out, told]), told) if told else None
+    if not told:
+        return None
+    size = sum([sum(map(len, hunk.body)) + len(hunk.body) for hunk in hunks.values()])
+    return Reduced("\n".join([*out, told]), told, size)
 
 
 def _hunks(lines: list[str]) -> Iterator[_Hunk]:

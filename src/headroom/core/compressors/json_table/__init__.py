@@ -94,7 +94,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     table = None if is_hollow else encode(document)
     pairs = encode_pairs(document)
 
-    def prove() -> Candidate | None:
+    def prove(_: str = "") -> Candidate | None:
         form = _cheapest(text, document, table, pairs, ctx)
         is_short = len(form) < len(text) and _is_unicode(form)
         return Candidate(text=form, strategy=NAME) if is_short else None
@@ -102,7 +102,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     wants_lossy = ctx.wants_lossy and not is_hollow
     if wants_lossy and table is not None and pairs is None and _is_short(table, text):
         lossy = _lossy(document, len(table), ctx)
-        return Compressed.of(Draft(table, prove), lossy)
+        return Compressed.of(Draft(lambda: table, prove), lossy)
     lossless = prove()
     if wants_lossy:
         lossy = _lossy(document, len(lossless.text if lossless else text), ctx)

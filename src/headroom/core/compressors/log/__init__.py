@@ -85,11 +85,11 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if form is None:
         return Compressed.of(None, lossy)
 
-    def prove() -> Candidate | None:
+    def prove(form: str) -> Candidate | None:
         is_good = is_shorter(form, text, ctx.count) and stands_for(NAME, form, source)
         return Candidate(text=form, strategy=NAME) if is_good else None
 
-    return Compressed.of(Draft(form, prove), lossy)
+    return Compressed.of(Draft(lambda: form, prove), lossy)
 
 
 def _is_own(text: str) -> bool:

@@ -134,7 +134,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     units = read_units(clean(text), worded)
     first = "\n".join(write_units(units))
 
-    def prove() -> Candidate | None:
+    def prove(first: str) -> Candidate | None:
         form = _settle(first, worded)
         if form is None or len(form) >= len(text) or squeeze(form) != squeeze(text):
             return None
@@ -148,7 +148,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
             if protected.tags:
                 units = read_units(clean(protected.text))
             lossy = _reduce(units, ctx, protected, best)
-    return Compressed.of(Draft(first, prove), lossy)
+    return Compressed.of(Draft(lambda: first, prove), lossy)
 
 
 def _reduce(

@@ -88,7 +88,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     form = _form(found, text, "")
 
-    def prove() -> Candidate | None:
+    def prove(_: str) -> Candidate | None:
         return form if form is not None and decode(form.text) == found else None
 
     lossy = None
@@ -97,7 +97,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         reduced = reduce_hits(found, ctx.question, pattern)
         if reduced is not None:
             lossy = _form(reduced[0], form.text if form else text, reduced[1])
-    return Compressed.of(Draft(form.text, prove) if form else None, lossy)
+    return Compressed.of(Draft(lambda: form.text, prove) if form else None, lossy)
 
 
 def _sample(text: str) -> str:

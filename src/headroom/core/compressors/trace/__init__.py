@@ -75,21 +75,21 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     count = normalised.count("\n") + 1
     if count < _MIN_LINES or len(normalised) < _MIN_MEAN_CHARS * count:
         return None
-    form = _fold(normalised)
     lossy = None
     if ctx.wants_lossy and count >= _MIN_LOSSY_LINES:
         outline = make_outline(normalised.split("\n"))
         if outline is not None and 5 * len(outline.text) < 4 * len(text):
             lossy = Candidate(text=outline.text, strategy=NAME, omitted=outline.omitted)
-    if form is None:
-        return Compressed.of(None, lossy)
 
-    def prove() -> Candidate | None:
+    def write() -> str:
+        return _fold(normalised) or text
+
+    def prove(form: str) -> Candidate | None:
         if is_shorter(form, text, ctx.count) and _stands_for(form, normalised):
             return Candidate(text=form, strategy=NAME)
         return None
 
-    return Compressed.of(Draft(form, prove), lossy)
+    return Compressed.of(Draft(write, prove), lossy)
 
 
 def _stands_for(form: str, normalised: str) -> bool:
