@@ -206,8 +206,10 @@ def _table(
 ) -> list[tuple[int, Value]]:
     """The rows that stay, each with its place."""
     columns = _columns(rows)
-    notable = _notable(rows, columns, work, keys)
     dear = _dear(columns, len(rows), is_keyed=keys is not None)
+    # Where all rows stay as they are, none need stand out.
+    is_less = bool(dear) or len(rows) > _MAX_ROWS
+    notable = _notable(rows, columns, work, keys) if is_less else set()
     kept = _kept_rows(len(rows), notable)
     label = path or "root"
     reduced: list[tuple[int, Value]] = []

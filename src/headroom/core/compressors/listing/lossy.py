@@ -78,7 +78,8 @@ def reduce_listing(
     suffixes = Counter(suffix_of)
     order = list(range(len(entries)))
     if size_at >= 0:
-        order.sort(key=lambda n: -_size(entries[n].words, size_at))
+        size_of = [-_size(entry.words, size_at) for entry in entries]
+        order.sort(key=size_of.__getitem__)
     large = order[: max(_LARGE_MIN, int(_LARGE_SHARE * len(entries)))]
     kept = {*large, *order[-2:], *range(3), len(entries) - 1}
     kept |= _asked(entries, asked)
@@ -113,10 +114,10 @@ def _say(briefs: list[Entry], names: int, size_at: int) -> str:
     if briefs:
         part = f"the words before {len(briefs)} names"
         sizes = [e.words[size_at] for e in briefs] if size_at >= 0 else []
-        sizes = [s for s in sizes if _SIZE.match(s)]
-        if sizes:
-            low = min(sizes, key=lambda s: _size((s,), 0))
-            high = max(sizes, key=lambda s: _size((s,), 0))
+        known = {s: _size((s,), 0) for s in dict.fromkeys(sizes) if _SIZE.match(s)}
+        if known:
+            low = min(known, key=known.__getitem__)
+            high = max(known, key=known.__getitem__)
             part += f" (sizes {low} to {high})"
         parts.append(part)
     if names:
