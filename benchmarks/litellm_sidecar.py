@@ -36,7 +36,7 @@ import aiohttp
 from rich.console import Console
 
 from headroom.cachelab import report
-from headroom.cachelab.conversations import NAMED, Sending, load
+from headroom.cachelab.conversations import MARKERS, NAMED, Sending, load
 from headroom.cachelab.launcher import free_port, headroom
 from headroom.cachelab.replay import Options, bench
 from headroom.core.retrieval_tool import TOOLS
@@ -204,7 +204,7 @@ async def replayed(python, given, way):
             restarts = {"killed": kill, "restarted": sidecar.restart}
             return address, restarts.get(way)
 
-        markers = "none" if api == "chat" else "system"
+        markers = given.markers or ("none" if api == "chat" else "system")
         options = Options(
             sending=Sending(markers=markers, is_stream=given.stream),
             retrieve_every=given.retrieve if lossy else 0,
@@ -299,6 +299,7 @@ def main():
     parser.add_argument("--environment", type=Path, help="LiteLLM's; kept")
     parser.add_argument("--conversation", type=Path, default=Path("long"))
     parser.add_argument("--api", choices=("chat", "messages"), default="chat")
+    parser.add_argument("--markers", choices=MARKERS, help="for Messages: system")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--retrieve", type=int, default=0, metavar="N")
