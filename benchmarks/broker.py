@@ -36,6 +36,11 @@ ENTRY = "from headroom.cli.main import main; main()"
 SIZES = {"2 KB": [2_000], "100 KB": [5_000] * 20}
 PAIRS = {"off": ("proxy off", "broker off"), "on": ("proxy on", "broker on")}
 CONNECTIONS = 16
+KEYS = {
+    "BROKER_BACKEND_KEY": "sk-test",
+    # Without keys of clients, as the others here; it refuses to start otherwise.
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
 ANSWER = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -102,16 +107,18 @@ def running(litellm):
         try:
             for name, command in commands(home, ports, litellm).items():
                 data = Path(home) / name.replace(" ", "-")
+                environ = {**os.environ, "HEADROOM_DATA_DIR": str(data), **KEYS}
+                if name == "litellm":
+                    environ.pop("PYTHONPATH", None)  # an environment of its own
                 processes[name] = subprocess.Popen(
                     command,
-                    env={**os.environ, "HEADROOM_DATA_DIR": str(data),
-                         "BROKER_BACKEND_KEY": "sk-test"},
+                    env=environ,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
                 )  # fmt: skip
                 path = b"/health/liveliness" if name == "litellm" else b"/readyz"
-                wait_for(ports[name], processes[name], path, 90)
+                wait_for(ports[name], processes[name], path, 150)
             yield ports, {name: process.pid for name, process in processes.items()}
         finally:
             for process in processes.values():
