@@ -3,17 +3,17 @@
     python -m benchmarks.broker [--litellm PATH] [--seconds 3]
 
 Each server has a process of its own; all relay Chat requests to the same provider, in
-interleaved rounds. ``added`` is the median latency less the provider's own; bounds are
-ratios within one run: 1.3 to the proxy's where both compress and where neither does,
-and ten times the requests per core of LiteLLM, which is a black box here: the program
-``litellm`` of an environment of its own (``pip install 'litellm[proxy]'``), one worker,
-its defaults. Requests per core are requests by seconds of processor time that the
-server took, which other work on the machine does not change.
+interleaved rounds. ``added`` is the median latency less the provider's own. Bounds are
+ratios of processor time per request within one run, which other work on the machine
+hardly changes: 1.3 to the proxy's where both compress and where neither does, and a
+tenth of LiteLLM's, which is a black box here: the program ``litellm`` of an environment
+of its own (``pip install 'litellm[proxy]'``), one worker, its defaults.
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -35,6 +35,7 @@ MIN_LITELLM_RATIO = 10
 ENTRY = "from headroom.cli.main import main; main()"
 SIZES = {"2 KB": [2_000], "100 KB": [5_000] * 20}
 PAIRS = {"off": ("proxy off", "broker off"), "on": ("proxy on", "broker on")}
+LITELLM_CASE = "2 KB, again"
 CONNECTIONS = 16
 KEYS = {
     "BROKER_BACKEND_KEY": "sk-test",
@@ -158,16 +159,15 @@ async def latency(ports, rounds):
     return taken
 
 
-async def per_core(port, pid, seconds):
-    """Requests per second of processor time, and of the clock."""
-    sent = body(SIZES["2 KB"], "again")
+async def per_core(port, pid, seconds, make):
+    """Requests per second of processor time, and of the clock; ``make`` the bodies."""
     wires = [await Wire.to(port) for _ in range(CONNECTIONS)]
     count, before, started = 0, cpu_s(pid), time.perf_counter()
 
     async def loop(wire):
         nonlocal count
         while time.perf_counter() - started < seconds:
-            await wire.post(sent, PATH, BEARER)
+            await wire.post(make(), PATH, BEARER)
             count += 1
 
     await asyncio.gather(*map(loop, wires))
@@ -178,6 +178,18 @@ async def per_core(port, pid, seconds):
     return count / max(0.01, used), count / elapsed
 
 
+def bodies():
+    """What makes the requests of each case."""
+    for case, sizes in SIZES.items():
+        again = body(sizes, "again")
+        template, stamps = body(sizes, "SEED"), itertools.count(time.time_ns())
+        yield f"{case}, again", lambda again=again: again
+        yield (
+            f"{case}, first seen",
+            lambda t=template, n=stamps: t.replace(b"SEED", b"%d" % next(n)),
+        )
+
+
 async def measure(ports, pids, seconds, rounds):
     report = {"added": {}, "per_core": {}, "ratios": {}}
     quick = {name: port for name, port in ports.items() if name != "litellm"}
@@ -185,16 +197,22 @@ async def measure(ports, pids, seconds, rounds):
         base = statistics.median(by_server["direct"])
         added = {n: summary(v)["p50_ms"] - base for n, v in by_server.items()}
         report["added"][case] = {n: round(ms, 3) for n, ms in added.items()}
-        for pair, (proxy, broker) in PAIRS.items():
-            ratio = added[broker] / max(0.001, added[proxy])
-            report["ratios"][f"{case}, {pair}"] = round(ratio, 2)
-    rates = {name: [] for name in ports if name != "direct"}
-    for _ in range(3):
+    for case, make in bodies():
+        rates = {name: [] for name in ports if name != "direct"}
+        for _ in range(3):
+            for name, found in rates.items():
+                if name != "litellm" or case == LITELLM_CASE:
+                    port, pid = ports[name], pids[name]
+                    found.append(await per_core(port, pid, seconds, make))
+        row = report["per_core"][case] = {}
         for name, found in rates.items():
-            found.append(await per_core(ports[name], pids[name], seconds))
-    for name, found in rates.items():
-        core, clock = (statistics.median(column) for column in zip(*found, strict=True))
-        report["per_core"][name] = {"core": round(core), "clock": round(clock)}
+            if found:
+                columns = zip(*found, strict=True)
+                core, clock = (statistics.median(column) for column in columns)
+                row[name] = {"core": round(core), "clock": round(clock)}
+        for pair, (proxy, broker) in PAIRS.items():
+            ratio = row[proxy]["core"] / row[broker]["core"]
+            report["ratios"][f"{case}, {pair}"] = round(ratio, 2)
     return report
 
 
@@ -203,10 +221,13 @@ def show(report):
     for case, row in report["added"].items():
         said = "  ".join(f"{name} {ms:.2f}" for name, ms in row.items())
         print(f"  {case:22}{said}")
-    print("broker to proxy:", report["ratios"])
-    print("requests per second of one core, and of the clock (2 KB, 16 connections)")
-    for name, row in report["per_core"].items():
-        print(f"  {name:22}{row['core']:>8}{row['clock']:>8}")
+    print("requests per second of one core (16 connections)")
+    for case, row in report["per_core"].items():
+        said = "  ".join(f"{name} {found['core']}" for name, found in row.items())
+        print(f"  {case:22}{said}")
+    print("processor time, broker to proxy:")
+    for case, ratio in report["ratios"].items():
+        print(f"  {case:22}{ratio:>8.2f}")
 
 
 def main(arguments=None):
@@ -230,7 +251,7 @@ def main(arguments=None):
         Path(options.json).write_text(json.dumps(report, indent=2))
     said = [f"{k}: {r}" for k, r in report["ratios"].items() if r > MAX_RATIO]
     if options.litellm:
-        rates = report["per_core"]
+        rates = report["per_core"][LITELLM_CASE]
         ratio = rates["broker off"]["core"] / rates["litellm"]["core"]
         print(f"broker to litellm, requests per core: {ratio:.1f}")
         if ratio < MIN_LITELLM_RATIO:

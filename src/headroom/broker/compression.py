@@ -9,7 +9,9 @@ What always holds: whatever fails here, the request is served as it came.
 """
 
 import asyncio
+import functools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from headroom.broker.models_file import ModelsFile
 from headroom.integrations.chat_request import (
@@ -20,6 +22,7 @@ from headroom.integrations.chat_request import (
 from headroom.proxy import headers
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.originals import StoreOnDemand
+from headroom.proxy.stages.compress import ON_LOOP_BYTES
 from headroom.session import Api, Session
 
 _APIS: dict[str, Api] = {
@@ -43,6 +46,10 @@ class Compression:
         self._max_bytes = max_bytes
         self._sessions: dict[bool, Session] = {}
         self._lock = threading.Lock()
+        # More of them would hand the interpreter to and fro; and small requests never
+        # wait behind large ones.
+        self._quick = ThreadPoolExecutor(2, thread_name_prefix="headroom-quick")
+        self._slow = ThreadPoolExecutor(2, thread_name_prefix="headroom-compress")
 
     async def apply(
         self, exchange: Exchange, body: bytes, file: ModelsFile, namespace: str
@@ -70,7 +77,8 @@ class Compression:
             exchange.fields["tokens_after"] = outcome.tokens_after
             return outcome
 
-        return await asyncio.to_thread(
+        threads = self._quick if len(body) <= ON_LOOP_BYTES else self._slow
+        work = functools.partial(
             maybe_compress_body,
             api,
             body,
@@ -78,9 +86,12 @@ class Compression:
             request_id=exchange.request_id,
             compressor=compress,
         )
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def close(self) -> None:
         """Write what waits; the store stays as it is."""
+        for threads in (self._quick, self._slow):
+            threads.shutdown(wait=True, cancel_futures=True)
         for session in self._sessions.values():
             session.close()
 
