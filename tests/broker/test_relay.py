@@ -1,6 +1,7 @@
 """Requests through the running broker: who is asked, with what, and what comes back."""
 
 import asyncio
+import gc
 import gzip
 import json
 
@@ -499,3 +500,23 @@ async def test_the_bypass_header_leaves_a_request_alone(tmp_path):
     ):
         await ask(px, chat(text), headers=[b"x-headroom-bypass: true"])
     assert up.requests[0].body == chat(text, model="gpt-4o")
+
+
+async def test_a_request_leaves_nothing_behind_for_the_collector(tmp_path):
+    count = 100
+    async with (
+        provider(hang_up) as bad,
+        provider(answer_chat) as good,
+        broker(models_file(bad.url, good.url), tmp_path) as px,
+        client(px) as c,
+    ):
+        for n in range(2 * count):
+            if n == count:
+                gc.collect()
+                gc.disable()
+            await c.send(post(chat(), path=CHAT))
+            assert (await c.response())[0] == 200
+        await asyncio.sleep(0.05)
+        found = gc.collect()
+        gc.enable()
+    assert found < 3 * count

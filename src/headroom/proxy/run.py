@@ -99,6 +99,8 @@ class Run:
         self._is_finished = True
         if self._watcher is not None:
             self._watcher.cancel()
+        # What refers to itself waits long for the collector.
+        self._watcher = self._task = None
 
     def figures(self) -> record.Figures:
         """What the record tells beside the exchange's own fields."""
