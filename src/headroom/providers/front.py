@@ -9,7 +9,8 @@ the tools, never of what users say
 import hashlib
 from collections.abc import Sequence
 
-from headroom.core.types import Edit, RequestView, Span, ToolSpan
+from headroom.core.own_tools import definitions
+from headroom.core.types import Breakpoints, Edit, RequestView, Span, ToolSpan
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_object
 from headroom.providers.messages import text_of
@@ -43,6 +44,33 @@ def tool_spans(body: bytes, tools: Span | None) -> tuple[ToolSpan, ...]:
         name = text_of(body, what.get("name"))
         found.append(ToolSpan(span, name, schema, "cache_control" in tool))
     return tuple(found)
+
+
+def appended_tools(view: RequestView, api: str, names: Sequence[str]) -> list[Edit]:
+    """Headroom's tools at the end of the tool list; none where there is no list.
+
+    Args:
+        view: the request.
+        api: whose shape the definitions have.
+        names: which tools, in order.
+    """
+    if view.tools is None or not view.tool_names or not names:
+        return []
+    end = view.tools.end - 1
+    return [Edit(Span(end, end), definitions(api, names))]
+
+
+class AutomaticCache:
+    """The part of a provider whose cache needs no markers in requests."""
+
+    def breakpoints(
+        self,
+        view: RequestView,  # noqa: ARG002 - the shape of a provider
+        reshaped: frozenset[int],  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+    ) -> Breakpoints:
+        """None."""
+        return Breakpoints()
 
 
 def cache_key_edit(

@@ -14,7 +14,6 @@ Clients set and move ``cache_control`` markers in all of them.
 from collections.abc import Sequence
 
 from headroom.core.hidden import Placement
-from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
 from headroom.core.types import (
     NO_PATH,
@@ -35,7 +34,7 @@ from headroom.errors import MalformedBodyError
 from headroom.providers.anthropic import breakpoints, replay
 from headroom.providers.anthropic.splice_json import JsonSplicer
 from headroom.providers.anthropic.splice_stream import StreamSplicer
-from headroom.providers.front import tool_spans
+from headroom.providers.front import appended_tools, tool_spans
 from headroom.providers.messages import MessageReader, text_of
 from headroom.providers.rounds import RETRIEVAL_ONLY
 
@@ -113,10 +112,7 @@ class AnthropicMessages:
 
     def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
         """Headroom's tools at the end of the tool list."""
-        if view.tools is None or not view.tool_names or not names:
-            return []
-        end = view.tools.end - 1
-        return [Edit(Span(end, end), definitions(API, names))]
+        return appended_tools(view, API, names)
 
     def front(self, view: RequestView) -> Front:
         """The tools, and whether the client leaves caching to the proxy."""

@@ -19,7 +19,6 @@ from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
 from headroom.core.types import (
     NO_PATH,
-    Breakpoints,
     Edit,
     Front,
     HotBlock,
@@ -33,7 +32,7 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
-from headroom.providers.front import tool_spans
+from headroom.providers.front import AutomaticCache, tool_spans
 from headroom.providers.gemini import replay
 from headroom.providers.gemini.parts import (
     CALL,
@@ -54,7 +53,7 @@ API = "gemini"
 _FREE_MODES = frozenset({"", "AUTO", "VALIDATED", "MODE_UNSPECIFIED"})
 
 
-class Gemini:
+class Gemini(AutomaticCache):
     """The ``Provider`` for ``:generateContent`` and ``:streamGenerateContent``."""
 
     api = API
@@ -142,15 +141,6 @@ class Gemini:
         lists = _filled(view)
         found = lists[0] if len(lists) == 1 else None
         return Front(tools=tool_spans(view.body, found))
-
-    def breakpoints(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        reshaped: frozenset[int],  # noqa: ARG002
-        limit: int,  # noqa: ARG002
-    ) -> Breakpoints:
-        """None: the cache is implicit."""
-        return Breakpoints()
 
     def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
         """What tells the parts of content ``index`` apart."""

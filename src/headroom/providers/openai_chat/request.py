@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from headroom.core.hidden import Placement
-from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
 from headroom.core.types import (
     NO_PATH,
-    Breakpoints,
     Edit,
     Front,
     HotBlock,
@@ -34,7 +32,12 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
-from headroom.providers.front import cache_key_edit, tool_spans
+from headroom.providers.front import (
+    AutomaticCache,
+    appended_tools,
+    cache_key_edit,
+    tool_spans,
+)
 from headroom.providers.messages import MessageReader, text_of
 from headroom.providers.openai_chat import replay
 from headroom.providers.openai_chat.splice_json import JsonSplicer
@@ -44,7 +47,7 @@ from headroom.providers.rounds import RETRIEVAL_ONLY
 API = "openai_chat"
 
 
-class OpenAIChat:
+class OpenAIChat(AutomaticCache):
     """The ``Provider`` for ``/v1/chat/completions``; holds no state."""
 
     api = API
@@ -110,25 +113,13 @@ class OpenAIChat:
 
     def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
         """Headroom's tools at the end of the tool list."""
-        if view.tools is None or not view.tool_names or not names:
-            return []
-        end = view.tools.end - 1
-        return [Edit(Span(end, end), definitions(API, names))]
+        return appended_tools(view, API, names)
 
     def front(self, view: RequestView) -> Front:
         """The tools, and the key that steers to one cache."""
         return Front(
             tools=tool_spans(view.body, view.tools), cache_key=_cache_key(view)
         )
-
-    def breakpoints(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        reshaped: frozenset[int],  # noqa: ARG002
-        limit: int,  # noqa: ARG002
-    ) -> Breakpoints:
-        """None: the cache is automatic."""
-        return Breakpoints()
 
     def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
         """What tells the text and the calls of message ``index`` apart."""

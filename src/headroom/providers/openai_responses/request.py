@@ -20,11 +20,9 @@ from itertools import takewhile
 
 from headroom.core.digest import chain_key
 from headroom.core.hidden import Placement
-from headroom.core.own_tools import definitions
 from headroom.core.protocols import Splicer
 from headroom.core.types import (
     NO_PATH,
-    Breakpoints,
     Edit,
     Front,
     HotBlock,
@@ -38,7 +36,12 @@ from headroom.core.types import (
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
 from headroom.errors import MalformedBodyError
-from headroom.providers.front import cache_key_edit, tool_spans
+from headroom.providers.front import (
+    AutomaticCache,
+    appended_tools,
+    cache_key_edit,
+    tool_spans,
+)
 from headroom.providers.messages import MAX_KEPT, SlotMemo, text_of
 from headroom.providers.openai_responses import replay
 from headroom.providers.openai_responses.items import (
@@ -65,7 +68,7 @@ MIN_LOSSY_BYTES = 2048
 lines is what the next step is built on."""
 
 
-class OpenAIResponses:
+class OpenAIResponses(AutomaticCache):
     """The ``Provider`` for ``/v1/responses``; holds no state but what bytes mean."""
 
     api = API
@@ -141,10 +144,7 @@ class OpenAIResponses:
 
     def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
         """Headroom's tools at the end of the tool list."""
-        if view.tools is None or not view.tool_names or not names:
-            return []
-        end = view.tools.end - 1
-        return [Edit(Span(end, end), definitions(API, names))]
+        return appended_tools(view, API, names)
 
     def front(self, view: RequestView) -> Front:
         """The tools, and the key that steers to one cache."""
@@ -152,15 +152,6 @@ class OpenAIResponses:
             tools=tool_spans(view.body, view.tools),
             cache_key=cache_key_edit(view, _instructions(view), view.tools),
         )
-
-    def breakpoints(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        reshaped: frozenset[int],  # noqa: ARG002
-        limit: int,  # noqa: ARG002
-    ) -> Breakpoints:
-        """None: the cache is automatic."""
-        return Breakpoints()
 
     def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
         """What tells the items of a run apart; see ``core.hidden``."""
