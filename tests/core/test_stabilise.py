@@ -183,15 +183,17 @@ def test_settings_switched_in_the_middle_never_change_what_was_sent(turns):
 def test_every_provider_tells_its_front(api):
     provider = PROVIDERS[api]
     bodies = {
-        "anthropic": {"messages": [{"role": "user", "content": "x"}]},
-        "openai_chat": {"messages": [{"role": "user", "content": "x"}]},
         "openai_responses": {"input": "x"},
         "gemini": {"contents": [{"role": "user", "parts": [{"text": "x"}]}]},
-        "bedrock": {"anthropic_version": "bedrock-2023-05-31", "messages": []},
-        "bedrock_converse": {"messages": []},
-        "vertex": {"anthropic_version": "vertex-2023-10-16", "messages": []},
+        "bedrock_converse": {
+            "messages": [{"role": "user", "content": [{"text": "x"}]}]
+        },
     }
-    view = provider.parse(json.dumps(bodies[api]).encode())
+    messages = {
+        "anthropic_version": "1",
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    view = provider.parse(json.dumps(bodies.get(api, messages)).encode())
     assert provider.front(view).tools == ()
     found = provider.breakpoints(view, frozenset(), 4)
     assert found.edits == ()
