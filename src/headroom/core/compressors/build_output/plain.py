@@ -53,7 +53,8 @@ class PlainLines:
             is_placed: whether it begins with a place in a file, if that is known.
         """
         if is_placed is None:
-            is_placed = PLACED.match(line) is not None
+            may_be = ":" in line or "(" in line
+            is_placed = may_be and PLACED.match(line) is not None
         if is_placed:
             return False
         known = self._known.get(line)

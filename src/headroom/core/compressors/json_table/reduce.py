@@ -13,7 +13,7 @@ or rounded. Tables below ``MIN_ROWS`` rows are left as they are.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -252,19 +252,26 @@ def _columns(rows: list[Any]) -> dict[Path, dict[int, Any]]:
     """Cells by path and row; what may have any length is one cell."""
     found: dict[Path, dict[int, Any]] = {}
     for i, row in enumerate(rows):
-        for names, value in _cells(row, ()):
-            found.setdefault(names, {})[i] = value
+        _gather(row, (), i, found)
     return found
 
 
-def _cells(value: Any, names: Path) -> Iterator[tuple[Path, Any]]:
+def _gather(
+    value: Any, names: Path, row: int, found: dict[Path, dict[int, Any]]
+) -> None:
     for key, one in value.items():
-        if type(one) is list and len(one) == 1 and type(one[0]) is dict:
-            yield from _cells(one[0], (*names, key, 0))
-        elif type(one) is dict and one and len(names) < 8:
-            yield from _cells(one, (*names, key))
+        kind = type(one)
+        if kind is dict and one and len(names) < 8:
+            _gather(one, (*names, key), row, found)
+        elif kind is list and len(one) == 1 and type(one[0]) is dict:
+            _gather(one[0], (*names, key, 0), row, found)
         else:
-            yield (*names, key), one
+            path = (*names, key)
+            cells = found.get(path)
+            if cells is None:
+                found[path] = {row: one}
+            else:
+                cells[row] = one
 
 
 def _tokens(value: Any) -> float:

@@ -26,6 +26,13 @@ _ERROR = re.compile(
     r"timed|invalid|unable|abort\w*|crash\w*|killed|oom\w*|defunct|zombie|unhealthy|"
     r"backoff|crashloopbackoff|evicted|notready|unknown|corrupt\w*|missing|alert)\b"
 )
+# What a word of error has in it; most columns have none, and plain text is found fast.
+_STEMS = (
+    "err", "fail", "fatal", "crit", "exception", "panic", "denied", "refused", "time",
+    "invalid", "unable", "abort", "crash", "killed", "oom", "defunct", "zombie",
+    "unhealthy", "backoff", "evicted", "notready", "unknown", "corrupt", "missing",
+    "alert",
+)  # fmt: skip
 _ID_NAME = re.compile(
     r"(?i)(?:.*[_. -])?(?:id|uuid|guid|pid|key|hash|sha|zip|code)s?\Z"
 )
@@ -106,6 +113,8 @@ def _dear_columns(layout: Layout) -> list[int]:
 
 
 def _amount(cell: str) -> float | None:
+    if cell.isdecimal():
+        return float(cell)
     if not _AMOUNT.match(cell):
         return None
     digits = re.sub(r"[^\d.-]", "", cell)
@@ -139,12 +148,24 @@ def _errors(layout: Layout, height: int) -> set[int]:
     found: set[int] = set()
     for i in (*layout.shown, *layout.grouped):
         column = layout.columns[i]
-        bad = {c for c in set(column) if c and _ERROR.search(c)}
+        bad = _of_errors(set(column))
         if bad:
             rows = {r for r, c in enumerate(column) if c in bad}
             if len(rows) * 4 <= height:
                 found |= rows
     return found
+
+
+def _of_errors(cells: set[str]) -> set[str]:
+    every = "\n".join(cells).lower()
+    stems = [stem for stem in _STEMS if stem in every]
+    if not stems:
+        return set()
+    return {
+        cell
+        for cell in cells
+        if any(stem in cell.lower() for stem in stems) and _ERROR.search(cell)
+    }
 
 
 def _asked(layout: Layout, ctx: Context) -> set[int]:
