@@ -50,6 +50,8 @@ def main():
         run("memory", python, "-m", "benchmarks.memory"),
         run("what the proxy adds", python, "-m", "benchmarks.proxy_overhead"),
         run("the APIs compared", python, "-m", "benchmarks.api_overhead"),
+        run("what the broker adds", python, "-m", "benchmarks.broker"),
+        run("the broker under load", python, "-m", "benchmarks.broker_load"),
     ]
     if corpus is not None:
         command = (python, "-m", "benchmarks.corpus", "--corpus", str(corpus))

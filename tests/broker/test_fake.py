@@ -86,3 +86,30 @@ def test_the_guide_names_every_member_of_the_file(tmp_path):
 def test_without_a_file_there_is_one_model_called_fake():
     load = make_loader(None, Settings(), {}, fake_url="http://127.0.0.1:1")
     assert list(load().models) == ["fake"]
+
+
+@pytest.mark.e2e
+def test_the_official_clients_are_served(started):
+    import anthropic
+    import openai
+
+    said = [{"role": "user", "content": "hello"}]
+    with openai.OpenAI(base_url=f"{started}/v1", api_key="sk-a") as client:
+        answer = client.chat.completions.create(model="fast", messages=said)
+        assert answer.choices[0].message.content
+        stream = client.chat.completions.create(
+            model="fast", messages=said, stream=True
+        )
+        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+        assert client.responses.create(model="gpt-5", input="hello").output_text
+        assert [m.id for m in client.models.list()] == ["fast", "default"]
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model="none", messages=said)
+    with (
+        openai.OpenAI(base_url=f"{started}/v1", api_key="wrong") as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        client.models.list()
+    with anthropic.Anthropic(base_url=started, api_key="sk-a") as client:
+        message = client.messages.create(model="fast", max_tokens=9, messages=said)
+        assert message.content[0].text
