@@ -116,3 +116,10 @@ def test_a_name_in_a_path_is_quoted():
     path = b"/v1beta/models/fast:streamGenerateContent"
     found = path_with_model(path, "a/b:c")
     assert found == b"/v1beta/models/a%2Fb%3Ac:streamGenerateContent"
+
+
+def test_the_model_is_found_behind_any_number_of_calls_that_name_one():
+    call = {"type": "tool_use", "name": "Task", "input": {"model": "sonnet"}}
+    request = {"messages": [{"content": [call]}] * 500, "model": "fast"}
+    changed = with_model(json.dumps(request).encode(), "fast", "other")
+    assert json.loads(changed) == {**request, "model": "other"}

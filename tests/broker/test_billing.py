@@ -117,3 +117,19 @@ async def test_refusals_have_the_shape_of_the_api_that_is_asked(tmp_path, path, 
         status, _, body = await ask(px, chat(), path=path)
     assert status == 429
     assert json.loads(body)["error"][kind[0]] == kind[1]
+
+
+async def test_streams_without_figures_count_towards_a_budget_in_dollars(tmp_path):
+    async def silent(request, writer):
+        chunk = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
+        kind = b"content-type: text/event-stream"
+        await answer(writer, chunk + b"data: [DONE]\n\n", headers=[kind])
+
+    file = models_file("URL")
+    file["models"]["fast"]["limits"] = {"budget_usd": 0.001}
+    async with provider(silent) as up:
+        file["backends"]["b0"]["base_url"] = up.url
+        async with broker(file, tmp_path) as px:
+            question = chat("word " * 1000, stream=True)
+            assert (await ask(px, question))[0] == 200
+            assert (await ask(px, question))[0] == 429

@@ -113,3 +113,11 @@ def test_the_longest_beginning_counts_and_exact_names_before_it():
     assert found.model("gpt-4").name == "gpt-*"
     assert found.model("m").name == "m"
     assert found.model("zz") is None
+
+
+@pytest.mark.parametrize(
+    "value", ['!!int ""', '!!float ""', '!!bool "x"', '!!timestamp "x"']
+)
+def test_values_that_are_not_what_their_tag_says_are_told(value):
+    with pytest.raises(ConfigError):
+        parse(f"backends: {value}".encode(), "models.yml")

@@ -10,6 +10,8 @@ import msgspec
 from blake3 import blake3
 from msgspec import Struct
 
+from headroom.core.types import Span
+from headroom.core.wire import json_spans
 from headroom.errors import MalformedBodyError
 
 _KEY = b'"model"'
@@ -112,6 +114,8 @@ def with_model(body: bytes, asked: str, name: str) -> bytes:
     if asked == name:
         return body
     lexeme = msgspec.json.encode(name)
+    if (span := _span(body)) is not None:
+        return body[: span.start] + lexeme + body[span.end :]
     for start, end in _candidates(body):
         changed = body[:start] + lexeme + body[end:]
         # Only a change of the request's own member changes what is read.
@@ -152,6 +156,14 @@ def _texts(said: _Said) -> Iterator[str]:
         text = part.get("text") if isinstance(part, dict) else None
         if isinstance(text, str):
             yield text
+
+
+def _span(body: bytes) -> Span | None:
+    """Where the model stands; ``None`` if members repeat or are spelled strangely."""
+    try:
+        return json_spans.members(body, json_spans.whole(body)).get("model")
+    except MalformedBodyError:
+        return None
 
 
 def _candidates(body: bytes) -> Iterator[tuple[int, int]]:

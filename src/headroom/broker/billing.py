@@ -127,11 +127,13 @@ class Billing:
                         "headroom_broker_tokens", bill.key, bill.model, name, by=count
                     )
         elif is_answered and bill.model:
-            tokens = bill.estimate + math.ceil(answer_bytes / _BYTES_PER_TOKEN)
+            usage["input_tokens"] = bill.estimate
+            usage["output_tokens"] = math.ceil(answer_bytes / _BYTES_PER_TOKEN)
+            tokens = sum(usage.values())
             backend = str(exchange.fields.get("backend", ""))
             self._metrics.count("headroom_broker_unbilled", backend)
         usd = 0.0
-        if bill.in_usd and exchange.usage:
+        if bill.in_usd and tokens:
             usd = await self._cost(exchange, usage)
         for meter in bill.meters:
             meter.settle(bill.estimate, tokens, usd, self._wall())

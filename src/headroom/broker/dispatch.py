@@ -121,6 +121,8 @@ class Backends:
                 longest = min(retries.max_wait_s, retries.wait_s * 2**number)
                 # All who failed together would come back together.
                 jitter = random.uniform(0.5, 1.0)  # noqa: S311
+                # A backend may have asked for more before another one failed.
+                wait_s = min(wait_s, retries.max_wait_s)
                 await asyncio.sleep(max(wait_s, longest * jitter))
         raise last_failure.pop() if last_failure else UpstreamUnreachableError("nobody")
 
@@ -159,7 +161,11 @@ class Backends:
         try:
             response = await pool.send(method, made.place, made.headers, made.body)
         except UpstreamError:
-            self._failed(backend, attempt)
+            if isinstance(made.body, bytes | None):
+                self._failed(backend, attempt)
+            else:
+                # It may be the client who broke off, in the middle of its body.
+                circuit.released(attempt)
             self._metrics.count("headroom_broker_attempts", backend.name, "no_answer")
             raise
         except asyncio.CancelledError:

@@ -26,7 +26,7 @@ from headroom.proxy.metrics import Metrics
 from headroom.proxy.originals import Originals, StoreOnDemand
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.routes import Headers
-from headroom.settings import Settings
+from headroom.settings import Settings, is_loopback
 
 _OPERATOR = frozenset({"/healthz", "/readyz", "/health", "/metrics"})
 _MODELS = "/v1/models"
@@ -108,9 +108,12 @@ class Endpoints:
             await _refuse(send, 403, "this host or origin may not call", "origin")
             return
         token = settings.proxy.token
-        is_open = not token or path == "/healthz"
-        if not is_open and not access.has_token(
-            scope["headers"], token, allows_bearer=True
+        # With keys the broker may listen to other machines without a token. What it
+        # says of them all is not for everybody there; that it runs is.
+        is_local = not token and is_loopback(settings.proxy.host)
+        is_open = is_local or path == "/healthz" or (not token and path == "/readyz")
+        if not is_open and not (
+            token and access.has_token(scope["headers"], token, allows_bearer=True)
         ):
             await _refuse(send, 401, "the token is missing or wrong", "bad_token")
         elif scope["method"] not in {"GET", "HEAD"}:

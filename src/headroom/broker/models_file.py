@@ -206,6 +206,9 @@ def parse(data: bytes, name: str) -> ModelsFile:
         return msgspec.convert(found, ModelsFile)
     except ValueError as error:  # of UTF-8, TOML, JSON, and of the file's shape
         raise ConfigError(f"{name}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError) as error:
+        # What YAML's reader says of values that are not of the type they are tagged.
+        raise ConfigError(f"{name}: a value is not what its tag says") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: {_problem(error)}") from error
     except RecursionError as error:

@@ -6,6 +6,7 @@ https://ai.google.dev/gemini-api/docs/openai). Pure.
 """
 
 from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
 
 from headroom.broker.registry import Backend
 from headroom.proxy import headers
@@ -20,7 +21,6 @@ _NOT_PASSED = frozenset(
     {
         b"api-key",
         b"authorization",
-        b"content-encoding",
         b"cookie",
         b"openai-organization",
         b"openai-project",
@@ -28,7 +28,7 @@ _NOT_PASSED = frozenset(
         b"x-goog-api-key",
     }
 )
-"""What a client sends the broker under its own name; and bodies leave decoded."""
+"""What a client sends the broker under its own name."""
 
 
 def path_at(backend: Backend, route: Route, path: bytes) -> bytes | None:
@@ -50,6 +50,16 @@ def path_at(backend: Backend, route: Route, path: bytes) -> bytes | None:
     if path in _GEMINI_SERVES:
         return _GEMINI_OPENAI + path.removeprefix(b"/v1")
     return None
+
+
+def climbs(path: bytes) -> bool:
+    """Whether a path has a segment that means another one, however it is written.
+
+    Servers take those out; then it is not the path any more that was looked at, and may
+    not even be below the backend's base URL.
+    """
+    plain = unquote_to_bytes(path).replace(b"\\", b"/")
+    return not {b".", b".."}.isdisjoint(plain.split(b"/"))
 
 
 def passed_headers(received: Headers) -> Headers:

@@ -171,6 +171,8 @@ class BrokerRelay:
         is_path = exchange.path.startswith(b"/") and exchange.path.isascii()
         if not is_path or not query.isascii():
             raise RequestError("the request target is no percent-encoded path")
+        if places.climbs(exchange.path):
+            raise RequestError("the path leads out of the API")
         announced = headers.content_length(exchange.headers)
         if announced is not None and announced > self._max_bytes:
             raise LimitExceededError(f"the body is larger than {self._max_bytes} bytes")
@@ -211,9 +213,13 @@ class BrokerRelay:
         applied = encodings.names(headers.find(exchange.headers, b"content-encoding"))
         if not applied:
             return received
-        return await asyncio.to_thread(
+        decoded = await asyncio.to_thread(
             encodings.decode, received, applied, self._max_bytes
         )
+        exchange.headers = [
+            pair for pair in exchange.headers if pair[0] != b"content-encoding"
+        ]
+        return decoded
 
     def _targets(
         self,

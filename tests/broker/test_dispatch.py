@@ -1,0 +1,36 @@
+"""Whom the broker asks, and how long it waits for them."""
+
+import asyncio
+
+from brokering import answer_chat, ask, broker, chat, models_file
+from loopback import answer, client, provider
+
+
+async def test_a_long_wait_that_one_backend_asks_for_holds_up_nobody(tmp_path):
+    async def busy(request, writer):
+        await answer(writer, b"{}", status=b"429 Slow", headers=[b"retry-after: 3600"])
+
+    async with provider(busy) as up:
+        file = models_file(up.url, "http://127.0.0.1:1")
+        file["retries"] = {"rounds": 1, "wait_s": 0.01, "max_wait_s": 0.05}
+        async with broker(file, tmp_path) as px:
+            status, _, _ = await asyncio.wait_for(ask(px, chat()), 5)
+    assert status == 502
+    assert len(up.requests) == 2
+
+
+async def test_clients_that_leave_while_they_upload_say_nothing_of_a_backend(tmp_path):
+    async with provider(answer_chat) as up:
+        file = models_file(up.url, default_backend="b0")
+        file["backends"]["b0"] |= {"open_after": 1, "open_s": 60}
+        async with broker(file, tmp_path) as px:
+            async with client(px) as c:
+                await c.send(
+                    b"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+                    b"content-type: application/octet-stream\r\n"
+                    b"content-length: 1000000\r\n\r\nx"
+                )
+                await asyncio.sleep(0.1)
+                c.leave()
+            await asyncio.sleep(0.2)
+            assert px.app.backends.health(px.registry)["b0"]["circuit"] == "closed"
