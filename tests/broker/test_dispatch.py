@@ -19,18 +19,20 @@ async def test_a_long_wait_that_one_backend_asks_for_holds_up_nobody(tmp_path):
     assert len(up.requests) == 2
 
 
-async def test_clients_that_leave_while_they_upload_say_nothing_of_a_backend(tmp_path):
+async def test_a_client_s_body_that_is_too_long_says_nothing_of_a_backend(tmp_path):
     async with provider(answer_chat) as up:
         file = models_file(up.url, default_backend="b0")
         file["backends"]["b0"] |= {"open_after": 1, "open_s": 60}
-        async with broker(file, tmp_path) as px:
-            async with client(px) as c:
-                await c.send(
-                    b"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-                    b"content-type: application/octet-stream\r\n"
-                    b"content-length: 1000000\r\n\r\nx"
-                )
-                await asyncio.sleep(0.1)
-                c.leave()
-            await asyncio.sleep(0.2)
+        async with (
+            broker(file, tmp_path, PROXY_MAX_BODY_BYTES=1000) as px,
+            client(px) as c,
+        ):
+            await c.send(
+                b"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+                b"content-type: application/octet-stream\r\n"
+                b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n"
+            )
+            await asyncio.sleep(0.1)
+            await c.send(b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n")
+            assert (await c.response())[0] == 413
             assert px.app.backends.health(px.registry)["b0"]["circuit"] == "closed"

@@ -164,7 +164,7 @@ class Backends:
             if isinstance(made.body, bytes | None):
                 self._failed(backend, attempt)
             else:
-                # It may be the client who broke off, in the middle of its body.
+                # It may be the client whose body broke off, or was too long.
                 circuit.released(attempt)
             self._metrics.count("headroom_broker_attempts", backend.name, "no_answer")
             raise
