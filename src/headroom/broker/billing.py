@@ -31,6 +31,9 @@ _BYTES_PER_TOKEN = 4
 """Of requests and answers whose tokens nobody has told; an average of English text."""
 
 _MILLION = 1_000_000
+_MAX_UNPRICED = 1000
+"""Models without a price that are reported; clients can make up more."""
+
 _CLASSES = (
     "input_tokens",
     "output_tokens",
@@ -143,7 +146,7 @@ class Billing:
         # The first look into the data package takes a fraction of a second.
         prices = (await asyncio.to_thread(self._table.row, model)).prices
         if prices is None:
-            if model not in self._unpriced:
+            if model not in self._unpriced and len(self._unpriced) < _MAX_UNPRICED:
                 self._unpriced.add(model)
                 log.warning("price_unknown", extra={"model": model})
             return 0.0
