@@ -67,7 +67,8 @@ def kept_lines(lines: list[str], anatomy: Anatomy) -> bytearray:
 def _is_notable(line: str) -> bool:
     if _STATEMENT.match(line):
         return True
-    if "(" in line and _HANDED_ON.search(line):
+    hands_on = "return " in line or "raise " in line or "throw " in line
+    if hands_on and "(" in line and _HANDED_ON.search(line):
         return True
     return any(sign in line and text.search(line) for sign, text in _TEXTS.items())
 
@@ -124,7 +125,12 @@ def _close_gaps(lines: list[str], keep: bytearray) -> None:
         if index < count and not keep[index]:
             start = index if start < 0 else start
         elif start >= 0:
-            size = sum(len(line.strip()) for line in lines[start:index])
-            if size < MIN_GAP_CHARS:
+            # Of long gaps the first lines tell.
+            size = 0
+            for line in lines[start:index]:
+                size += len(line.strip())
+                if size >= MIN_GAP_CHARS:
+                    break
+            else:
                 keep[start:index] = b"\1" * (index - start)
             start = -1
