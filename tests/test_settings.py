@@ -71,6 +71,7 @@ def test_the_file_in_the_configuration_directory_is_found(tmp_path):
         ("[proxy]\nport = 'x'\n", ["proxy.port", "'x'", "65535"]),
         ("[proxy]\nport = true\n", ["proxy.port"]),
         ("[proxy\n", ["cannot read"]),
+        ("a = " + "[" * 100_000, ["cannot read"]),
     ],
 )
 def test_a_bad_file_is_named_with_the_place(tmp_path, text, words):

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from brokering import answer_chat, ask, broker, chat, models_file
 from loopback import answer, client, provider
 
@@ -36,3 +38,18 @@ async def test_a_client_s_body_that_is_too_long_says_nothing_of_a_backend(tmp_pa
             await c.send(b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n")
             assert (await c.response())[0] == 413
             assert px.app.backends.health(px.registry)["b0"]["circuit"] == "closed"
+
+
+@pytest.mark.parametrize("path", [b"/v1/fine_tuning/jobs", b"/v1/videos"])
+async def test_what_is_made_to_stay_is_asked_for_once(tmp_path, path):
+    async def breaks(request, writer):
+        writer.transport.abort()
+
+    async with (
+        provider(breaks) as up,
+        provider(answer_chat) as second,
+        broker(models_file(up.url, second.url), tmp_path) as px,
+    ):
+        assert (await ask(px, chat(), path=path))[0] == 502
+    assert len(up.requests) == 1
+    assert not second.requests

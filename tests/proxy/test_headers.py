@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.errors import RequestError
-from headroom.proxy import headers
+from headroom.proxy import headers, routes
 from headroom.proxy.routes import Route
 
 PAIRS = st.lists(
@@ -99,3 +99,23 @@ def test_a_length_is_a_number_or_unknown(value, expected):
 )
 def test_a_request_id_is_repeated_only_if_it_is_fit_to_be(value, expected):
     assert headers.request_id([(b"x-request-id", value)]) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke",
+        b"/v1/projects/p/locations/us-east5/publishers/anthropic/models/c:rawPredict",
+    ],
+)
+def test_keys_of_other_apis_never_reach_a_cloud(path):
+    keys = [
+        (b"x-api-key", b"sk-ant-1"),
+        (b"x-api-key", b"sk-proj-2"),
+        (b"api-key", b"azure-3"),
+        (b"authorization", b"Bearer sk-proj-4"),
+    ]
+    gateway = (b"x-api-key", b"gateway-5")
+    route = routes.choose(path, keys)
+    found = headers.for_upstream([*keys, gateway], route, strips_internal=True)
+    assert found.headers == [("x-api-key", "gateway-5")]

@@ -17,6 +17,14 @@ _CHAT = b"/v1/chat/completions"
 _GEMINI_OPENAI = b"/v1beta/openai"
 _GEMINI_SERVES = frozenset({_CHAT, b"/v1/embeddings", b"/v1/images/generations"})
 
+_MAKING = tuple(
+    b"/v1/" + name
+    for name in (b"assistants", b"batches", b"containers", b"evals", b"files",
+                 b"fine_tuning", b"fine-tuning", b"messages/batches", b"threads",
+                 b"uploads", b"vector_stores", b"videos")
+)  # fmt: skip
+"""Paths of what is made to stay."""
+
 _NOT_PASSED = frozenset(
     {
         b"api-key",
@@ -60,6 +68,15 @@ def climbs(path: bytes) -> bool:
     """
     plain = unquote_to_bytes(path).replace(b"\\", b"/")
     return not {b".", b".."}.isdisjoint(plain.split(b"/"))
+
+
+def may_repeat(path: bytes) -> bool:
+    """Whether a request may be asked again: it makes an answer and nothing that stays.
+
+    Whoever does not answer may have begun: jobs, batches, videos and the like would be
+    there twice, and be paid for.
+    """
+    return not path.startswith(_MAKING)
 
 
 def passed_headers(received: Headers) -> Headers:

@@ -285,10 +285,12 @@ class BrokerRelay:
         run.added_s = time.perf_counter() - started
         self._metrics.added(exchange.route.label, run.added_s)
         can_repeat = isinstance(body, bytes) and order.model is not None
-        retries = registry.retries if can_repeat else _NO_RETRIES
+        targets, retries = order.targets, registry.retries
+        if not (can_repeat and places.may_repeat(exchange.path)):
+            targets, retries = targets[:1], _NO_RETRIES
         try:
             answer = await parts.backends.send(
-                exchange.method, order.targets, make, retries, exchange.request_id
+                exchange.method, targets, make, retries, exchange.request_id
             )
         except UpstreamError:
             if run.incoming.error is not None:

@@ -11,7 +11,13 @@ Headroom's own ``x-headroom-*``.
 from collections.abc import Sequence
 
 from headroom.errors import RequestError
-from headroom.proxy.routes import Api, Headers, Route, is_anthropic_credential
+from headroom.proxy.routes import (
+    Api,
+    Headers,
+    Route,
+    is_anthropic_credential,
+    is_api_key,
+)
 
 HOP_BY_HOP = frozenset(
     {
@@ -37,8 +43,14 @@ _NOT_ELSEWHERE: dict[str, frozenset[bytes]] = {
     "copilot": frozenset({b"x-api-key", b"x-goog-api-key", b"api-key"}),
     "chatgpt": frozenset({b"x-api-key", b"x-goog-api-key", b"api-key"}),
     "azure": frozenset({b"x-api-key", b"x-goog-api-key"}),
+    "bedrock": frozenset({b"x-goog-api-key", b"api-key"}),
+    "vertex": frozenset({b"api-key"}),
 }
 """Keys of others, by the upstream that takes tokens, or a key of its own."""
+_CLOUDS = frozenset({"bedrock", "vertex"})
+"""Neither takes keys of Anthropic's and OpenAI's own APIs; gateways before them may
+take others in the same headers."""
+
 _OWN_RESPONSE = frozenset({b"x-request-id", b"headroom-upstream-request-id"})
 _CONTROL = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 _NOT_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
@@ -85,6 +97,8 @@ def for_upstream(headers: Headers, route: Route, *, strips_internal: bool) -> Ou
         if name in foreign or _FOREIGN.get(name, api) != api:
             continue
         if (api != "anthropic" or foreign) and is_anthropic_credential(name, value):
+            continue
+        if route.upstream in _CLOUDS and is_api_key(name, value):
             continue
         try:
             kept.append((name.decode("ascii"), value.decode()))

@@ -84,6 +84,7 @@ _OTHER: dict[Api, Route] = {
 }
 
 
+_KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 _OPENAI_KEYS = (b"sk-proj-", b"sk-svcacct-", b"sk-admin-")
 """How keys begin that OpenAI alone issues: https://platform.openai.com/api-keys. Many
 others' begin with ``sk-``."""
@@ -169,9 +170,12 @@ def credential_owner(headers: Headers) -> Api | None:
 
 def is_anthropic_credential(name: bytes, value: bytes) -> bool:
     """Whether a header holds a key or token that Anthropic issued."""
-    if name not in {b"authorization", b"x-api-key", b"api-key"}:
-        return False
-    return _token(value).startswith(b"sk-ant-")
+    return name in _KEY_HEADERS and _token(value).startswith(b"sk-ant-")
+
+
+def is_api_key(name: bytes, value: bytes) -> bool:
+    """Whether a header holds a key of Anthropic's or OpenAI's own API."""
+    return name in _KEY_HEADERS and _token(value).startswith(b"sk-")
 
 
 def _token(value: bytes) -> bytes:

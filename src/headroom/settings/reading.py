@@ -318,7 +318,7 @@ def _read_file(env: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
             return path, {}
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{_CONFIG}: cannot read {path}: {error}") from error
     found: dict[str, Any] = {}
     for name, value in document.items():
