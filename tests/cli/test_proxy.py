@@ -12,7 +12,7 @@ def served(monkeypatch, tmp_path):
     """The settings the server was started with."""
     found = []
 
-    def serve(settings, announce):
+    def serve(settings, announce, flags=None):
         found.append(settings)
         announce("http://127.0.0.1:1")
         return 0
