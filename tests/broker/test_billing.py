@@ -1,10 +1,11 @@
 """What requests cost through the running broker: limits, budgets, refusals."""
 
+import asyncio
 import json
 
 import pytest
 
-from brokering import answer_chat, ask, broker, chat, models_file
+from brokering import answer_chat, ask, broker, chat, models_file, write
 from loopback import answer, provider
 
 CHAT = b"/v1/chat/completions"
@@ -133,3 +134,47 @@ async def test_streams_without_figures_count_towards_a_budget_in_dollars(tmp_pat
             question = chat("word " * 1000, stream=True)
             assert (await ask(px, question))[0] == 200
             assert (await ask(px, question))[0] == 429
+
+
+@pytest.mark.parametrize("count", [10**26, -(10**6)])
+async def test_figures_that_cannot_be_are_no_figures(tmp_path, count):
+    async def absurd(request, writer):
+        await answer(writer, b'{"usage":{"prompt_tokens":%d}}' % count)
+
+    file = models_file("URL")
+    file["models"]["fast"]["limits"] = {"budget_tokens": 45}
+    async with provider(absurd) as up:
+        file["backends"]["b0"]["base_url"] = up.url
+        async with broker(file, tmp_path) as px:
+            path = b"/v1/embeddings"
+            statuses = [(await ask(px, chat(), path=path))[0] for _ in range(3)]
+    assert statuses == [200, 200, 429]  # estimated: 24 or 28 each
+    written = (tmp_path / "data" / "broker-spent.json").read_text()
+    assert 45 <= json.loads(written)["the model 'fast'"]["tokens"] < 100
+
+
+async def test_what_limits_were_changed_under_is_counted_all_the_same(tmp_path):
+    gate = asyncio.Event()
+
+    async def slow(request, writer):
+        await gate.wait()
+        await answer_chat(request, writer)
+
+    file = models_file("URL")
+    file["models"]["fast"]["limits"] = {"budget_tokens": 100}
+    async with provider(slow) as up:
+        file["backends"]["b0"]["base_url"] = up.url
+        async with broker(file, tmp_path) as px:
+            first = asyncio.create_task(ask(px, chat()))
+            await asyncio.sleep(0.05)
+            file["models"]["fast"]["limits"] = {"budget_tokens": 150}
+            write(tmp_path / "models.yml", file)
+            await px.app.reloading.reload()
+            second = asyncio.create_task(ask(px, chat()))
+            await asyncio.sleep(0.05)
+            gate.set()
+            assert [(await first)[0], (await second)[0]] == [200, 200]
+            assert (await ask(px, chat()))[0] == 429
+    spent = tmp_path / "data" / "broker-spent.json"
+    assert json.loads(spent.read_text())["the model 'fast'"]["tokens"] == 200
+    assert spent.stat().st_mode & 0o077 == 0

@@ -8,6 +8,7 @@ nothing; a file that cannot be written or read is logged and stops no request.
 import asyncio
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,7 +139,7 @@ class Billing:
         usd = 0.0
         if bill.in_usd and tokens:
             usd = await self._cost(exchange, usage)
-        for meter in bill.meters:
+        for meter in map(self._meters.current, bill.meters):
             meter.settle(bill.estimate, tokens, usd, self._wall())
 
     async def _cost(self, exchange: Exchange, usage: dict[str, int]) -> float:
@@ -187,7 +188,9 @@ def cost_usd(usage: dict[str, int], prices: Prices) -> float:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file so that whoever reads it finds the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
-    beside.write_bytes(data)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
     beside.replace(path)

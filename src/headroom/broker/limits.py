@@ -157,6 +157,10 @@ class Meters:
             self.all[owner] = meter = made
         return meter
 
+    def current(self, meter: Meter) -> Meter:
+        """What counts for a meter's owner now: limits may have changed meanwhile."""
+        return self.all.get(meter.owner, meter)
+
     def resume(self, written: dict[str, Spent]) -> None:
         """Take over what an earlier run wrote."""
         self._written = written

@@ -4,8 +4,10 @@ Their APIs tell it in a member ``usage`` beside the answer
 (https://platform.openai.com/docs/api-reference/embeddings/object).
 """
 
+from typing import Annotated, TypeAlias
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from headroom.errors import HeadroomError
 from headroom.proxy import encodings, headers
@@ -15,12 +17,16 @@ from headroom.proxy.tee import Tee
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
+"""More is a mistake of the provider's, which would use up every budget for good."""
+
+
 class _Told(Struct, frozen=True):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
+    total_tokens: _Count = 0
 
 
 class _Answer(Struct, frozen=True):
