@@ -15,6 +15,7 @@ import asyncio
 import copy
 import json
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -167,6 +168,21 @@ class Session:
         """
         other = copy.copy(self)
         other._namespace = namespace
+        return other
+
+    def leaving(self) -> "Session":
+        """The same session as it repeats what was sent and changes nothing new.
+
+        For when compression is switched off: what has left compressed stays so, or the
+        provider's cache would be lost for every conversation that is under way.
+        """
+        other = copy.copy(self)
+        other._policy = msgspec.structs.replace(
+            self._policy,
+            allow_lossy=False,
+            min_lossless_bytes=sys.maxsize,
+            may_refer=False,
+        )
         return other
 
     def forward(

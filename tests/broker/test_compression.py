@@ -353,3 +353,42 @@ async def test_short_messages_stay_valid_requests(tmp_path):
     ):
         assert (await ask(px, chat("hello")))[0] == 200
     assert up.requests[0].body == chat("hello").replace(b'"fast"', b'"gpt-4o"')
+
+
+async def test_conversations_keep_their_prefix_when_compression_is_switched(tmp_path):
+    def turns(log):
+        first = json.loads(incident(log))["messages"]
+        more = [
+            {"role": "assistant", "content": "ok"},
+            {"role": "user", "content": log},
+        ]
+        return [json.dumps({"model": "fast", "messages": m}).encode()
+                for m in (first, first + more)]  # fmt: skip
+
+    async def switch(px, file, *, is_on):
+        file |= {"compression_enabled": is_on, "compression_lossy": is_on}
+        write(tmp_path / "models.yml", file)
+        await px.app.reloading.reload()
+
+    async def sent(px, up, body):
+        async with client(px) as c:
+            await c.send(post(body, path=CHAT))
+            assert (await c.response())[0] == 200
+        return up.requests[-1].body
+
+    early, late = turns(server_log(seed=1)), turns(server_log(seed=2))
+    async with provider(answer_chat) as up:
+        file = models_file(up.url)
+        async with broker(file, tmp_path) as px:
+            await switch(px, file, is_on=True)
+            compressed = await sent(px, up, early[0])
+            assert len(compressed) < len(early[0]) / 2
+            await switch(px, file, is_on=False)
+            again = json.loads(await sent(px, up, early[1]))["messages"]
+            assert again[:2] == json.loads(compressed)["messages"]
+            assert again[2:] == json.loads(early[1])["messages"][2:]
+            raw = await sent(px, up, late[0])
+            assert raw == late[0].replace(b'"fast"', b'"gpt-4o"')
+            await switch(px, file, is_on=True)
+            again = json.loads(await sent(px, up, late[1]))["messages"]
+            assert again[:2] == json.loads(raw)["messages"]

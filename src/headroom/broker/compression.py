@@ -63,14 +63,16 @@ class Compression:
             namespace: whose conversation it is.
         """
         api = _APIS.get(exchange.route.provider)
-        if api is None or not file.compression_enabled:
+        is_on = file.compression_enabled
+        # What left compressed before it was switched off goes on so.
+        if api is None or not (is_on or self._sessions):
             return body
         if len(body) > self._max_bytes or headers.is_bypass(exchange.headers):
             return body
 
         def compress(body: bytes, *, mode: str, auth_mode: str) -> Outcome:
             session = self._session(is_lossy=file.compression_lossy).scoped(namespace)
-            outcome = session_compressor(session, api)(
+            outcome = session_compressor(session if is_on else session.leaving(), api)(
                 body, mode=mode, auth_mode=auth_mode
             )
             exchange.fields["tokens_before"] = outcome.tokens_before
