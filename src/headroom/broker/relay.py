@@ -103,7 +103,8 @@ class BrokerRelay:
         self._metrics = parts.metrics
         self._max_bytes = parts.settings.proxy.max_body_bytes
         self._arrivals = Arrivals()
-        self._answers: OrderedDict[tuple[str, str], Target] = OrderedDict()
+        # By the answer's id, then by who got it: few backends' ids are their own.
+        self._answers: OrderedDict[str, dict[str, Target]] = OrderedDict()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -231,8 +232,8 @@ class BrokerRelay:
     ) -> list[Target]:
         """Whom to ask, in order: those that serve the path."""
         if asked.continues:
-            known = self._answers.get((client.name, asked.continues))
-            if known is not None and known in (*model.targets, *model.fallbacks):
+            known = self._answered_by(client, asked.continues)
+            if known in (*model.targets, *model.fallbacks):
                 return [known]
         affinity = b""
         if len(model.targets) > 1:
@@ -250,8 +251,8 @@ class BrokerRelay:
         """Whom to ask where no model is named: who gave the answer, or the default."""
         head, _, tail = exchange.path.partition(b"/v1/responses/")
         answer_id = "" if head else tail.partition(b"/")[0].decode("latin-1")
-        known = self._answers.get((client.name, answer_id)) if answer_id else None
-        if known is not None:
+        known = self._answered_by(client, answer_id)
+        if known is not None and known.backend in registry.backends.values():
             return [known]
         backend = registry.default_backend
         if backend is None or client.models:
@@ -259,6 +260,18 @@ class BrokerRelay:
         if places.path_at(backend, exchange.route, exchange.path) is None:
             return []
         return [Target(backend, "", 1.0)]
+
+    def _answered_by(self, client: Client, answer_id: str) -> Target | None:
+        """Who gave an answer; ``None`` if that is not known.
+
+        Raises:
+            RequestError: somebody else got it: backends keep what was said under one
+                account for all keys.
+        """
+        found = self._answers.get(answer_id)
+        if found is not None and client.name not in found:
+            raise RequestError(f"there is no response {answer_id!r}")
+        return None if found is None else found[client.name]
 
     async def _forward(self, run: Run, order: _Order, registry: Registry) -> None:
         exchange, parts = run.exchange, self._parts
@@ -355,7 +368,8 @@ class BrokerRelay:
             response.close()
 
     def _remember(self, order: _Order, answer_id: str, target: Target) -> None:
-        self._answers[order.client.name, answer_id] = target
+        self._answers.setdefault(answer_id, {})[order.client.name] = target
+        self._answers.move_to_end(answer_id)
         while len(self._answers) > _KEPT_ANSWERS:
             self._answers.popitem(last=False)
 
