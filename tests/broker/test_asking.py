@@ -1,6 +1,7 @@
 """What requests ask for, and the same for another model."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from headroom.broker.asking import (
     beginning,
     form_with_model,
+    is_form_of,
     path_with_model,
     read_form,
     read_json,
@@ -123,3 +125,38 @@ def test_the_model_is_found_behind_any_number_of_calls_that_name_one():
     request = {"messages": [{"content": [call]}] * 500, "model": "fast"}
     changed = with_model(json.dumps(request).encode(), "fast", "other")
     assert json.loads(changed) == {**request, "model": "other"}
+
+
+FIELD = b"--x\r\nContent-Disposition: form-data; name=%b\r\n\r\n%b\r\n"
+
+
+@pytest.mark.parametrize("name", [b'"model"', b"model", b"utf-8''model", b'"MODEL"'])
+def test_a_form_that_names_two_models_is_refused(name):
+    other = FIELD % (name, b"other")
+    if b"utf-8" in name:
+        other = other.replace(b"name=", b"name*=")
+    for body in (FIELD % (b'"model"', b"fast") + other, other * 2):
+        with pytest.raises(MalformedBodyError):
+            read_form(body + b"--x--\r\n")
+
+
+def test_files_may_say_model_as_often_as_they_like():
+    file = FIELD % (b'"file"; filename="a"', b'\r\nname="model"\r\n\r\n' * 100_000)
+    body = file + FIELD % (b'"model"', b"fast") + b"--x--\r\n"
+    started = time.perf_counter()
+    assert read_form(body).model == "fast"
+    assert form_with_model(body, "m") == body.replace(b"fast", b"m")
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (b"multipart/form-data; boundary=x", True),
+        (b'multipart/form-data; charset=utf-8; Boundary="x"', True),
+        (b"multipart/form-data; boundary=y", False),
+        (b"multipart/form-data", False),
+    ],
+)
+def test_a_form_is_read_with_the_boundary_that_its_backend_uses(kind, expected):
+    assert is_form_of(kind, FIELD % (b'"model"', b"fast")) is expected

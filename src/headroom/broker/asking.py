@@ -3,6 +3,7 @@
 The body is read just far enough; all bytes but the model's name stay. Pure.
 """
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
@@ -21,6 +22,11 @@ _MAX_CANDIDATES = 64
 
 _MAX_FORM_HEAD_BYTES = 1024
 _MAX_NAME_CHARS = 256
+_MODEL_FIELD = re.compile(
+    rb"(?i)\r\ncontent-disposition:[^\r\n]*;[ \t]*"
+    rb"name(?:\*=utf-8'[^']*'model|=\"model\"|=model)[ \t]*[;\r]"
+)
+_BOUNDARY = re.compile(rb"(?i);[ \t]*boundary=(?:\"([^\"]+)\"|([^;\s\"]+))")
 
 
 class Asked(Struct, frozen=True, gc=False):
@@ -98,8 +104,24 @@ def beginning(body: bytes) -> bytes:
     return b""
 
 
+def is_form_of(kind: bytes, body: bytes) -> bool:
+    """Whether a form begins with the boundary that its type names.
+
+    Args:
+        kind: the value of ``content-type``.
+        body: the form.
+    """
+    named = _BOUNDARY.search(kind)
+    boundary = (named[1] or named[2]) if named else b""
+    return boundary != b"" and body.startswith(b"--%b\r\n" % boundary)
+
+
 def read_form(body: bytes) -> Asked:
-    """What a multipart form asks for."""
+    """What a multipart form asks for.
+
+    Raises:
+        MalformedBodyError: it names several models.
+    """
     span = _form_span(body)
     name = body[span[0] : span[1]] if span else b""
     return Asked(name.decode("latin-1")[:_MAX_NAME_CHARS])
@@ -202,20 +224,21 @@ def _string_end(body: bytes, start: int) -> int:
 
 
 def _form_span(body: bytes) -> tuple[int, int] | None:
-    """Where the value of the form's field ``model`` stands."""
-    place = 0
-    while (place := body.find(b'name="model"', place)) >= 0:
-        head = body.rfind(b"\r\n--", 0, place)
-        head = 0 if head < 0 else head + 2
-        first = body[head : body.find(b"\r\n", head)]
-        start = body.find(b"\r\n\r\n", place, place + _MAX_FORM_HEAD_BYTES)
-        if (
-            start >= 0
-            and body.startswith(first)
-            and b"\r\n\r\n" not in body[head:place]
-        ):
-            end = body.find(b"\r\n" + first, start + 4)
-            if 0 <= end <= start + 4 + _MAX_NAME_CHARS:
-                return start + 4, end
-        place += 1
-    return None
+    """Where the value of the form's field ``model`` stands; each part is read once.
+
+    Raises:
+        MalformedBodyError: there are several, of which the backend could take another.
+    """
+    first = body[: max(0, body.find(b"\r\n"))]
+    if not first.startswith(b"--"):
+        return None
+    found: tuple[int, int] | None = None
+    start = len(first)
+    while (end := body.find(b"\r\n" + first, start)) >= 0:
+        head = body.find(b"\r\n\r\n", start, min(end + 2, start + _MAX_FORM_HEAD_BYTES))
+        if head >= 0 and _MODEL_FIELD.search(body, start, head + 2):
+            if found is not None or end - head - 4 > _MAX_NAME_CHARS:
+                raise MalformedBodyError("the form names no model, or several")
+            found = head + 4, end
+        start = end + 2 + len(first)
+    return found

@@ -187,6 +187,8 @@ class BrokerRelay:
         may_ask = is_form or headers.is_json(exchange.headers)
         if exchange.method == "POST" and (asked.model or may_ask):
             body = await self._body(run)
+            if is_form and not asking.is_form_of(kind, body):
+                raise RequestError("the form does not begin with its boundary")
             if not asked.model:
                 asked = asking.read_form(body) if is_form else asking.read_json(body)
         if not asked.model:
