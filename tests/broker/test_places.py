@@ -86,3 +86,25 @@ async def test_a_backend_that_was_taken_out_is_asked_no_more(tmp_path):
                 await c.send(get(b"/v1/responses/resp_1"))
                 assert (await c.response())[0] == 200
     assert len(old.requests) == len(new.requests) == 1
+
+
+@pytest.mark.parametrize("kind", [b"text/plain", b"application/x-json", b""])
+async def test_no_content_type_opens_models_that_are_not_listed(tmp_path, kind):
+    async with (
+        provider(answer_chat) as up,
+        broker(models_file(up.url, default_backend="b0"), tmp_path) as px,
+        client(px) as c,
+    ):
+        for model, expected in (("hidden", 404), ("fast", 200)):
+            body = chat(model=model)
+            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            if kind:
+                head += b"content-type: " + kind + b"\r\n"
+            await c.send(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            assert (await c.response())[0] == expected
+        await c.send(
+            b"POST /v1/responses/resp_1/cancel HTTP/1.1\r\n"
+            b"host: localhost\r\ncontent-length: 0\r\n\r\n"
+        )
+        assert (await c.response())[0] == 200
+    assert len(up.requests) == 2

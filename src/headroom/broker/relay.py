@@ -178,19 +178,8 @@ class BrokerRelay:
         if announced is not None and announced > self._max_bytes:
             raise LimitExceededError(f"the body is larger than {self._max_bytes} bytes")
         await incoming.begin()
-        kind = headers.find(exchange.headers, b"content-type") or b""
-        is_form = kind.lower().startswith(b"multipart/form-data")
-        named = ""
-        if exchange.route.api == "gemini":
-            named = asking.model_in_path(exchange.path)
-        asked, body = Asked(named), b""
-        may_ask = is_form or headers.is_json(exchange.headers)
-        if exchange.method == "POST" and (asked.model or may_ask):
-            body = await self._body(run)
-            if is_form and not asking.is_form_of(kind, body):
-                raise RequestError("the form does not begin with its boundary")
-            if not asked.model:
-                asked = asking.read_form(body) if is_form else asking.read_json(body)
+        asked, body, is_form = await self._asked(run)
+        is_in_path = exchange.route.api == "gemini" and bool(asked.model)
         if not asked.model:
             targets = self._without_model(exchange, client, registry)
             rest: Body = body or incoming.whole()
@@ -206,7 +195,33 @@ class BrokerRelay:
         exchange.model = asked.model
         exchange.fields["model"] = model.name
         targets = self._targets(exchange, client, asked, model, body)
-        return _Order(client, asked, model, targets, body, query, is_form, bool(named))
+        return _Order(client, asked, model, targets, body, query, is_form, is_in_path)
+
+    async def _asked(self, run: Run) -> tuple[Asked, bytes, bool]:
+        """What is asked for, the body if it was read, and whether that is a form.
+
+        Raises:
+            RequestError: it cannot be read, or is too long.
+        """
+        exchange = run.exchange
+        kind = headers.find(exchange.headers, b"content-type") or b""
+        is_form = kind.lower().startswith(b"multipart/form-data")
+        named = ""
+        if exchange.route.api == "gemini":
+            named = asking.model_in_path(exchange.path)
+        # Else whoever gives JSON another type would get models that are not listed.
+        is_told = bool(named) or is_form or headers.is_json(exchange.headers)
+        may_ask = is_told or places.may_repeat(exchange.path)
+        if exchange.method != "POST" or not may_ask:
+            return Asked(named), b"", False
+        body = await self._body(run)
+        if named or not (is_told or body.lstrip()[:1] == b"{"):
+            return Asked(named), body, False
+        if not is_form:
+            return asking.read_json(body), body, False
+        if not asking.is_form_of(kind, body):
+            raise RequestError("the form does not begin with its boundary")
+        return asking.read_form(body), body, True
 
     async def _body(self, run: Run) -> bytes:
         """The whole body, its encoding undone."""
