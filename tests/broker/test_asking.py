@@ -110,8 +110,10 @@ def test_a_form_s_model_is_its_field_and_no_text_in_a_file():
 
 @given(st.binary(max_size=300))
 def test_no_form_is_too_strange(data):
-    read_form(data)
-    read_form(FORM[:60] + data + FORM[60:])
+    for form in (data, FORM[:60] + data + FORM[60:]):
+        found = read_form(form)
+        assert isinstance(found.model, str)
+        assert found == read_form(form)
 
 
 def test_a_name_in_a_path_is_quoted():

@@ -218,6 +218,7 @@ async def test_a_client_that_leaves_takes_its_request_along(tmp_path):
         await c.chunk()
         c.leave()
         await asyncio.wait_for(up.requests[0].closed.wait(), 5)
+        assert up.requests[0].closed.is_set()
 
 
 async def test_an_open_circuit_sends_requests_elsewhere_and_a_probe_closes_it(tmp_path):

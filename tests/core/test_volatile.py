@@ -2,6 +2,7 @@ import json
 import time
 import uuid
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,9 @@ def test_there_is_an_end_to_findings_and_samples():
 
 @given(st.text())
 def test_any_text_is_read(text):
-    list(volatile_words(text))
+    for kind, word in volatile_words(text):
+        assert kind in get_args(volatile.VolatileKind)
+        assert word in text
 
 
 def test_long_texts_are_read_in_time():

@@ -1,5 +1,6 @@
 """``with_headroom``: the official SDKs' clients, straight to a billing provider."""
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -448,7 +449,8 @@ async def test_a_program_that_leaves_a_stream_leaves_the_provider():
             async for _ in stream:
                 break
         await run.client.close()
-        await target.requests[0].closed.wait()
+        await asyncio.wait_for(target.requests[0].closed.wait(), 10)
+        assert target.requests[0].closed.is_set()
 
 
 async def test_what_is_not_compressed_leaves_byte_for_byte():
