@@ -49,6 +49,8 @@ def test_an_interrupted_demo_leaves_nothing_running(number):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, marker: "1"},
+        # A shell that starts the tests in the background ignores interrupts for them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 20
     while len(proxies_of(marker)) < 2 and time.monotonic() < deadline:
