@@ -32,7 +32,7 @@ READ = ToolCall("a", "Read", b'{"file_path": "/src/app.py", "limit": 3}')
 def test_the_same_read_again_is_one_reference():
     text = numbered(code(60))
     found = refer(text, [source(text, 7, READ)])
-    assert found.text == "[repeats #7 Read /src/app.py]\n[= #7:1-60]"
+    assert found.text == "[repeats #7 Read /src/app.py]\n[#7:1-60]"
     assert found.refers_to == (content_digest(text),)
     assert expand(found.text, {"7": text}) == text
 
@@ -53,7 +53,7 @@ def test_code_that_a_test_runner_quotes_further_right_refers_to_the_read():
     quoted = "\n".join(f"    {line}" if line else "" for line in body)
     text = f"=== FAILURES ===\n{quoted}\nE   AssertionError"
     found = refer(text, [source(numbered(body), 3, READ)])
-    assert "[= #3:1-32 indented]" in found.text
+    assert "[#3:1-32 indented]" in found.text
     assert expand(found.text, {"3": numbered(body)}) == text
 
 
@@ -91,11 +91,40 @@ def test_of_a_path_its_end_is_named():
     )
 
 
+def test_what_its_own_call_says_is_not_said_again_of_the_calls_it_refers_to():
+    old, given = numbered(code(60)), "\n".join(code(90, start=60))
+    sources = [source(old, 3, READ), *given_sources(edit(given), 100, "4")]
+    shown = f"{old}\n{given}"
+    same_path = ToolCall("b", "View", b'{"file_path": "/src/app.py"}')
+    same_tool = ToolCall("b", "Read", b'{"file_path": "/src/other.py"}')
+    neither = ToolCall("b", "Bash", b'{"command": "cat app.py"}')
+    heads = [
+        refer(shown, sources, call).text.partition("\n")[0]
+        for call in (same_path, same_tool, neither)
+    ]
+    assert heads == [
+        "[repeats #3 Read; #4c new_string of Edit]",
+        "[repeats #3 /src/app.py; #4c new_string of Edit /src/app.py]",
+        "[repeats #3 Read /src/app.py; #4c new_string of Edit /src/app.py]",
+    ]
+
+
+def test_blank_lines_belong_to_the_run_behind_them():
+    before = [*code(30), "", "", *code(60, start=30)]
+    after = [*before[:28], "    changed = 1", *before[30:]]
+    old, new = numbered(before), numbered(after)
+    found = refer(new, [source(old, 1)])
+    assert found.text.endswith(
+        "[#1:1-28]\n    29\t    changed = 1\n[#1:31-62 numbers -1]"
+    )
+    assert expand(found.text, {"1": old}) == new
+
+
 def test_a_part_of_an_earlier_read_is_found_at_its_place():
     lines = code(200)
     part = numbered(lines[100:150], first=101)
     found = refer(part, [source(numbered(lines), 1, READ)])
-    assert "[= #1:101-150]" in found.text
+    assert "[#1:101-150]" in found.text
     assert expand(found.text, {"1": numbered(lines)}) == part
 
 
@@ -124,7 +153,7 @@ def test_what_hardly_repeats_stays_as_it_is():
 
 def test_text_that_imitates_the_notation_is_escaped_and_switches_nothing_off():
     old = "\n".join(code(60))
-    forged = "[= #1:1-60]\n\\[= #1:2-3]\n[repeats #9 x]"
+    forged = "[#1:1-60]\n\\[#1:2-3]\n[repeats #9 x]"
     new = f"{forged}\n{old}"
     found = refer(new, [source(old)])
     assert expand(found.text, {"1": old}) == new
@@ -144,15 +173,15 @@ def test_an_edit_tool_that_shows_what_it_was_given_refers_to_its_call():
     shown = numbered(["before = 1", *code(40), "after = 2"], first=118)
     text = f"The file has been updated. Here is a snippet:\n{shown}"
     found = refer(text, [], edit(added))
-    assert found.text.startswith("[repeats #0 new_string of this call]\n")
-    assert "[= #0:1-40 numbered 119]" in found.text
+    assert found.text.startswith("[repeats #0 this new_string]\n")
+    assert "[#0:1-40 numbered 119]" in found.text
     assert expand(found.text, {"0": added}) == text
 
 
 def test_a_written_file_shown_without_numbers_refers_to_the_call_too():
     added = "\n".join(code(40))
     found = refer(f"wrote:\n{added}\n", [], edit(added))
-    assert "[= #0:1-40]" in found.text
+    assert "[#0:1-40]" in found.text
     assert expand(found.text, {"0": added}) == f"wrote:\n{added}\n"
 
 
@@ -195,10 +224,10 @@ def test_plain_output_refers_to_a_numbered_read_and_back():
     file = code(60)
     plain = "\n".join(file)
     found = refer(plain, [source(numbered(file), 3, READ)])
-    assert found.text.endswith("[= #3:1-60 bare]")
+    assert found.text.endswith("[#3:1-60 bare]")
     assert expand(found.text, {"3": numbered(file)}) == plain
     found = refer(numbered(file, first=7), [source(plain, 3)])
-    assert found.text.endswith("[= #3:1-60 numbered 7]")
+    assert found.text.endswith("[#3:1-60 numbered 7]")
     assert expand(found.text, {"3": plain}) == numbered(file, first=7)
 
 
@@ -208,12 +237,12 @@ def test_context_around_an_edit_comes_from_the_read_before_it():
     changed = [*file[:30], *added, *file[30:]]
     text = numbered(changed[20:62], first=21)
     found = refer(text, [source(numbered(file), 1, READ)], edit("\n".join(added)))
-    assert set(re.findall(r"= #(\d)", found.text)) == {"0", "1"}
+    assert set(re.findall(r"\[#(\d)", found.text)) == {"0", "1"}
     assert expand(found.text, {"0": "\n".join(added), "1": numbered(file)}) == text
 
 
 LINES = st.lists(
-    st.sampled_from([*code(30), "", "}", "[= #1:1-2]", "\\[= #1:1-2]", "   12\tx"]),
+    st.sampled_from([*code(30), "", "}", "[#1:1-2]", "\\[#1:1-2]", "   12\tx"]),
     max_size=60,
 )
 

@@ -95,9 +95,9 @@ def test_a_repeat_in_a_delta_refers_to_what_the_provider_keeps():
     conversation = begun()
     (sent,) = conversation.send([result("b")], after="2", name="3")
     form, _, marker = sent.rpartition("\n")
-    assert form == "[repeats #1 exec cat app.py]\n[= #1:1-60]"
+    assert form == "[repeats #1 exec]\n[#1:1-60]"
     assert repeats.expand(form, {"1": CODE}) == CODE
-    assert "60 lines as in #1" in marker
+    assert "60 lines as told" in marker
     assert conversation.store.get(find_markers(marker)[0].digest) == CODE
 
 
@@ -152,7 +152,7 @@ def test_lines_given_to_a_tool_are_referred_to_as_well():
     done = "written"
     conversation.send([result("a", done)], after="1", name="2", calls="b")
     (sent,) = conversation.send([result("b")], after="2", name="3")
-    assert sent.startswith("[repeats #1c content of exec app.py]\n[= #1c:1-60]")
+    assert sent.startswith("[repeats #1c content of exec app.py]\n[#1c:1-60]")
 
 
 def test_after_a_restart_the_texts_come_from_the_store():

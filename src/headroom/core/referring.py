@@ -45,7 +45,7 @@ def relate_block(
     task: BlockTask, bases: Sequence[Base], way: Way
 ) -> BlockOutcome | None:
     """A JSON result by what differs from an earlier one; ``None``: none is like it."""
-    return _referring(task, relate(task.text, bases, way.count), way)
+    return _referring(task, relate(task.text, bases, way.count, task.call), way)
 
 
 def refer_form(

@@ -7,18 +7,19 @@ the others. Nothing is lost: every line can be read where the reference points.
 
 Notation (``#7`` is the conversation's seventh tool result, its call named once)::
 
-    [repeats #7 Read /src/app.py]
-    [= #7:1-381]
+    [repeats #7 Read src/app.py]
+    [#7:1-381]
        382\tthe changed line
-    [= #7:383-640 numbers +1]
+    [#7:383-640 numbers +1]
 
 How the same lines are dressed here is told by the reference: ``numbers +1`` if an edit
 has shifted their numbers, ``numbered 120`` if they have numbers only here, ``bare`` if
 only there, ``indented`` if each stands four blanks further right (as test runners quote
 code); ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` and ``#7d``
 are texts in the call that result 7 answers (what an edit tool was given), ``#0`` and
-``#0d`` those in the very call this result answers. Other lines stand as they were; one
-that looks like this notation gets a backslash in front.
+``#0d`` those in the very call this result answers. Of a call is not said again what
+this result's own call says: the same tool, or the same path. Other lines stand as they
+were; one that looks like this notation gets a backslash in front.
 
 What always holds: only lines of sources given by the caller are referred to, never a
 reference; runs are at least ``MIN_RUN_CHARS`` long, at most ``MAX_REFERENCES`` are
@@ -38,6 +39,7 @@ from headroom.core.repeats.sources import (
     MessageSources,
     Source,
     SourceMemo,
+    beside,
     given_sources,
     make_source,
 )
@@ -73,6 +75,9 @@ MIN_USED_CHARS = 90
 MIN_SOURCE_CHARS = 208
 """Shorter results are neither referred to nor made into references."""
 
+GUTTER_CHARS = 8
+"""Worth of a line number and what it is set off by: about two tokens."""
+
 MAX_CANDIDATES = 8
 """Places tried for a run to begin; a line that stands in more begins none better."""
 
@@ -83,9 +88,9 @@ MIN_STEPS = 4_000
 MAX_REFERENCES = 40
 MIN_SAVING = 0.2
 
-_NOTATION = re.compile(r"\\*\[(?:repeats |[=+ -] )#\d")
+_NOTATION = re.compile(r"\\*\[(?:repeats |[+ -] )?#\d")
 _REFERENCE = re.compile(
-    r"\[([=+ -]) #(\d+[cd]?):(\d+)(?:-(\d+))?(?: numbers ([+-]\d+)| numbered (\d+)"
+    r"\[(?:([+ -]) )?#(\d+[cd]?):(\d+)(?:-(\d+))?(?: numbers ([+-]\d+)| numbered (\d+)"
     r"|( bare)|( indented))?\]"
 )
 
@@ -94,7 +99,7 @@ class _Run(Struct, frozen=True):
     """Lines of a text that stand in a source, and how they are dressed here.
 
     Attributes:
-        sign: ``=``, or the sign of a diff's lines.
+        sign: of a diff's lines; else empty.
         dress: what the reference says behind the line numbers.
     """
 
@@ -132,7 +137,8 @@ def refer(
     used = {run.source.name: run.source for run in runs}
     labels: dict[str, list[str]] = {}
     for name, source in used.items():
-        labels.setdefault(source.label, []).append(f"#{name}")
+        label = beside(source.label, call)
+        labels.setdefault(label, []).append(f"#{name}")
     named = "; ".join(f"{', '.join(names)} {label}" for label, names in labels.items())
     pieces = [f"[repeats {named}]"]
     cursor = 0
@@ -141,7 +147,8 @@ def refer(
         reach = f"{run.at + 1}"
         if run.length > 1:
             reach += f"-{run.at + run.length}"
-        pieces.append(f"[{run.sign} #{run.source.name}:{reach}{run.dress}]")
+        sign = f"{run.sign} " if run.sign else ""
+        pieces.append(f"[{sign}#{run.source.name}:{reach}{run.dress}]")
         cursor = run.start + run.length
     pieces += [_escape(line) for line in lines.raw[cursor:]]
     form = "\n".join(pieces)
@@ -170,7 +177,7 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
             continue
         source = split(originals[match[2]])
         reach = slice(int(match[3]) - 1, int(match[4] or match[3]))
-        if match[1] != "=":
+        if match[1]:
             lines += [match[1] + bare for bare in source.bare[reach]]
         elif match[5]:
             lines += [shifted(raw, int(match[5])) for raw in source.raw[reach]]
@@ -187,17 +194,18 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
 
 
 def told(form: str) -> str:
-    """What a form leaves to earlier results, in words; empty if it is no such form."""
+    """What a form leaves to earlier results, in words; empty if it is no such form.
+
+    Which lines these are is said where they are left out.
+    """
     if (base := base_of(form)) is not None:
         return f"members as in #{base}"
     lines = 0
-    names: dict[str, None] = {}
     for line in form.split("\n"):
         match = _REFERENCE.fullmatch(line)
         if match is not None:
             lines += int(match[4] or match[3]) - int(match[3]) + 1
-            names[f"#{match[2]}"] = None
-    return f"{lines} lines as in {', '.join(names)}" if names else ""
+    return f"{lines} lines as told" if lines else ""
 
 
 def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
@@ -234,10 +242,22 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
         if best is None:
             position += 1
             continue
+        covered = runs[-1].start + runs[-1].length if runs else 0
+        best = _from_further_back(best, covered, lines)
         runs.append(best)
         used.add(best.source.name)
-        position += best.length
+        position = best.start + best.length
     return runs
+
+
+def _from_further_back(run: _Run, covered: int, lines: Lines) -> _Run:
+    """A run with the blank lines in front of it, which begin none themselves."""
+    while run.start > covered and run.at and not lines.bare[run.start - 1].strip():
+        wider = _extend(run.start - 1, run.at - 1, lines, run.source)
+        if wider.length <= run.length:
+            break
+        run = wider
+    return run
 
 
 def _places(
@@ -298,13 +318,13 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
         length = 1
         while length < reach and ours[start + length] == others[at + length]:
             length += 1
-        return _Run(start, length, source, at, "=", "")
+        return _Run(start, length, source, at, "", "")
     sign = lines.signs[start]
     if lines.bare[start] != theirs.bare[at] and not sign:
         length = _while(
             reach, lambda i: lines.raw[start + i] == indented(theirs.bare[at + i])
         )
-        return _Run(start, length, source, at, "=", " indented")
+        return _Run(start, length, source, at, "", " indented")
     if sign:
         length = _same(start, at, reach, lines, theirs)
         signs = lines.signs[start : start + length]
@@ -320,19 +340,19 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
                 and theirs.numbers[at + i] >= 0
             ),
         )
-        return _Run(start, length, source, at, "=", f" numbers {shift:+d}")
+        return _Run(start, length, source, at, "", f" numbers {shift:+d}")
     if number >= 0:
         length = _while(length, lambda i: lines.numbers[start + i] == number + i)
         if theirs.numbers[at] >= 0 or any(theirs.signs[at : at + length]):
-            return _Run(start, 0, source, at, "=", "")
-        return _Run(start, length, source, at, "=", f" numbered {number}")
+            return _Run(start, 0, source, at, "", "")
+        return _Run(start, length, source, at, "", f" numbered {number}")
     if their_number >= 0:
         length = _while(
             length,
             lambda i: theirs.numbers[at + i] >= 0 and lines.numbers[start + i] < 0,
         )
-        return _Run(start, length, source, at, "=", " bare")
-    return _Run(start, 0, source, at, "=", "")
+        return _Run(start, length, source, at, "", " bare")
+    return _Run(start, 0, source, at, "", "")
 
 
 def _same(start: int, at: int, reach: int, lines: Lines, theirs: Lines) -> int:
@@ -366,7 +386,10 @@ def _best_runs(runs: list[_Run]) -> list[_Run]:
 
 
 def _chars(lines: Lines, start: int, length: int) -> int:
-    return sum(map(len, lines.bare[start : start + length])) + length
+    end = start + length
+    gutters = sum(number >= 0 for number in lines.numbers[start:end])
+    text = sum(map(len, lines.bare[start:end]))
+    return text + length + gutters * GUTTER_CHARS
 
 
 def _escape(line: str) -> str:

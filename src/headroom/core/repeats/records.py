@@ -6,9 +6,10 @@ in an earlier JSON result of the conversation is left to that result; the others
 given. Nothing is lost: the earlier one can be read in full, be it by the help of one
 before it.
 
-Notation (``#5`` is the conversation's fifth tool result, its call named)::
+Notation (``#5`` is the conversation's fifth tool result, its call named
+without what this result's own call says)::
 
-    [JSON as #5 get_order W51, but:]
+    [JSON as #5 W51, but:]
     {"status":"cancelled","payments[1+]":[{"type":"refund"}],"(gone)":["eta"]}
 
 Members are named by their paths; ``payments[1]`` is an element, ``payments[1+]`` what
@@ -33,9 +34,9 @@ from headroom.core.compressors.json_table.parse import (
     read,
     write,
 )
-from headroom.core.repeats.sources import Source
+from headroom.core.repeats.sources import Source, beside
 from headroom.core.repeats.values import parsed
-from headroom.core.types import Candidate, Context, CountTokens
+from headroom.core.types import Candidate, Context, CountTokens, ToolCall
 
 STRATEGY = "json_record"
 
@@ -80,13 +81,19 @@ class Base(Struct, frozen=True):
     through: tuple[str, ...] = ()
 
 
-def relate(text: str, bases: Sequence[Base], count: CountTokens) -> Candidate | None:
+def relate(
+    text: str,
+    bases: Sequence[Base],
+    count: CountTokens,
+    call: ToolCall | None = None,
+) -> Candidate | None:
     """A JSON text by what differs from an earlier one.
 
     Args:
         text: the newest result.
         bases: earlier results that can be read in full, oldest first.
         count: tells which form of the differences is the shorter.
+        call: the one it answers; what that says is not said again of a base's.
 
     Returns:
         A lossless form, or ``None`` if none of them is like it.
@@ -107,7 +114,7 @@ def relate(text: str, bases: Sequence[Base], count: CountTokens) -> Candidate | 
     changes, base = best
     if repr(_apply(base.source.value, changes)) != repr(new):
         return None
-    head = f"[JSON as #{base.source.name} {base.source.label}"
+    head = f"[JSON as #{base.source.name} {beside(base.source.label, call)}"
     told = f", but:]\n{_told(changes, count)}" if changes.chars else "]"
     form = head + told
     if len(form) > (1 - MIN_SAVING) * len(write(new)):

@@ -147,10 +147,13 @@ def given_sources(
         if isinstance(value, str) and len(value) >= min_chars and value.count("\n") > 1
     ]
     texts.sort(key=lambda pair: -len(pair[0]))
-    whose = "this call" if name == "0" else _label(call)
     suffixes = ("", "d") if name == "0" else ("c", "d")
+
+    def given(member: str) -> str:
+        return f"this {member}" if name == "0" else f"{member} of {_label(call)}"
+
     return [
-        _index(name + suffix, content_digest(text), text, f"{member} of {whose}")
+        _index(name + suffix, content_digest(text), text, given(member))
         for (text, member), suffix in zip(texts, suffixes, strict=False)
     ]
 
@@ -171,21 +174,39 @@ def _index(name: str, digest: str, text: str, label: str) -> Source:
     return Source(name, digest, label, lines, places, len(text))
 
 
+def beside(label: str, call: ToolCall | None) -> str:
+    """A source's label without what a reader knows from the call that stands in front.
+
+    Args:
+        label: of a source.
+        call: the one whose result refers to the source.
+    """
+    tool, argument = _told(call)
+    if argument and label.endswith(f" {argument}"):
+        return label[: -len(argument) - 1]
+    return label.removeprefix(f"{tool} ")
+
+
 def _label(call: ToolCall | None) -> str:
-    """The call in a few words: the tool's name and its telling argument.
+    """The call in a few words: the tool's name and its telling argument."""
+    return " ".join(filter(None, _told(call)))
+
+
+def _told(call: ToolCall | None) -> tuple[str, str]:
+    """The name of a call's tool and its telling argument, which may be empty.
 
     Of a path its end, for the number in front tells the result apart already.
     """
     if call is None:
-        return "tool result"
+        return "tool result", ""
     text = call.input.decode("utf-8")
     for name in _ARGUMENTS:
         match = re.search(rf'"{name}"\s*:\s*"((?:[^"\\]|\\.)*)"', text)
         if match is not None:
             argument = _LONG_PATH.sub("", match[1].split("\\n", 1)[0])
-            return _plain(f"{call.name} {argument[:MAX_ARGUMENT_CHARS]}")
+            return _plain(call.name), _plain(argument[:MAX_ARGUMENT_CHARS])
     only = _SHORT_ARGUMENT.search(text)
-    return _plain(f"{call.name} {only[1]}" if only is not None else call.name)
+    return _plain(call.name), _plain(only[1] if only is not None else "")
 
 
 def _plain(label: str) -> str:
