@@ -11,6 +11,7 @@ forwarded prefix below the shortest length the provider caches.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,7 @@ from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.mixed import Section, announced, compress_sections
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor
+from headroom.core.rivals import Rival, better, chosen
 from headroom.core.types import (
     RESULT_TYPES,
     BlockOutcome,
@@ -65,23 +67,6 @@ PARSED_KINDS = frozenset({"code", "diff", "html", "listing", "search", "table"})
 
 DEFAULT_MIN_LOSSY_BYTES = 1024
 """Below this a marker and a possible retrieval outweigh what is left out (SPEC B.3)."""
-
-MIN_LOSSY_GAIN_TOKENS = 48
-MIN_LOSSY_GAIN = 0.1
-"""A lossy result must beat the lossless one by both: a retrieval costs a whole step."""
-
-CLEAR_SHARE = 0.8
-CLEAR_SHARES = {
-    "table": 0.55, "html": 0.85, "json": 0.85, "listing": 0.86, "log": 0.87
-}  # fmt: skip
-CLEAR_CHARS = 600
-"""A lossy form that is as much shorter by its characters does beat it by tokens: it has
-the same notation, with up to an eighth more tokens by the character. Of tables it may
-have half more, as their padding and repeated cells are what goes first; of pages, logs
-and listings hardly any."""
-
-MIN_REFERRING_GAIN = 0.1
-"""A form that refers to earlier results must beat one that stands alone by as much."""
 
 LOW_BYTES_PER_TOKEN = 6
 """A body has at least one token per six bytes: English JSON has about one per four."""
@@ -314,33 +299,37 @@ class _Block:
         self, kind: str, found: Compressed, *, is_lossy: bool
     ) -> BlockOutcome | None:
         """The better of two forms; what a lossy one beats need not be proven."""
-        lossy = None
-        if found.lossy is not None and is_lossy:
-            marked = self._marked(found.lossy)
-            lossy = self._gate(kind, found.lossy, marked, is_lossy=True)
+        lossy = self._rival(kind, found.lossy if is_lossy else None)
         # The text of a page keeps no markup: enough of what was fetched to be read, not
         # of a file somebody works on.
         if kind == "html" and self.task.call is not None and self.hint.kind != "html":
-            return lossy
+            return lossy.outcome()
         lossless = found.lossless
         if found.draft is not None:
-            if _is_clear(kind, lossy, found.draft.least_chars):
-                return lossy
+            if lossy.clearly_beats(found.draft.least_chars):
+                return lossy.outcome()
             form = found.draft.write()
-            if lossy is not None:
-                unproven = Candidate(form, "")
-                if self._better_of(kind, unproven, lossy) is lossy:
-                    return lossy
+            if lossy.chars:
+                likely = self._chosen(kind, Candidate(form, ""), lossy)
+                if likely is not None and likely.is_lossy:
+                    return likely
             lossless = found.draft.prove(form)
-        return lossy if lossless is None else self._better_of(kind, lossless, lossy)
+        if lossless is None:
+            return lossy.outcome()
+        return self._chosen(kind, lossless, lossy)
 
-    def _better_of(
-        self, kind: str, lossless: Candidate, lossy: BlockOutcome | None
+    def _rival(self, kind: str, lossy: Candidate | None) -> Rival:
+        if lossy is None:
+            return Rival(kind, 0, lambda: None)
+        marked = self._marked(lossy)
+        gate = partial(self._gate, kind, lossy, marked, is_lossy=True)
+        return Rival(kind, len(marked), gate)
+
+    def _chosen(
+        self, kind: str, lossless: Candidate, lossy: Rival
     ) -> BlockOutcome | None:
         form = lossless.text if self.hint.is_file else _at_rest(lossless.text)
-        if _is_clear(kind, lossy, len(form)):
-            return lossy
-        return _better(self._gate(kind, lossless, form), lossy)
+        return chosen(partial(self._gate, kind, lossless, form), len(form), lossy)
 
     def _may_be_lossy(self, compressor: Compressor) -> bool:
         if not self.task.wants_lossy:
@@ -391,53 +380,12 @@ class _Block:
         )
 
 
-def _is_clear(kind: str, lossy: BlockOutcome | None, chars: int) -> bool:
-    """The lossy form is so much shorter than the lossless that both need no count."""
-    if lossy is None or lossy.replacement is None:
-        return False
-    share = CLEAR_SHARES.get(kind, CLEAR_SHARE)
-    most = min(share * chars, chars - CLEAR_CHARS)
-    return len(lossy.replacement) <= most
-
-
 def _at_rest(form: str) -> str:
     """A form that reads like any text, as cleaning leaves it.
 
     Nothing tells it from a tool's output when it comes again, and that is cleaned.
     """
     return form if _OWN_HEADER.match(form) is not None else clean(form)
-
-
-def _better(
-    lossless: BlockOutcome | None, lossy: BlockOutcome | None
-) -> BlockOutcome | None:
-    """The lossless result, unless leaving something out saves clearly more."""
-    if lossy is None or lossy.replacement is None:
-        return lossless or lossy
-    if lossless is None or lossless.replacement is None:
-        return lossy
-    gain = lossless.compressed_tokens - lossy.compressed_tokens
-    is_worth_it = gain >= max(
-        MIN_LOSSY_GAIN_TOKENS, lossless.compressed_tokens * MIN_LOSSY_GAIN
-    )
-    return lossy if is_worth_it else lossless
-
-
-def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
-    """Of two outcomes for a block, the one to send: fewer tokens, rather lossless."""
-    if one is None or one.replacement is None:
-        return other
-    if other.replacement is None:
-        return one
-    if one.is_lossy != other.is_lossy:
-        lossless, lossy = (other, one) if one.is_lossy else (one, other)
-        return _better(lossless, lossy) or lossless
-    if bool(one.refers_to) != bool(other.refers_to):
-        # What has to be looked up must save more than what is told in place.
-        alone, referring = (other, one) if one.refers_to else (one, other)
-        most = alone.compressed_tokens * (1 - MIN_REFERRING_GAIN)
-        return referring if referring.compressed_tokens <= most else alone
-    return one if one.compressed_tokens <= other.compressed_tokens else other
 
 
 def accept(

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core.markers import write_marker
-from headroom.core.pipeline import MIN_LOSSY_GAIN, MIN_LOSSY_GAIN_TOKENS
 from headroom.core.repeats import Base, Source, refer, relate, told
+from headroom.core.rivals import MIN_LOSSY_GAIN, MIN_LOSSY_GAIN_TOKENS
 from headroom.core.types import BlockOutcome, BlockTask, Candidate, CountTokens
 
 FORM_STRATEGY = "repeat_in_form"

@@ -37,6 +37,7 @@ from headroom.core.hidden import Placement
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
+from headroom.core.rivals import better
 from headroom.core.splice import splice
 from headroom.core.stabilise import BREAKPOINTS, stabilise
 from headroom.core.threads import Reply, Thread, follow
@@ -309,10 +310,10 @@ class Rewrite:
         for i, outcome in outcomes.items():
             position = self._group_start + i
             rival = self._outcomes[position]
-            found = pipeline.better(rival, outcome)
+            found = better(rival, outcome)
             again = self._refer_form(i, outcome)
             if again is not None:
-                found = pipeline.better(found, again)
+                found = better(found, again)
             self._outcomes[position] = found
 
     def _refer_form(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:

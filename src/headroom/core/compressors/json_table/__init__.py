@@ -14,6 +14,8 @@ out in units of the source.
 """
 
 import marshal
+from collections.abc import Callable
+from functools import cache
 
 from headroom.core.compressors.json_table.decode import decode as decode_document
 from headroom.core.compressors.json_table.encode import encode
@@ -38,6 +40,9 @@ MIN_LOSSY_CHARS = 2400
 
 MAX_LOSSY_SHARE = 0.92
 """Of the lossless form: less is not worth a retrieval."""
+
+HARDLY_ANYTHING = 0.6
+"""Of the shortest that a lossless form can be: which one that is does not matter."""
 
 _DETECT_CHARS = 400
 
@@ -94,18 +99,31 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     table = None if is_hollow else encode(document)
     pairs = encode_pairs(document)
 
+    @cache
+    def cheapest() -> str:
+        return _cheapest(text, document, table, pairs, ctx)
+
     def prove(_: str = "") -> Candidate | None:
-        form = _cheapest(text, document, table, pairs, ctx)
+        form = cheapest()
         is_short = len(form) < len(text) and _is_unicode(form)
         return Candidate(text=form, strategy=NAME) if is_short else None
 
+    @cache
+    def reduced() -> Candidate | None:
+        return _reduced(document, ctx)
+
     wants_lossy = ctx.wants_lossy and not is_hollow
-    if wants_lossy and table is not None and pairs is None and _is_short(table, text):
-        lossy = _lossy(document, len(table), ctx)
-        return Compressed.of(Draft(lambda: table, prove), lossy)
+    if wants_lossy and table is not None and pairs is None:
+        if _is_short(table, text):
+            lossy = _if_shorter(reduced, len(table))
+            return Compressed.of(Draft(lambda: table, prove), lossy)
+        least = min(len(table), _least_size(text))
+        lossy = _if_shorter(reduced, least, HARDLY_ANYTHING)
+        if lossy is not None:
+            return Compressed(lossy=lossy, draft=Draft(cheapest, prove, least))
     lossless = prove()
     if wants_lossy:
-        lossy = _lossy(document, len(lossless.text if lossless else text), ctx)
+        lossy = _if_shorter(reduced, len(lossless.text if lossless else text))
         return Compressed(lossless, lossy) if lossless or lossy else None
     return None if lossless is None else Compressed(lossless)
 
@@ -122,16 +140,26 @@ def _cheapest(
     return pairs if pairs is not None and _is_cheaper(pairs, form, ctx) else form
 
 
-def _lossy(document: Document, chars: int, ctx: Context) -> Candidate | None:
-    """The reduced form, if it is much shorter than the lossless one."""
+def _if_shorter(
+    reduced: Callable[[], Candidate | None],
+    chars: int,
+    share: float = MAX_LOSSY_SHARE,
+) -> Candidate | None:
+    """The reduced form, if it is much shorter than a lossless one of so many."""
     if chars < MIN_LOSSY_CHARS:
         return None
+    found = reduced()
+    return None if found is None or len(found.text) > share * chars else found
+
+
+def _reduced(document: Document, ctx: Context) -> Candidate | None:
+    """The form of what stays of the document, if anything goes."""
     asked = "" if ctx.call is None else ctx.call.input.decode("utf-8", "replace")
-    reduced, notes = reduce(document, f"{ctx.question} {asked}")
+    less, notes = reduce(document, f"{ctx.question} {asked}")
     if not notes:
         return None
-    short = encode(reduced, notes)
-    if len(short) > MAX_LOSSY_SHARE * chars or not _is_unicode(short):
+    short = encode(less, notes)
+    if not _is_unicode(short):
         return None
     return Candidate(text=short, strategy=NAME, omitted="; ".join(notes))
 
