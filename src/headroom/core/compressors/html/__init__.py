@@ -9,6 +9,7 @@ out navigation, the middles of what is long and plain sentences, with counts.
 """
 
 import re
+from html import unescape
 from typing import Final
 
 from headroom.core.compressors.html.detection import confidence, find_page
@@ -25,6 +26,8 @@ __all__ = ["COMPRESSOR", "compress", "decode", "detect"]
 MIN_LOSSY_CHARS: Final = 2400
 
 _NO_WORD = re.compile(r"[\W_]+")
+_SEPARATOR = "\x01"
+_NO_SIGN = re.compile(rf"(?:[^\w{_SEPARATOR}]|_)+")
 
 
 def detect(text: str) -> float:
@@ -38,7 +41,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     start = max(find_page(text), 0)
     preamble = "\n".join(map(str.rstrip, text[:start].strip().splitlines()))
-    source = text[start:].replace("\x01", "")
+    source = text[start:].replace(_SEPARATOR, "")
     try:
         page = read_page(source)
     except ValueError:
@@ -64,13 +67,16 @@ def is_complete(source: str, form: str) -> bool:
     """Whether every visible text of the source stands in the form, in order."""
     squeezed = _NO_WORD.sub("", form)
     at = 0
-    for text in texts(source):
-        word = text if text.isalnum() else _NO_WORD.sub("", text)
-        if word:
-            found = squeezed.find(word, at)
-            if found < 0:
-                return False
-            at = found + len(word)
+    for some in texts(source):
+        # Many at once: the source has no such sign, nor does an entity stand for it.
+        joined = _SEPARATOR.join(some)
+        joined = unescape(joined) if "&" in joined else joined
+        for word in _NO_SIGN.sub("", joined).split(_SEPARATOR):
+            if word:
+                found = squeezed.find(word, at)
+                if found < 0:
+                    return False
+                at = found + len(word)
     return True
 
 

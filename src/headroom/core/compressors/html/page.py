@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from headroom.core.compressors.html.tables import BREAK, Table
-from headroom.core.compressors.html.tokens import attributes, split_markup
+from headroom.core.compressors.html.tokens import Tag, attributes, split_markup
 
 MAX_INDENT: Final = 8
 # A cell with more parts than this is page layout, not data.
@@ -42,7 +42,7 @@ _REGION = re.compile(
     re.IGNORECASE,
 )
 _REGION_TAGS = {"nav": "navigation", "aside": "aside", "footer": "footer"}
-_MAY_BE_REGION = {"div", "section", "ul", "header", "form"}
+MAY_BE_REGION = {"div", "section", "ul", "header", "form", *_REGION_TAGS}
 
 
 class Block(Struct, gc=False):
@@ -101,31 +101,24 @@ class Reader:
         self.regions: list[tuple[str, int, str]] = []
         self.tables: list[Table] = []
 
-    def read(self, pieces: Iterator[str | None]) -> Page:
-        """The page that the parts mean (see ``split_markup``)."""
-        opening, closing = OPENING, CLOSING
-        for text in pieces:
+    def read(self, tags: Iterator[Tag]) -> Page:
+        """The page that the texts and tags mean (see ``split_markup``)."""
+        buffer = self.buffer
+        for text, slash, written, source in tags:
             if text:
-                self._text(text)
-            slash = next(pieces, None)
-            name = next(pieces, None)
-            source = next(pieces, None)
-            if name is None or source is None:
+                is_bare = not self.has_marks and "&" not in text
+                buffer.append(text if is_bare else self._plain(text))
+            if written is None or source is None:
                 continue
+            name = written if written in KNOWN else written.lower()
             if name not in KNOWN:
-                name = name.lower()
-                if name not in KNOWN:
-                    continue
+                continue
             if slash:
-                close = closing.get(name)
-                if close is not None:
-                    close(self)
-                if self.regions and self.regions[-1][0] == name:
-                    self._leave_region()
+                self._close(name)
             else:
-                if name in _MAY_BE_REGION or name in _REGION_TAGS:
+                if name in MAY_BE_REGION:
                     self._enter_region(name, source)
-                start = opening.get(name)
+                start = OPENING.get(name)
                 if start is not None:
                     start(self, source)
         while self.tables:
@@ -134,14 +127,19 @@ class Reader:
         self.flush()
         return self.page
 
+    def _close(self, name: str) -> None:
+        close = CLOSING.get(name)
+        if close is not None:
+            close(self)
+        if self.regions and self.regions[-1][0] == name:
+            self._leave_region()
+
     # Text and blocks
 
-    def _text(self, text: str) -> None:
+    def _plain(self, text: str) -> str:
         if "&" in text:
             text = unescape(text)
-        if self.has_marks and not self.is_pre:
-            text = escape_inline(text)
-        self.buffer.append(text)
+        return escape_inline(text) if self.has_marks and not self.is_pre else text
 
     def flush(self, _source: str = "") -> None:
         """End the block that is being read."""

@@ -12,7 +12,7 @@ at ``-->``, an unclosed one at the end of the text.
 import re
 from collections.abc import Iterator
 from html import unescape
-from typing import Final
+from typing import Final, TypeAlias
 
 _MIN_STEP: Final = 1000
 _MAX_STEPS: Final = 64
@@ -37,21 +37,24 @@ _ATTRIBUTE = re.compile(
 )
 
 
-def split_markup(text: str) -> Iterator[str | None]:
-    """Texts and tags in turn.
+Tag: TypeAlias = tuple[str, str | None, str | None, str | None]
+"""Text, and behind it ``/`` or empty, name and attributes of a tag.
 
-    Text, ``/`` or empty, name, attributes, text, and so on. Comments, scripts and
-    declarations have ``None`` for the three.
-    """
+Comments, scripts and declarations, and the end, have ``None`` for the three.
+"""
+
+
+def split_markup(text: str) -> Iterator[Tag]:
+    """Texts, each with the tag behind it."""
     # Some tags at a time, for memory's sake; few enough times that copying the rest of
     # the text stays cheap. ``texts`` does the same.
     step = max(_MIN_STEP, text.count("<") // _MAX_STEPS)
     while True:
         parts = _TOKEN.split(text, step)
         text = parts.pop()
-        yield from parts
+        yield from zip(*[iter(parts)] * 4, strict=True)
         if len(parts) < step * 4:
-            yield text
+            yield text, None, None, None
             return
 
 
@@ -66,14 +69,12 @@ def attributes(source: str) -> dict[str, str]:
     return found
 
 
-def texts(text: str) -> Iterator[str]:
-    """The texts between the tags, entities unescaped; none is empty or blank."""
+def texts(text: str) -> Iterator[list[str]]:
+    """The texts between the tags as they stand, some at a time; none is empty."""
     step = max(_MIN_STEP, text.count("<") // _MAX_STEPS)
     while True:
         parts = _BARE_TOKEN.split(text, step)
         text = parts.pop() if len(parts) > step else ""
-        for part in parts:
-            if part and not part.isspace():
-                yield unescape(part) if "&" in part else part
+        yield list(filter(None, parts))
         if not text:
             return
