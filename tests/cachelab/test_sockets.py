@@ -109,6 +109,22 @@ async def test_state_is_the_connections_unless_it_is_stored():
 
 
 @pytest.mark.parametrize(
+    ("members", "kind"),
+    [({"generate": False}, "response.completed"), ({}, "error")],
+)
+async def test_only_what_prepares_a_conversation_may_be_empty(members, kind):
+    event = {"type": "response.create", "model": "gpt-5.5", "input": [], **members}
+    async with running() as (_, _, url), aiohttp.ClientSession() as session:
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with session.ws_connect(f"{url}/v1/responses", headers=headers) as one:
+            await one.send_json(event)
+            found = await one.receive_json()
+            while found["type"] not in {"response.completed", "error"}:
+                found = await one.receive_json()
+    assert found["type"] == kind
+
+
+@pytest.mark.parametrize(
     ("path", "headers", "status"),
     [("/v1/responses", {}, 401), ("/v1/other", {"authorization": "Bearer x"}, 404)],
 )

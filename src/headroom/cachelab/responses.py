@@ -157,7 +157,8 @@ def refusals(request: Json) -> Iterator[str]:
         yield "Missing required parameter: 'model'."
         return
     given = request.get("input")
-    if not isinstance(given, str | list) or not given:
+    may_be_empty = request.get("generate") is False
+    if not isinstance(given, str | list) or not (given or may_be_empty):
         yield "Missing required parameter: 'input'."
         return
     for number, item in enumerate(as_items(given)):

@@ -136,12 +136,15 @@ def sent_items(up):
     return [json.loads(message)["input"] for message in up.received]
 
 
-async def converse(px, turns):
-    """A conversation of deltas; returns its items as the client knows them."""
+async def converse(px, turns, warmed=1):
+    """A conversation of deltas; returns its items as the client knows them.
+
+    The first ``warmed`` items are sent to prepare what comes.
+    """
     history = [system(), user("go")]
     async with open_(px) as ws:
-        previous = await ask(ws, [history[0]], generate=False)
-        fresh = history[1:]
+        previous = await ask(ws, history[:warmed], generate=False)
+        fresh = history[warmed:]
         for number in range(2, turns + 2):
             previous = await ask(ws, fresh, previous=previous)
             fresh = [result(number)]
@@ -164,9 +167,10 @@ async def test_a_result_is_compressed_and_the_rest_of_its_message_is_left(path):
     assert len(sent) < len(message) / 3
 
 
-async def test_everything_sent_again_after_a_reconnect_leaves_as_it_left():
+@pytest.mark.parametrize("warmed", [0, 1])
+async def test_everything_sent_again_after_a_reconnect_leaves_as_it_left(warmed):
     async with running() as (_, up, px):
-        history = await converse(px, 4)
+        history = await converse(px, 4, warmed)
         deltas = [item for items in sent_items(up) for item in items]
         async with open_(px) as ws:
             await ask(ws, history)
@@ -176,6 +180,22 @@ async def test_everything_sent_again_after_a_reconnect_leaves_as_it_left():
     assert forwarded == deltas
     assert sum("output" in item for item in deltas) == 4
     assert all(len(i["output"]) < 9_000 for i in deltas if "output" in i)
+
+
+@pytest.mark.parametrize("warmed", [0, 1])
+async def test_what_was_said_before_is_referred_to_however_it_was_begun(warmed):
+    lines = [f"def area_{n}(side):\n    return side * {n}\n" for n in range(120)]
+    code = {**result(2), "output": "\n".join(lines)}
+    async with running() as (_, up, px), open_(px) as ws:
+        history = [system(), user("go")]
+        previous = await ask(ws, history[:warmed], generate=False)
+        previous = await ask(ws, history[warmed:], previous=previous)
+        previous = await ask(ws, [code], previous=previous)
+        previous = await ask(ws, [user("once more")], previous=previous)
+        await ask(ws, [{**code, "call_id": "call_4"}], previous=previous)
+    told = sent_items(up)[-1][0]["output"]
+    assert told.startswith("[repeats #1")
+    assert len(told) < 400
 
 
 async def test_a_conversation_goes_on_in_another_process_by_the_answers_id(tmp_path):

@@ -137,7 +137,8 @@ class CompressStage:
             # Others may add to it, and what stands before cannot be known.
             exchange.pass_through("conversation_state")
             return
-        if not view.messages:
+        # One that only prepares what comes may be empty, and others go on from it.
+        if not view.messages and not view.is_prewarm:
             exchange.decision, exchange.reason = "no_change", "no_messages"
             return
         allowed, base = self._current[exchange.auth_mode], self._current.policy
@@ -290,7 +291,7 @@ class CompressStage:
         exchange.view = view
         exchange.trail = trail_of(view, changes, rewrite.front)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
-        exchange.chain_key = rewrite.keys[-1]
+        exchange.chain_key = rewrite.chain.end
         exchange.session_id = exchange.session_id or _session_id(view, rewrite)
         exchange.own_tools = rewrite.own_tools
         self._report_memory(exchange, rewrite)
