@@ -146,7 +146,7 @@ def _sort_key(element: _Element) -> tuple[str, str]:
 
 def _with_sorted_schema(element: _Element, text: bytes) -> bytes:
     """A tool with the keys of its schema sorted, wherever the schema stands in it."""
-    if element.schema is None:
+    if element.schema is None or _has_half_pair(text):
         return text
     schema = element.schema
     if text != element.raw:  # shortened, so the schema is found by its key again
@@ -159,6 +159,11 @@ def _with_sorted_schema(element: _Element, text: bytes) -> bytes:
     except MalformedBodyError:
         return text
     return text[: schema.start] + ordered + text[schema.end :]
+
+
+def _has_half_pair(tool: bytes) -> bool:
+    """Whether something in it could not be written again."""
+    return json_spans.has_half_pair(tool, Span(0, len(tool)))
 
 
 def _schema_of(tool: bytes) -> Span | None:
@@ -209,6 +214,8 @@ def compacted(tool: bytes) -> bytes:
     Args:
         tool: one element of a tool list, in any API's shape.
     """
+    if _has_half_pair(tool):
+        return tool
     try:
         whole = json_spans.whole(tool)
         shorter = _compact_tool(tool, whole)

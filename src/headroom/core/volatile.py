@@ -96,6 +96,8 @@ def _in_value(body: bytes, span: Span, where: str, depth: int) -> Iterator[Findi
     if depth > _MAX_DEPTH:
         return
     if is_string(body, span):
+        if json_spans.has_half_pair(body, span):
+            return
         for kind, word in volatile_words(json_spans.string(body, span)):
             yield Finding(kind, where, clipped(word))
     elif is_array(body, span):

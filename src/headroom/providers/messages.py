@@ -18,7 +18,13 @@ from msgspec.structs import replace
 from headroom.core.digest import chain_key
 from headroom.core.types import HotBlock, MessageView, Slot, Span
 from headroom.core.wire import json_spans
-from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
+from headroom.core.wire.json_spans import (
+    elements,
+    has_half_pair,
+    is_array,
+    is_object,
+    is_string,
+)
 from headroom.errors import MalformedBodyError
 
 Role: TypeAlias = Literal["user", "assistant", "other"]
@@ -47,7 +53,8 @@ class SlotMemo:
         start = message.span.start
         found = self._slots.get(message.raw)
         if found is None:
-            found = _shifted(self._read_slots(body, message), -start)
+            read = self._read_slots(body, message)
+            found = _shifted(tuple(_writable(body, slot) for slot in read), -start)
             if len(self._slots) >= MAX_KEPT:
                 self._slots.clear()
             if len(found) <= _MAX_KEPT_SLOTS:
@@ -149,10 +156,28 @@ def members(body: bytes, span: Span) -> dict[str, Span]:
 
 
 def text_of(body: bytes, span: Span | None) -> str:
-    """The text of a string member; empty where it is absent or no string."""
+    """The text of a string member; empty where it is absent or no string.
+
+    Also where it holds half a surrogate pair: no id, name or type does, and nothing
+    that is recorded or put into a header could.
+    """
+    if span is None or not is_string(body, span) or has_half_pair(body, span):
+        return ""
+    return json_spans.string(body, span)
+
+
+def said_in(body: bytes, span: Span | None) -> str:
+    """As ``text_of``, for texts, which may hold half a surrogate pair."""
     if span is None or not is_string(body, span):
         return ""
     return json_spans.string(body, span)
+
+
+def _writable(body: bytes, slot: Slot | HotBlock) -> Slot | HotBlock:
+    """The slot, but where its text could not be written again: that one stays."""
+    if isinstance(slot, HotBlock) or not has_half_pair(body, slot.literal):
+        return slot
+    return HotBlock(slot.block_index or 0, slot.block_type)
 
 
 def _is_content(body: bytes, content: Span | None, *, is_needed: bool) -> bool:

@@ -1,6 +1,7 @@
 """Spans are exact or refused: checked against an independent strict scanner."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -86,7 +87,6 @@ def test_every_span_is_exactly_the_value_it_names(value, random):
         b'{"a":"\xff"}',
         b'{"a":"\xc3"}',
         '{"a":1}'.encode("utf-16"),
-        b'{"a":"\\ud800"}',
         b'{"a":"\\x"}',
         b'{"a":"tab\there"}',
         b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
@@ -157,3 +157,53 @@ def test_a_string_literal_holds_any_text_but_lone_surrogates():
     assert json_spans.string(literal, Span(0, len(literal))) == text
     with pytest.raises(ValueError, match="surrogates not allowed"):
         json_spans.encode_string("\ud800")
+
+
+@pytest.mark.parametrize(
+    ("literal", "has"),
+    [
+        (rb'"\ud83d"', True),
+        (rb'"\uDE00"', True),
+        (rb'"a\ud83d\ude00b"', False),
+        (rb'"\ud83d\ud83d\ude00"', True),
+        (rb'"\ude00\ud83d"', True),
+        (rb'"\ud83d\u0041"', True),
+        (rb'"\ud83d \ude00"', True),
+        (rb'"\\ud83d"', False),
+        (rb'"\\\ud83d"', True),
+        (rb'"\\\\ud83d"', False),
+        (rb'"\ud83d\\ude00"', True),
+    ],
+)
+def test_half_a_surrogate_pair_is_told_from_a_whole_one_and_from_a_text(literal, has):
+    span = Span(0, len(literal))
+    assert json_spans.has_half_pair(literal, span) == has
+    assert json_spans.string(literal, span) == json.loads(literal)
+
+
+def test_values_with_half_pairs_keep_their_spans():
+    body = rb' {"a" : "\ud83d", "b":["\ude00", {"c":"\ud83d\ude00"}] , "c":1} '
+    top = json_spans.members(body, json_spans.whole(body))
+    assert [span.of(body) for span in top.values()] == [
+        rb'"\ud83d"',
+        rb'["\ude00", {"c":"\ud83d\ude00"}]',
+        b"1",
+    ]
+    assert json_spans.elements(body, top["b"])[1].of(body) == (rb'{"c":"\ud83d\ude00"}')
+
+
+@pytest.mark.parametrize(
+    "body", [rb'{"\ud83d":1}', rb'{"a":"\ud83d","a":1}', rb'{"a":"\ud83"}']
+)
+def test_half_pairs_make_no_doubt_certain(body):
+    with pytest.raises(MalformedBodyError):
+        json_spans.members(body, Span(0, len(body)))
+
+
+def test_a_text_of_nothing_but_half_pairs_is_read_in_linear_time():
+    for unit in (rb"\ud83d", rb"\ude00", rb"\\ud83d", b"\\" * 64 + rb"\ud83d"):
+        body = b'{"a":"%b"}' % (unit * (1_000_000 // len(unit)))
+        started = time.perf_counter()
+        found = json_spans.members(body, Span(0, len(body)))
+        assert found["a"].end == len(body) - 1
+        assert time.perf_counter() - started < 2

@@ -1,4 +1,4 @@
-"""Byte spans inside JSON, found without building or re-encoding the rest.
+r"""Byte spans inside JSON, found without building or re-encoding the rest.
 
 First step of every request: a provider module asks for the members of an object or the
 elements of an array and gets spans into the original bytes. ``msgspec`` validates and
@@ -7,13 +7,20 @@ walk sees what a decoder hides: duplicate keys and keys spelled with escapes do 
 up with the bytes, and either one is refused.
 
 What holds: for the spans returned, ``span.of(body)`` is exactly one JSON value; any
-doubt (grammar, duplicate or escaped key, invalid UTF-8, NaN, byte order mark, lone
-surrogate, nesting beyond the decoder's limit) raises ``MalformedBodyError``, and the
-caller forwards the body as it came. Nothing here recurses or uses regular expressions.
+doubt (grammar, duplicate or escaped key, invalid UTF-8, NaN, byte order mark, nesting
+beyond the decoder's limit) raises ``MalformedBodyError``, and the caller forwards the
+body as it came. Nothing here recurses or uses regular expressions; all is linear.
 
-Grammar: RFC 8259, https://www.rfc-editor.org/rfc/rfc8259.
+Half a surrogate pair (``\ud83d`` alone) is in the grammar of JSON, and clients send it
+in mid-conversation when a text was cut inside an emoji. The decoder refuses it, so that
+such values are read with other escapes of the same length in its place: the rest of the
+request keeps its spans, and what was forwarded before can be forwarded again.
+
+Grammar: RFC 8259, https://www.rfc-editor.org/rfc/rfc8259; section 8.2 on halves.
 """
 
+import json
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -38,7 +45,12 @@ MAX_PIECES = 100_000
 _BLANKS = b" \t\n\r"
 _FEW_BLANKS = 64
 
-_QUOTE, _COMMA, _COLON = 0x22, 0x2C, 0x3A
+_STAND_IN = rb"\ufffd"
+_SURROGATE = rb"\ud"
+_FIRST, _SECOND = b"89ab", b"cdef"
+_HEX = b"0123456789abcdef"
+
+_QUOTE, _COMMA, _COLON, _BACKSLASH = 0x22, 0x2C, 0x3A, 0x5C
 _SPACE = 0x20
 
 
@@ -66,7 +78,7 @@ def members(body: bytes, span: Span) -> dict[str, Span]:
     Raises:
         MalformedBodyError: not an object, or in any doubt where its members stand.
     """
-    raws = _decode(_OBJECT, body, span, "an object")
+    raws, body = _decode(_OBJECT, body, span, "an object")
     _check_count(len(raws), span)
     found: dict[str, Span] = {}
     position = span.start + 1
@@ -97,7 +109,7 @@ def elements(body: bytes, span: Span) -> list[Span]:
     Raises:
         MalformedBodyError: not an array.
     """
-    raws = _decode(_ARRAY, body, span, "an array")
+    raws, body = _decode(_ARRAY, body, span, "an array")
     _check_count(len(raws), span)
     found: list[Span] = []
     position = span.start + 1
@@ -130,13 +142,23 @@ def is_array(body: bytes, span: Span) -> bool:
 
 
 def string(body: bytes, span: Span) -> str:
-    """The text a string literal means.
+    """The text a string literal means; half a surrogate pair stays one.
+
+    Such a text cannot be encoded: ask ``has_half_pair`` first if it has to be.
 
     Raises:
-        MalformedBodyError: not a string, or it holds a lone surrogate.
+        MalformedBodyError: not a string.
     """
-    text: str = _decode(_STRING, body, span, "a string")
-    return text
+    text, read = _decode(_STRING, body, span, "a string")
+    if read is body:
+        return text
+    found: str = json.loads(span.of(body))
+    return found
+
+
+def has_half_pair(body: bytes, span: Span) -> bool:
+    """Whether half a surrogate pair stands anywhere in a value."""
+    return next(_half_pairs(body, span), None) is not None
 
 
 def encode_string(text: str) -> bytes:
@@ -175,12 +197,65 @@ def without_member(body: bytes, span: Span, value: Span) -> tuple[Span, Span]:
 
 def _decode(
     decoder: msgspec.json.Decoder[_T], body: bytes, span: Span, expected: str
-) -> _T:
+) -> tuple[_T, bytes]:
+    """The value of a span, and the body it was read from; see the module."""
     try:
-        found = decoder.decode(memoryview(body)[span.start : span.end])
+        return decoder.decode(memoryview(body)[span.start : span.end]), body
     except _DOUBTS as error:
+        whole_pairs = _without_half_pairs(body, span)
+        if whole_pairs is not None:
+            return _decode(decoder, whole_pairs, span, expected)
         raise MalformedBodyError(f"expected {expected}: {error}", span.start) from error
-    return found
+
+
+def _without_half_pairs(body: bytes, span: Span) -> bytes | None:
+    """The body with other escapes for a span's half pairs; ``None`` if it has none."""
+    pieces: list[bytes] = []
+    position = 0
+    for start in _half_pairs(body, span):
+        pieces += (body[position:start], _STAND_IN)
+        position = start + len(_STAND_IN)
+    if not pieces:
+        return None
+    pieces.append(body[position:])
+    return b"".join(pieces)
+
+
+def _half_pairs(body: bytes, span: Span) -> Iterator[int]:
+    """Where the escapes of half pairs begin in a span."""
+    if all(body.find(sign, span.start, span.end) < 0 for sign in (b"\\ud", b"\\uD")):
+        return
+    waiting = -1
+    for start, is_first in _surrogates(span.of(body).lower(), span.start):
+        if waiting >= 0 and not is_first and start == waiting + len(_STAND_IN):
+            waiting = -1
+            continue
+        if waiting >= 0:
+            yield waiting
+        waiting = start if is_first else -1
+        if not is_first:
+            yield start
+    if waiting >= 0:
+        yield waiting
+
+
+def _surrogates(text: bytes, origin: int) -> Iterator[tuple[int, bool]]:
+    """Where escapes of surrogates begin, and whether they are the first of a pair."""
+    at = text.find(_SURROGATE)
+    while at >= 0:
+        digits = text[at + len(_SURROGATE) : at + len(_STAND_IN)]
+        before = at
+        while before and text[before - 1] == _BACKSLASH:
+            before -= 1
+        # Behind an odd number of backslashes this is a text about escapes.
+        if (
+            (at - before) % 2 == 0
+            and len(digits) == 3
+            and all(digit in _HEX for digit in digits)
+            and digits[0] in _FIRST + _SECOND
+        ):
+            yield origin + at, digits[0] in _FIRST
+        at = text.find(_SURROGATE, at + 1)
 
 
 def _check_count(count: int, span: Span) -> None:

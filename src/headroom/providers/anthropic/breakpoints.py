@@ -17,7 +17,7 @@ empty texts; a string gets one by becoming the text block it means.
 from headroom.core.types import Breakpoints, Edit, MessageView, RequestView, Span
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
-from headroom.providers.messages import text_of
+from headroom.providers.messages import said_in, text_of
 
 MEMBER = b'"cache_control":{"type":"ephemeral"}'
 LOOK_BACK_BLOCKS = 20
@@ -108,7 +108,7 @@ def _is_markable(body: bytes, span: Span) -> bool:
     block = json_spans.members(body, span)
     kind = text_of(body, block.get("type"))
     if kind == "text":
-        return bool(text_of(body, block.get("text")).strip())
+        return bool(said_in(body, block.get("text")).strip())
     return kind in _MARKABLE
 
 

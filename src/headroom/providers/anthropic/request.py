@@ -68,7 +68,7 @@ class AnthropicMessages:
         return RequestView(
             api=API,
             body=body,
-            model=path.model if model is None else json_spans.string(body, model),
+            model=path.model if model is None else text_of(body, model),
             messages=views,
             tool_names=_tool_names(body, top.get("tools")),
             is_stream=bool(path.is_stream)

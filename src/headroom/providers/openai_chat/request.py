@@ -38,7 +38,7 @@ from headroom.providers.front import (
     cache_key_edit,
     tool_spans,
 )
-from headroom.providers.messages import MessageReader, text_of
+from headroom.providers.messages import MessageReader, said_in, text_of
 from headroom.providers.openai_chat import replay
 from headroom.providers.openai_chat.splice_json import JsonSplicer
 from headroom.providers.openai_chat.splice_stream import StreamSplicer
@@ -194,7 +194,7 @@ def _inner(body: bytes, entry: dict[str, Span]) -> dict[str, Span] | None:
 def _arguments(body: bytes, call: dict[str, Span]) -> bytes:
     """JSON inside a function's string; a custom tool's input is text itself."""
     if "arguments" in call:
-        return text_of(body, call["arguments"]).encode()
+        return said_in(body, call["arguments"]).encode("utf-8", "replace")
     return call["input"].of(body) if "input" in call else b"{}"
 
 

@@ -20,7 +20,7 @@ from headroom.core.hidden import NEUTRAL, call_anchor, seal_anchor, text_anchor
 from headroom.core.types import Span
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
-from headroom.providers.messages import Markers, Role, text_of
+from headroom.providers.messages import Markers, Role, said_in, text_of
 
 Source: TypeAlias = Literal["model", "tool", "given"]
 """Who an item is from: the model (and what runs beside it at the provider), a tool of
@@ -241,6 +241,6 @@ def _said(data: bytes, content: Span | None) -> str:
     pieces = []
     for span in elements(data, content):
         part = json_spans.members(data, span) if is_object(data, span) else {}
-        pieces.append(text_of(data, part.get("text")))
-        pieces.append(text_of(data, part.get("refusal")))
+        pieces.append(said_in(data, part.get("text")))
+        pieces.append(said_in(data, part.get("refusal")))
     return "".join(pieces)

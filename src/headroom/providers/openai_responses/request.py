@@ -42,7 +42,7 @@ from headroom.providers.front import (
     cache_key_edit,
     tool_spans,
 )
-from headroom.providers.messages import MAX_KEPT, SlotMemo, text_of
+from headroom.providers.messages import MAX_KEPT, SlotMemo, said_in, text_of
 from headroom.providers.openai_responses import replay
 from headroom.providers.openai_responses.items import (
     CALLS,
@@ -334,7 +334,7 @@ def _tool_call(body: bytes, span: Span) -> ToolCall | None:
 def _arguments(body: bytes, kind: str, found: dict[str, Span]) -> bytes:
     """JSON inside a function's string; a custom tool's input is text itself."""
     if kind == "function_call":
-        return text_of(body, found.get("arguments")).encode("utf-8")
+        return said_in(body, found.get("arguments")).encode("utf-8", "replace")
     for name in ("input", "action", "operation"):
         if name in found:
             return found[name].of(body)
