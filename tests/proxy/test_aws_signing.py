@@ -1,10 +1,16 @@
 """Signatures for Bedrock: whose credentials, over which bytes."""
 
 import asyncio
+import datetime as dt
+import hashlib
 import sys
 import threading
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+from botocore.session import Session
 from moto import mock_aws
 
 import clouds
@@ -12,6 +18,7 @@ from bedrock_clients import use_credentials
 from headroom.errors import BedrockSigningError
 from headroom.proxy import aws_signing
 from headroom.proxy.aws_signing import AwsSigner
+from headroom.proxy.sigv4 import Signer
 from headroom.settings import CloudSettings
 from loopback import Received
 
@@ -99,21 +106,80 @@ async def test_a_role_is_assumed_through_the_chain(monkeypatch, tmp_path):
     assert "x-amz-security-token" in found["authorization"]
 
 
-async def test_signing_runs_off_the_loop(monkeypatch):
-    threads = []
-    before = AwsSigner._frozen
+class Expiring:
+    """Credentials as botocore has them where they expire."""
 
-    def watched(self):
-        threads.append(threading.current_thread())
-        return before(self)
+    def __init__(self, *keys):
+        self.keys = list(keys)
+        self.is_due = True
+        self.threads = []
 
-    monkeypatch.setattr(AwsSigner, "_frozen", watched)
-    await signed("/model/m/invoke")
-    assert threads[0] is not threading.main_thread()
+    def refresh_needed(self):
+        return self.is_due
+
+    def get_frozen_credentials(self):
+        self.threads.append(threading.current_thread())
+        if self.is_due:
+            self.is_due = False
+            self.key = self.keys.pop(0)
+        return ReadOnlyCredentials(self.key, clouds.SECRET_KEY, "token")
+
+
+async def test_credentials_are_had_off_the_loop_once_and_again_when_they_expire(
+    monkeypatch,
+):
+    expiring = Expiring("AKIDFIRST", "AKIDSECOND")
+    monkeypatch.setattr(Session, "get_credentials", lambda _: expiring)
+    signer = AwsSigner(CloudSettings())
+    used = []
+    for number in range(4):
+        expiring.is_due = number in {0, 2}
+        pairs = await signer.signed("POST", f"https://{HOST}/model/m/invoke", [], b"")
+        used.append(dict(pairs)["authorization"].partition("=")[2].partition("/")[0])
+    signer.close()
+    assert used == ["AKIDFIRST", "AKIDFIRST", "AKIDSECOND", "AKIDSECOND"]
+    is_main = [thread is threading.main_thread() for thread in expiring.threads]
+    assert is_main == [False, True, False, True]
+
+
+def test_the_key_of_a_day_is_made_anew_on_the_next():
+    frozen = ReadOnlyCredentials(clouds.ACCESS_KEY, clouds.SECRET_KEY, None)
+    signer = Signer(frozen, "bedrock", "us-east-1")
+    target = "/model/m/invoke"
+    days = [dt.datetime(2026, 1, day, 23, 59, 59, tzinfo=dt.UTC) for day in (1, 1, 2)]
+    found = []
+    for now in days:
+        digest = hashlib.sha256(b"{}").hexdigest()
+        added = signer.added("POST", f"https://{HOST}{target}", {}, digest, now)
+        assert clouds.signature_problem(received(target, added.items())) == ""
+        found.append(added["authorization"])
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    "target", ["/model/a%3A0/invoke", "/async-invoke?z=1&a=2", "/a//b/../c"]
+)
+def test_the_signature_is_the_one_that_botocore_makes_in_one_piece(target):
+    frozen = ReadOnlyCredentials("AKID", "secret", "token")
+    signed = {"x-amz-meta": " a   b ", "x-amz-z": "1,2"}
+    digest = hashlib.sha256(b"{}").hexdigest()
+    whole = AWSRequest("POST", f"https://{HOST}:8443{target}", dict(signed), b"{}")
+    whole.headers["X-Amz-Content-SHA256"] = digest
+    SigV4Auth(frozen, "bedrock", "us-east-1").add_auth(whole)
+    stamp = dt.datetime.strptime(whole.context["timestamp"], "%Y%m%dT%H%M%SZ")
+    signer = Signer(frozen, "bedrock", "us-east-1")
+    added = signer.added("POST", whole.url, signed, digest, stamp)
+    assert added["authorization"] == whole.headers["Authorization"]
+
+
+async def test_bodies_too_long_to_be_digested_here_are_signed_like_others():
+    body = bytes(aws_signing._INLINE_BYTES + 1)
+    pairs = await signed("/model/m/invoke", body)
+    assert clouds.signature_problem(received("/model/m/invoke", pairs, body)) == ""
 
 
 async def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
-    for name in ("botocore", "botocore.auth"):
+    for name in ("botocore", "botocore.session"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BedrockSigningError, match=r"headroom\[bedrock\]"):
         await signed("/model/m/invoke")
