@@ -418,6 +418,7 @@ def servers(proxy_options):
                 facts[name] = {
                     "ready_s": round(seconds, 2),
                     "idle_rss_mb": rss_mb(running[name].pid),
+                    "pid": running[name].pid,
                 }
             yield ports, facts
             for name, process in running.items():

@@ -212,25 +212,41 @@ async def test_methods_and_locations_that_are_not_there_are_answered_404(path):
     assert not double.requests
 
 
-async def test_everything_else_of_vertex_passes_untouched_with_a_token():
+async def test_calls_of_other_models_pass_untouched_with_a_token():
     body = json.dumps({"instances": rows(60)}).encode()
-    count = PLACE + b"/publishers/anthropic/models/count-tokens:rawPredict"
     paths = [
         PLACE + b"/publishers/meta/models/llama-4:rawPredict",
         PLACE + b"/publishers/google/models/gemini-2.5-pro:countTokens",
-        PLACE + b"/endpoints/123:predict",
-        PLACE + b"/cachedContents",
-        count,
+        PLACE + b"/publishers/anthropic/models/count-tokens:rawPredict",
     ]
     async with vertex() as (double, px):
         for path in paths:
             assert (await call(px, body, path=path))[0] == 200
+        assert [request.body for request in double.requests] == [body] * len(paths)
+
+
+async def test_what_is_no_call_of_a_model_gets_no_token_and_passes_with_the_clients():
+    body = json.dumps({"instances": rows(60)}).encode()
+    paths = [
+        PLACE + b"/endpoints/123:predict",
+        PLACE + b"/cachedContents",
+        PLACE + b"/publishers/google/models/..%2F..%2Fjobs:countTokens",
+        b"/v1/projects/../locations/us-east5/endpoints/1:generateContent",
+    ]
+    tokens = Tokens()
+    own = b"authorization: Bearer ya29.good"
+    async with vertex(tokens=tokens) as (double, px):
+        for path in paths:
+            status, _, answer = await call(px, body, path=path)
+            assert (status, double.requests) == (401, [])
+            assert "credentials of your own" in json.loads(answer)["error"]["message"]
         async with client(px) as raw:
-            await raw.send(get(PLACE + b"/cachedContents?pageSize=5"))
-            assert (await raw.response())[0] == 200
-    assert [sent.body for sent in double.requests] == [body] * len(paths) + [b""]
-    assert all(sent.get(b"authorization") for sent in double.requests)
-    assert double.requests[-1].target == PLACE + b"/cachedContents?pageSize=5"
+            await raw.send(get(CLAUDE))
+            assert (await raw.response())[0] == 401
+        for path in paths:
+            assert (await call(px, body, path=path, headers=[own]))[0] == 200
+        assert [request.body for request in double.requests] == [body] * len(paths)
+    assert tokens.fetched == 0
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_the_signature_is_the_one_that_botocore_makes_in_one_piece(target):
     whole = AWSRequest("POST", f"https://{HOST}:8443{target}", dict(signed), b"{}")
     whole.headers["X-Amz-Content-SHA256"] = digest
     SigV4Auth(frozen, "bedrock", "us-east-1").add_auth(whole)
-    stamp = dt.datetime.strptime(whole.context["timestamp"], "%Y%m%dT%H%M%SZ")
+    stamp = dt.datetime.fromisoformat(whole.context["timestamp"])
     signer = Signer(frozen, "bedrock", "us-east-1")
     added = signer.added("POST", whole.url, signed, digest, stamp)
     assert added["authorization"] == whole.headers["Authorization"]

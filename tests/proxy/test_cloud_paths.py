@@ -147,6 +147,37 @@ def test_other_locations_are_refused(location):
     assert not found.location
 
 
+MODELS = f"{PLACE}/publishers/google/models"
+
+
+@pytest.mark.parametrize(
+    ("path", "may_spend"),
+    [
+        (f"{MODELS}/gemini-2.5-pro:generateContent", True),
+        (f"{MODELS}/gemini-2.5-pro:streamGenerateContent", True),
+        (f"{MODELS}/gemini-2.5-pro:countTokens", True),
+        (f"{PLACE}/publishers/anthropic/models/claude-x:rawPredict", True),
+        (f"{PLACE}/publishers/anthropic/models/claude-x:streamRawPredict", True),
+        (f"{PLACE}/publishers/mistralai/models/m:streamRawPredict", True),
+        (f"{PLACE}/endpoints/77:generateContent", True),
+        (f"{PLACE}/endpoints/openapi/chat/completions", True),
+        (f"{MODELS}/gemini-2.5-pro:setIamPolicy", False),
+        (f"{MODELS}/gemini-2.5-pro", False),
+        (f"{MODELS}/..%2F..%2Fx:generateContent", False),
+        (f"{PLACE}/publishers/..%2Fx/models/m:rawPredict", False),
+        (f"{PLACE}/endpoints/77:predict", False),
+        (f"{PLACE}/endpoints/a/b/chat/completions", False),
+        (f"{PLACE}/endpoints/../chat/completions", False),
+        (f"{PLACE}/customJobs", False),
+        (f"{PLACE}/publishers/mistralai/models/m:predict", False),
+        ("/v1/projects/../locations/us/endpoints/1:generateContent", False),
+        ("/v1/projects/a%2Fb/locations/us/endpoints/1:generateContent", False),
+    ],
+)
+def test_only_calls_of_models_may_be_made_under_the_operators_account(path, may_spend):
+    assert choose(path.encode(), []).may_spend is may_spend
+
+
 @pytest.mark.parametrize("verb", ["predict", "generateContent", "", "rawPredictX"])
 def test_methods_that_claude_has_not_are_refused(verb):
     path = f"{PLACE}/publishers/anthropic/models/claude-x:{verb}"

@@ -4,7 +4,7 @@ import pytest
 
 from headroom.core.types import PathView
 from headroom.proxy import routes
-from loopback import client, post, provider, proxy
+from loopback import client, get, post, provider, proxy
 
 ANTHROPIC_KEY = (b"x-api-key", b"sk-ant-api03-x")
 ANTHROPIC_TOKEN = (b"authorization", b"Bearer sk-ant-oat01-x")
@@ -41,6 +41,40 @@ GOOGLE_KEY = (b"x-goog-api-key", b"AIza")
 )
 def test_a_path_and_its_credentials_choose_the_provider(path, headers, api):
     assert routes.choose(path, headers).api == api
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "headers", "api"),
+    [
+        (b"/v1/models", b"key=AIzaX", [], "gemini"),
+        (b"/v1/models", b"pageSize=5&key=anything", [], "gemini"),
+        (b"/v1/models/gemini-2.5-pro", b"key=AIzaX", [], "gemini"),
+        (b"/v1/models/gemini-2.5-pro:generateContent", b"key=AIzaX", [], "gemini"),
+        (b"/v1/files", b"key=AQ.x", [(b"authorization", b"Bearer ya29.x")], "gemini"),
+        (b"/ws/google.ai.BidiGenerateContent", b"key=AIzaX", [], "gemini"),
+        (b"/v1/models", b"key=", [], "openai"),
+        (b"/v1/models", b"apikey=AIzaX", [], "openai"),
+        (b"/v1/files", b"key=x", [(b"authorization", b"Bearer sk-x")], "openai"),
+        (b"/v1/files", b"key=AIzaX", [OPENAI_KEY], "openai"),
+        (b"/v1/models", b"key=AIzaX", [ANTHROPIC_KEY], "anthropic"),
+        (b"/v1/messages", b"key=AIzaX", [], "anthropic"),
+    ],
+)
+def test_googles_key_in_the_query_goes_to_google(path, query, headers, api):
+    assert routes.choose(path, headers, query).api == api
+
+
+@pytest.mark.parametrize(
+    "target", [b"/v1/models?key=AIzaX", b"/v1/models/g-2?alt=json&key=AIzaX"]
+)
+async def test_a_list_of_models_is_googles_where_the_key_is(target):
+    async with provider() as google, provider() as openai:
+        started = proxy(google.url, gemini_url=google.url, openai_url=openai.url)
+        async with started as px, client(px) as c:
+            await c.send(get(target))
+            assert (await c.response())[0] == 200
+        assert [request.target for request in google.requests] == [target]
+        assert openai.requests == []
 
 
 def test_only_the_messages_path_itself_is_read():

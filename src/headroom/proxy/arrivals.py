@@ -20,16 +20,19 @@ class Arrivals:
         self._ids = itertools.count()
         self._contradicted: set[str] = set()
 
-    def exchange(self, method: str, path: bytes, request: Headers) -> Exchange:
+    def exchange(
+        self, method: str, path: bytes, request: Headers, query: bytes = b""
+    ) -> Exchange:
         """The exchange of a request.
 
         Args:
             method: as received.
             path: as received, without the query.
             request: its headers, names in lower case.
+            query: as received.
         """
         own = headers.request_id(request)
-        route = routes.choose(path, request)
+        route = routes.choose(path, request, query)
         made = Exchange(own or self._next_id(), method, path, request, route)
         found = auth.classify(request)
         made.auth_mode = found.mode

@@ -7,7 +7,9 @@
   (https://docs.cloud.google.com/vertex-ai/docs/reference/rest).
 
 What always holds: a location becomes part of a host's name only if it looks like one of
-Google's, and nothing else of a path does.
+Google's, and nothing else of a path does. Of Vertex's paths only calls of models are
+made under the operator's account: a token for them is good for everything else that the
+account may do.
 """
 
 import re
@@ -29,13 +31,21 @@ _BEDROCK_PREFIXES = ("/model/", "/guardrail/", "/guardrail-checks/", "/async-inv
 _SCOPE = b"/bedrock/aws4_request"
 
 _VERTEX = re.compile(
-    r"/(v1|v1beta1)(?:/projects/[^/]+/locations/([^/]+)(/.+)?|(/publishers/.+))"
+    r"/(v1|v1beta1)"
+    r"(?:/projects/([^/]+)/locations/([^/]+)(/.+)?|(/publishers/.+))"
 )
 _PUBLISHED = re.compile(r"/publishers/([^/]+)/models/([^/]+):([^:/]*)")
 _TUNED = re.compile(r"/endpoints/([^/:]+):([^:/]*)")
 _LOCATION = re.compile(r"[a-z]{2,20}(?:-[a-z]{2,20}){1,2}\d{1,2}|global|us|eu")
 _GENERATES = {"generateContent": False, "streamGenerateContent": True}
 _PREDICTS = {"rawPredict": False, "streamRawPredict": True}
+_CALLS = frozenset(
+    {*_GENERATES, *_PREDICTS, "countTokens"}
+)  # of any publisher's models, and of endpoints
+_OPENAI = re.compile(r"/endpoints/([^/]+)/chat/completions")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")
+"""Names of projects, models and endpoints; no server reads more than a name in one."""
+
 _COUNT = "count-tokens"
 """What stands in the model's place where tokens are only counted."""
 
@@ -50,6 +60,7 @@ class CloudPath(Struct, frozen=True, gc=False):
         path: the model and whether the answer is streamed.
         location: Vertex's, fit to be part of a host's name; empty: the path has none.
         refusal: why no such path exists; empty: it may.
+        may_spend: requests may be made under the operator's account.
     """
 
     cloud: Cloud
@@ -58,6 +69,7 @@ class CloudPath(Struct, frozen=True, gc=False):
     path: PathView = NO_PATH
     location: str = ""
     refusal: str = ""
+    may_spend: bool = False
 
 
 def choose(path: bytes, headers: list[tuple[bytes, bytes]]) -> CloudPath | None:
@@ -86,7 +98,7 @@ def _is_signed(headers: list[tuple[bytes, bytes]]) -> bool:
 def _bedrock(path: str) -> CloudPath:
     found = _MODEL.fullmatch(path)
     if found is None:
-        return CloudPath("bedrock", "bedrock other")
+        return CloudPath("bedrock", "bedrock other", may_spend=True)
     segment, operation = found.groups()
     named = model_id(segment)
     provider = ""
@@ -97,52 +109,84 @@ def _bedrock(path: str) -> CloudPath:
     is_known = operation in _INVOKES or operation in _CONVERSES
     label = f"/model/*/{operation}" if is_known else "/model/*"
     view = PathView(named.model, _STREAMS.get(operation, False))
-    return CloudPath("bedrock", label, provider, view)
+    return CloudPath("bedrock", label, provider, view, may_spend=True)
 
 
 def _vertex(path: str) -> CloudPath | None:
     found = _VERTEX.fullmatch(path)
     if found is None:
         return None
-    version, location, inside, published_path = found.groups()
+    version, project, location, inside, published_path = found.groups()
     location = unquote(location or "")
     if location and not _LOCATION.fullmatch(location):
         refusal = "there is no such location"
         return CloudPath("vertex", "vertex other", refusal=refusal)
     rest = inside or published_path or ""
+    place = _Place(version, location, _is_name(project or "p"))
     if published := _PUBLISHED.fullmatch(rest):
         publisher, model, verb = published.groups()
-        return _published(version, location, publisher, unquote(model), verb)
+        return _published(place, publisher, model, verb)
     if tuned := _TUNED.fullmatch(rest):
-        model = f"endpoints/{tuned[1]}"
-        return _gemini(version, location, model, tuned[2], "endpoints/*")
-    if rest.startswith("/endpoints/") and rest.endswith("/chat/completions"):
-        label = f"/{version}/*/chat/completions"
-        return CloudPath("vertex", label, "openai_chat", location=location)
+        return _gemini(place, f"endpoints/{tuned[1]}", tuned[2], "endpoints/*")
+    if named := _OPENAI.fullmatch(rest):
+        return CloudPath(
+            "vertex",
+            f"/{version}/*/chat/completions",
+            "openai_chat",
+            location=location,
+            may_spend=place.is_named and _is_name(named[1]),
+        )
     return CloudPath("vertex", "vertex other", location=location)
 
 
-def _published(
-    version: str, location: str, publisher: str, model: str, verb: str
-) -> CloudPath:
+class _Place(Struct, frozen=True):
+    """What stands in front of a model: the version, whose, and where.
+
+    Attributes:
+        is_named: the project is a name and nothing more.
+    """
+
+    version: str
+    location: str
+    is_named: bool
+
+
+def _is_name(segment: str) -> bool:
+    return _NAME.fullmatch(unquote(segment)) is not None
+
+
+def _published(place: _Place, publisher: str, model: str, verb: str) -> CloudPath:
     if publisher == "google":
-        shown = "publishers/google/models/*"
-        return _gemini(version, location, model, verb, shown)
+        return _gemini(place, model, verb, "publishers/google/models/*")
+    may_spend = place.is_named and _is_name(publisher) and _is_name(model)
     if publisher != "anthropic":
-        return CloudPath("vertex", "vertex other", location=location)
-    label = f"/{version}/*/publishers/anthropic/models/*"
+        return CloudPath(
+            "vertex",
+            "vertex other",
+            location=place.location,
+            may_spend=may_spend and verb in _CALLS,
+        )
+    label = f"/{place.version}/*/publishers/anthropic/models/*"
     if verb not in _PREDICTS:
         return CloudPath("vertex", label, refusal="there is no such method of a model")
-    provider = "" if model == _COUNT else "vertex"
-    view = PathView(model, _PREDICTS[verb])
-    return CloudPath("vertex", f"{label}:{verb}", provider, view, location)
+    model = unquote(model)
+    return CloudPath(
+        "vertex",
+        f"{label}:{verb}",
+        "" if model == _COUNT else "vertex",
+        PathView(model, _PREDICTS[verb]),
+        place.location,
+        may_spend=may_spend,
+    )
 
 
-def _gemini(
-    version: str, location: str, model: str, verb: str, shown: str
-) -> CloudPath:
-    label = f"/{version}/*/{shown}"
+def _gemini(place: _Place, model: str, verb: str, shown: str) -> CloudPath:
+    label = f"/{place.version}/*/{shown}"
+    named = model.removeprefix("endpoints/")
+    may_spend = place.is_named and _is_name(named) and verb in _CALLS
     if verb not in _GENERATES:
-        return CloudPath("vertex", label, location=location)
-    view = PathView(model, _GENERATES[verb])
-    return CloudPath("vertex", f"{label}:{verb}", "gemini", view, location)
+        return CloudPath("vertex", label, location=place.location, may_spend=may_spend)
+    view = PathView(unquote(model), _GENERATES[verb])
+    return CloudPath(
+        "vertex", f"{label}:{verb}", "gemini", view, place.location, "", may_spend
+    )

@@ -90,6 +90,21 @@ class Clouds:
         self._tokens.close()
 
 
+OWN_CREDENTIALS = (
+    "only calls of models are made under the operator's account:"
+    " bring credentials of your own for this"
+)
+
+
+def is_operators(route: Route, method: str) -> bool:
+    """Whether a request may be made under the operator's account.
+
+    Vertex's token is good for all of the account's projects, so that only calls of
+    models get it; Bedrock's host serves nothing else.
+    """
+    return route.upstream != "vertex" or (route.may_spend and method == "POST")
+
+
 def needs_credentials(route: Route, request: Headers, query: bytes) -> bool:
     """Whether the operator's credentials are added to a request.
 

@@ -25,7 +25,12 @@ from headroom.providers.openai_responses import request as responses
 from headroom.proxy import access, encodings, event_streams, headers, record
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
-from headroom.proxy.clouds import Clouds, needs_credentials
+from headroom.proxy.clouds import (
+    OWN_CREDENTIALS,
+    Clouds,
+    is_operators,
+    needs_credentials,
+)
 from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.metrics import Metrics
@@ -85,7 +90,10 @@ class Relay:
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         exchange = self._arrivals.exchange(
-            scope["method"], scope["raw_path"], scope["headers"]
+            scope["method"],
+            scope["raw_path"],
+            scope["headers"],
+            scope["query_string"],
         )
         run = Run(exchange, send, Incoming(receive, self._max_bytes))
         run.client = scope["client"][0] if scope.get("client") else ""
@@ -196,6 +204,9 @@ class Relay:
         run.needs_credentials = needs_credentials(
             exchange.route, exchange.headers, query
         )
+        if run.needs_credentials and not is_operators(exchange.route, exchange.method):
+            await run.answer(401, OWN_CREDENTIALS, "own_credentials")
+            return True
         if (
             run.needs_credentials
             and not self._token

@@ -39,6 +39,7 @@ class Route(Struct, frozen=True, gc=False):
         upstream_path: the path there, if not the one received.
         location: part of the upstream's host name, if it has one; validated.
         refusal: why nothing is served here, in words for the client.
+        may_spend: a cloud's requests may be made under the operator's account.
     """
 
     api: Api
@@ -49,6 +50,7 @@ class Route(Struct, frozen=True, gc=False):
     upstream_path: bytes = b""
     location: str = ""
     refusal: str = ""
+    may_spend: bool = False
 
 
 _EXACT: dict[bytes, Route] = {
@@ -88,14 +90,16 @@ _KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 _OPENAI_KEYS = (b"sk-proj-", b"sk-svcacct-", b"sk-admin-")
 """How keys begin that OpenAI alone issues: https://platform.openai.com/api-keys. Many
 others' begin with ``sk-``."""
+_GOOGLE_KEYS = (b"AIza", b"AQ.")
 
 
-def choose(path: bytes, headers: Headers) -> Route:
+def choose(path: bytes, headers: Headers, query: bytes = b"") -> Route:
     """The route of a request.
 
     Args:
         path: as received, percent-encoding and all.
         headers: names in lower case.
+        query: as received; keys of Google's API may stand in it.
     """
     if (cloud := cloud_paths.choose(path, headers)) is not None:
         return Route(
@@ -106,8 +110,9 @@ def choose(path: bytes, headers: Headers) -> Route:
             upstream=cloud.cloud,
             location=cloud.location,
             refusal=cloud.refusal,
+            may_spend=cloud.may_spend,
         )
-    route = _by_path(path, headers)
+    route = _by_path(path, headers, query)
     destination = destinations.choose(path, headers)
     if not destination.upstream:
         return route
@@ -123,12 +128,14 @@ def _api_of(cloud: cloud_paths.CloudPath) -> Api:
     return "openai" if cloud.provider == "openai_chat" else "gemini"
 
 
-def _by_path(path: bytes, headers: Headers) -> Route:
+def _by_path(path: bytes, headers: Headers, query: bytes) -> Route:
     """The route by the path, and where providers share it, by the credentials."""
     route = _EXACT.get(path) or _gemini(path)
     if route is None:
         route = next((r for prefix, r in _PREFIXES if path.startswith(prefix)), None)
     owner = credential_owner(headers)
+    if owner is None and _has_google_key(headers, query):
+        owner = "gemini"
     if route is None or not route.provider:
         api = "openai" if route is None else route.api
         for end, provider in OPENAI_ENDS:
@@ -166,6 +173,17 @@ def credential_owner(headers: Headers) -> Api | None:
         if name == b"authorization" and _token(value).startswith(_OPENAI_KEYS):
             return "openai"
     return None
+
+
+def _has_google_key(headers: Headers, query: bytes) -> bool:
+    """Whether a request that says no owner carries a key of Google's in its query.
+
+    A word ``key`` can be anything where the request has other credentials; keys of
+    Google's begin alike (https://cloud.google.com/docs/authentication/api-keys).
+    """
+    key = next((p[4:] for p in query.split(b"&") if p.startswith(b"key=")), b"")
+    has_other = any(name in _KEY_HEADERS for name, _ in headers)
+    return key.startswith(_GOOGLE_KEYS) if has_other else key != b""
 
 
 def is_anthropic_credential(name: bytes, value: bytes) -> bool:

@@ -138,7 +138,9 @@ class WebSocketRelay:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket, from its handshake to its end."""
-        exchange = self._arrivals.exchange("GET", scope["raw_path"], scope["headers"])
+        exchange = self._arrivals.exchange(
+            "GET", scope["raw_path"], scope["headers"], scope["query_string"]
+        )
         client = ClientSocket(receive, send)
         await client.begin()
         if is_own(scope["path"]):
