@@ -138,6 +138,15 @@ def test_lossy_forms_need_permission(use):
     assert outcome.omitted == "3 of 4 parts"
 
 
+def test_an_account_that_ends_a_form_stands_in_its_marker_alone(use):
+    told = "omitted: 60 lines"
+    lossy = Candidate(f"kept\n{told}", "short", omitted=told)
+    use(compressor(Compressed(lossy=lossy)))
+    outcome = run(lossy=True)
+    assert outcome.replacement.startswith("kept\n<<ccr:")
+    assert outcome.replacement.count(told) == 1
+
+
 def test_the_marker_counts_towards_the_gate_and_names_the_original(use):
     use(HALVE)
     marked = run(lossy=True, policy=Policy(marker="tool"))

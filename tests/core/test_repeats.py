@@ -209,6 +209,17 @@ def test_both_texts_of_an_edit_come_back_in_a_diff():
     assert expand(found.text, {"5c": new, "5d": old}) == text
 
 
+def test_a_diff_in_its_short_form_refers_to_what_edits_were_given():
+    added = code(40)
+    given = given_sources(edit("\n".join(added)), 100, "5")
+    form = "\n".join(
+        ["[diff]", "## src/app.py a1..b2", "@118 def f():", *(f"+{x}" for x in added)]
+    )
+    found = refer(form, given)
+    assert found.text.endswith("@118 def f():\n[+ #5c:1-40]")
+    assert expand(found.text, {"5c": "\n".join(added)}) == form
+
+
 def test_added_lines_of_a_diff_refer_to_what_was_read():
     file = code(60)
     text = "\n".join(

@@ -342,11 +342,13 @@ class _Block:
     def _marked(self, candidate: Candidate) -> str:
         if not self.policy.marker:
             return candidate.text
-        newline = "" if candidate.text.endswith("\n") else "\n"
+        # Some forms end with their account, which stands in the marker again.
+        text = candidate.text.removesuffix(f"\n{candidate.omitted}")
+        newline = "" if text.endswith("\n") else "\n"
         marker = markers.write_marker(
             self.task.digest, candidate.omitted, self.policy.marker
         )
-        return f"{candidate.text}{newline}{marker}"
+        return f"{text}{newline}{marker}"
 
     def _gate(
         self,

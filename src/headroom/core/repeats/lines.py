@@ -11,6 +11,9 @@ from msgspec import Struct
 from headroom.core.content.gutter import GUTTER, is_numbered
 
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
+_OUR_HUNK = re.compile(r"\[diff\]\n(?:.*\n)*?@\d")
+"""The form that ``compressors.diff`` gives a diff: one number in front of a hunk."""
+
 _SIGNS = "+- "
 
 INDENT = "    "
@@ -41,7 +44,7 @@ def split(text: str) -> Lines:
     if is_numbered(raw):
         return _numbered(raw)
     nothing = [-1] * len(raw)
-    if _HUNK.search(text) is not None:
+    if _HUNK.search(text) is not None or _OUR_HUNK.match(text) is not None:
         return _diff(raw, nothing)
     return Lines(raw, raw, nothing, "", [""] * len(raw))
 
@@ -78,9 +81,9 @@ def _diff(raw: list[str], nothing: list[int]) -> Lines:
     bare, signs = [], []
     is_hunk = False
     for line in raw:
-        if line.startswith("@@"):
+        if line.startswith("@"):
             is_hunk = True
-        elif line.startswith("diff "):
+        elif line.startswith(("diff ", "## ")):
             is_hunk = False
         if is_hunk and line[:1] and line[0] in _SIGNS:
             bare.append(line[1:])
