@@ -142,7 +142,7 @@ def test_an_account_that_ends_a_form_stands_in_its_marker_alone(use):
     told = "omitted: 60 lines"
     lossy = Candidate(f"kept\n{told}", "short", omitted=told)
     use(compressor(Compressed(lossy=lossy)))
-    outcome = run(lossy=True)
+    outcome = run(lossy=True, policy=Policy(marker="tool"))
     assert outcome.replacement.startswith("kept\n<<ccr:")
     assert outcome.replacement.count(told) == 1
 
