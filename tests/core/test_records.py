@@ -61,7 +61,7 @@ def test_a_changed_order_is_told_by_what_changed():
 
 def test_the_same_again_is_one_line():
     found = related(ORDER, base(ORDER))
-    assert found.text == "[JSON as #1 tool result]"
+    assert found.text == '[JSON as #1 "{"order_id": "#W51", "user_id": "]'
     assert json.loads(restore(found.text, {"1": json.dumps(ORDER)})) == ORDER
 
 

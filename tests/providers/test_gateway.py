@@ -63,7 +63,7 @@ def test_the_first_message_has_the_same_key_whatever_comes_next():
 
 def test_without_what_the_assistant_said_it_is_an_excerpt():
     assert parse([MESSAGES[2]]).is_excerpt
-    assert parse([MESSAGES[2]]).may_drop_earlier
+    assert not parse([MESSAGES[2]]).may_drop_earlier
     assert not parse(MESSAGES).is_excerpt
     assert not parse(MESSAGES).may_drop_earlier
     assert parse(MESSAGES, context_management={"edits": []}).may_drop_earlier

@@ -19,6 +19,10 @@ TOOL = {
 }
 SYSTEM = {"role": "system", "content": "You look after the workers.\n" * 900}
 QUESTION = {"role": "user", "content": "Why is worker 7 slow?"}
+CODE = "import os\n\n" + "".join(
+    f"def step_{n}(value):\n    total = value * {n}\n    return os.path.join(total)\n\n"
+    for n in range(160)
+)
 
 
 async def call(px, request):
@@ -183,11 +187,34 @@ class TestLiteLLM:
                 ]
             assert found["tokens_after"] < 0.7 * found["tokens_before"]
 
-    async def test_no_result_refers_to_another_by_its_number(self):
+    async def test_a_repeat_is_told_by_a_line_of_the_result_it_repeats(self):
+        log = "2026-11-21 12:00:00 starting\n" + noisy_log(1)
         async with proxy(NOWHERE) as px:
-            rows = [chat_step(n, noisy_log(1))[1] for n in range(4)]
+            rows = [chat_step(n, text)[1] for n, text in enumerate((CODE, log, CODE))]
+            _, first = await compress(px, rows[:2], path=ALL_RESULTS)
             _, found = await compress(px, rows, path=ALL_RESULTS, headers=self.AGENT)
-        assert not any("repeat" in name for name in found["transforms_applied"])
+        assert found["messages"][:2] == first["messages"]
+        assert found["messages"][0] == rows[0]
+        lines = CODE.count("\n") + 1
+        assert found["messages"][2]["content"].split("\n") == [
+            f'[repeats #1 "import os" {lines} lines]',
+            f"[#1:1-{lines}]",
+        ]
+
+    async def test_results_that_are_told_alike_are_not_referred_to(self):
+        other = CODE.replace("total", "sum of")
+        async with proxy(NOWHERE) as px:
+            rows = [chat_step(n, t)[1] for n, t in enumerate((CODE, other, CODE))]
+            _, found = await compress(px, rows, path=ALL_RESULTS, headers=self.AGENT)
+        assert found["messages"] == rows
+
+    async def test_a_repeat_whose_source_is_held_back_leaves_in_full(self):
+        async with proxy(NOWHERE) as px:
+            rows = [chat_step(n, t)[1] for n, t in enumerate((CODE, "short", CODE))]
+            _, found = await compress(px, rows, path=ALL_RESULTS, headers=self.AGENT)
+            assert found["messages"][2] != rows[2]
+            _, fewer = await compress(px, rows[1:], path=ALL_RESULTS)
+        assert fewer["messages"] == rows[1:]
 
     async def test_results_that_were_held_back_keep_the_form_of_their_call(self):
         async with proxy(NOWHERE) as px:

@@ -5,9 +5,12 @@ they are forwarded, and what number each has among all results the model sees.
 
 What always holds: the choice depends on what stands before the message alone. Results
 are numbered by block, whatever they hold, and where a hidden exchange has put further
-results before them, they are not referred to: the model would count otherwise.
+results before them, they are not referred to: the model would count otherwise. In an
+excerpt results may be missing, so that a number may be too low: there a result is told
+by a line of it, and not referred to if another one is told alike.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -149,6 +152,8 @@ class Earlier:
                     sources.append(self._form_source(self._keys[i], source, how.form))
                 if how.is_complete and source.value is not None:
                     bases.append(Base(source, how.refers_to))
+        if self._view.is_excerpt:
+            sources, bases = _told_apart(sources, bases)
         return Found(sources[::-1], bases[::-1])
 
     def _form_source(self, key: bytes, source: Source, form: str) -> Source:
@@ -161,8 +166,10 @@ class Earlier:
         found = self._memo.get(memo_key)
         if found is None:
             made = make_source(source.name, source.digest, form, None)
+            # Without a call it is told by a line, which has to be one that is sent.
+            label = made.label if self._view.is_excerpt else source.label
             made = msgspec.structs.replace(
-                made, label=source.label, value=None, form_digest=digest
+                made, label=label, value=None, form_digest=digest
             )
             found = MessageSources({"": made}, made.chars)
             self._memo.put(memo_key, found)
@@ -233,3 +240,16 @@ class Earlier:
         found = MessageSources(sources, sum(s.chars for s in sources.values()))
         self._memo.put(self._keys[index], found)
         return found
+
+
+def _told_apart(
+    sources: list[Source], bases: list[Base]
+) -> tuple[list[Source], list[Base]]:
+    """Those whose label no other result has."""
+    told = {(source.name, source.label) for source in sources}
+    told |= {(base.source.name, base.source.label) for base in bases}
+    count = Counter(label for _, label in told)
+    return (
+        [source for source in sources if count[source.label] == 1],
+        [base for base in bases if count[base.source.label] == 1],
+    )

@@ -60,10 +60,7 @@ class GatewayMessages:
             api=API,
             may_add_tool=False,
             is_excerpt=not has_calls,
-            # There may be results missing, too, and whoever refers to one by its number
-            # would refer to another.
-            may_drop_earlier=not has_calls
-            or view.may_drop_earlier
+            may_drop_earlier=view.may_drop_earlier
             or any(word in body for word in _DROPS_EARLIER),
         )
 

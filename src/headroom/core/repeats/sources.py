@@ -20,6 +20,10 @@ _ARGUMENTS = ("file_path", "path", "filePath", "command", "cmd", "pattern", "que
 
 
 MAX_ARGUMENT_CHARS = 60
+MAX_QUOTED_CHARS = 32
+MAX_SEEN_CHARS = 200
+MIN_QUOTED = 6
+"""Letters and digits in the line that tells a result whose call is unknown."""
 
 _LONG_PATH = re.compile(r"^/(?:[^/\s]+/)+(?=[^/\s]+/[^/\s]+$)")
 _SHORT_ARGUMENT = re.compile(r'"\s*:\s*"([^"\\]{1,40})"')
@@ -33,7 +37,7 @@ class Source(Struct, frozen=True):
             ``d`` it is a text of the call that the result answers; ``0`` and ``0d``: of
             the very call whose result refers to it.
         digest: content digest of the text.
-        label: its call, in a few words.
+        label: its call, in a few words; where that is unknown, a line of the text.
         lines: its lines.
         places: line as it stands, and without gutter or sign → indices, at most
             ``MAX_POSITIONS`` each.
@@ -122,7 +126,8 @@ class SourceMemo:
 
 def make_source(name: str, digest: str, text: str, call: ToolCall | None) -> Source:
     """Index a text that later ones may refer to; linear in its length."""
-    source = _index(name, digest, text, _label(call))
+    label = _label(call) if call is not None else _quote(text)
+    source = _index(name, digest, text, label)
     value = parsed(text)
     return source if value is None else msgspec.structs.replace(source, value=value)
 
@@ -172,6 +177,18 @@ def _index(name: str, digest: str, text: str, label: str) -> Source:
                 if len(found) < MAX_POSITIONS:
                     found.append(index)
     return Source(name, digest, label, lines, places, len(text))
+
+
+def _quote(text: str) -> str:
+    """A result whose call is unknown: its first telling line, and its length."""
+    lines = text.split("\n")
+    for line in lines:
+        words = " ".join(line[:MAX_SEEN_CHARS].split())
+        # What stands in brackets may be notation, which every form begins with.
+        if sum(map(str.isalnum, words)) >= MIN_QUOTED and words[0] not in "[\\":
+            quoted = f'"{words[:MAX_QUOTED_CHARS]}"'
+            return _plain(f"{quoted} {len(lines)} lines" if lines[1:] else quoted)
+    return f"result of {len(lines)} lines"
 
 
 def beside(label: str, call: ToolCall | None) -> str:
