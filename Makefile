@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 FRAMEWORKS := .venv-frameworks
 LITELLM := .venv-litellm
 CORPUS ?= ../shared/corpus
+PEER ?= .venv-peer
 
 .DEFAULT_GOAL := dev
-.PHONY: dev demo test test-integrations services all format lint types arrow fast e2e bench bench-corpus golden clean
+.PHONY: dev demo test test-integrations services all format lint types arrow fast e2e bench bench-corpus peer golden clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -78,10 +79,21 @@ golden: $(VENV)/.installed  ## rewrite the golden files; review the diff
 	HEADROOM_WRITE_GOLDEN=1 $(BIN)/pytest tests/golden
 
 bench: $(VENV)/.installed  ## measure time and ratio; prints medians and same-run ratios
-	$(BIN)/python -m benchmarks --corpus "$(CORPUS)"
+	$(BIN)/python -m benchmarks --corpus "$(CORPUS)" --peer "$(PEER)"
+
+# Other compressors, each in its own environment: one has a package of our name. The
+# extra of headroom-ai brings the content detection that it recommends for tool outputs.
+$(PEER)/headroom-ai/.installed: REQUIREMENT = headroom-ai[proxy]
+$(PEER)/toon-format/.installed: REQUIREMENT = toon-format
+$(PEER)/%/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check "$(REQUIREMENT)"
+	touch $@
+
+peer: $(PEER)/headroom-ai/.installed $(PEER)/toon-format/.installed  ## for make bench to compare with
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) $(LITELLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FRAMEWORKS) $(LITELLM) .venv-peer .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 bench-corpus: $(VENV)/.installed  ## hold the compressors to their figures on a corpus
 	$(BIN)/python -m benchmarks.corpus --corpus "$(CORPUS)" $(CORPUS_OPTIONS)

@@ -1,13 +1,16 @@
 """All measurements, one after the other: ``make bench`` or ``python -m benchmarks``.
 
 Prints what each prints. ``--corpus DIR`` adds what needs a corpus of tool outputs and
-recorded conversations (``items.jsonl``, ``sessions/``, ``coding/``).
+recorded conversations (``items.jsonl``, ``sessions/``, ``coding/``); ``--peer DIR``
+compares with other compressors if their environments are there.
 """
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
+
+from benchmarks.peer import NONE_HERE, environments
 
 HEADROOM = str(Path(sys.executable).parent / "headroom")
 RUNS = (
@@ -40,6 +43,7 @@ def conversations(corpus):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--peer", type=Path, default=Path(".venv-peer"))
     options = parser.parse_args()
     corpus = options.corpus if options.corpus and options.corpus.is_dir() else None
     python = sys.executable
@@ -58,6 +62,12 @@ def main():
         reached.append(run("compression", *command))
         command = (python, "-m", "benchmarks.stabilisers", "--corpus", str(corpus))
         reached.append(run("clients without markers", *command))
+    if environments(options.peer):
+        command = (python, "-m", "benchmarks.peer", "--peer", str(options.peer))
+        extra = () if corpus is None else ("--corpus", str(corpus))
+        reached.append(run("other compressors", *command, "--install", *extra))
+    else:
+        print(f"\n=== other compressors\n{NONE_HERE.format(options.peer)}", flush=True)
     for extra in RUNS:
         command = (HEADROOM, "cachelab", "run", *extra, *conversations(corpus))
         reached.append(run(f"replay {' '.join(extra)}", *command))

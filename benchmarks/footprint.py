@@ -18,6 +18,8 @@ from statistics import median
 
 ROOT = Path(__file__).parent.parent
 RUNS = 9
+INSTALLERS = ("pip", "setuptools", "_distutils_hack", "distutils-precedence")
+"""What a new environment begins with."""
 
 
 def seconds(*command):
@@ -61,29 +63,26 @@ def start_and_idle():
         return ready, memory
 
 
-def install():
-    """Megabytes and packages of core + proxy in an empty environment."""
+def installed(environment):
+    """Megabytes and packages of a virtual environment, without what installs them."""
+    site = next(Path(environment).glob("lib/*/site-packages"))
+    size, packages = 0, 0
+    for entry in site.iterdir():
+        if entry.name.startswith(INSTALLERS):
+            continue
+        files = entry.rglob("*") if entry.is_dir() else (entry,)
+        size += sum(f.stat().st_size for f in files if f.is_file())
+        packages += entry.suffix == ".dist-info"
+    return size / 1e6, packages
+
+
+def install(extras=""):
+    """Megabytes and packages of this project in an empty environment."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         pip = Path(folder) / "bin" / "pip"
-        site = next(Path(folder).glob("lib/*/site-packages"))
-
-        def size_bytes():
-            files = site.rglob("*")
-            return sum(f.stat().st_size for f in files if f.is_file())
-
-        before = size_bytes()
-        subprocess.run([pip, "install", "--quiet", f"{ROOT}[proxy]"], check=True)
-        listed = subprocess.run(
-            [pip, "list", "--format", "freeze"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
-        packages = [
-            line for line in listed if not line.startswith(("pip=", "setuptools="))
-        ]
-        return (size_bytes() - before) / 1e6, len(packages)
+        subprocess.run([pip, "install", "--quiet", f"{ROOT}{extras}"], check=True)
+        return installed(folder)
 
 
 def main():
@@ -111,7 +110,7 @@ def main():
     print(f"proxy ready            {median(s[0] for s in starts):6.2f} s")
     print(f"idle memory            {median(s[1] for s in starts):6.0f} MB")
     if options.install:
-        megabytes, packages = install()
+        megabytes, packages = install("[proxy]")
         print(f"install core + proxy   {megabytes:6.0f} MB, {packages} packages")
 
 

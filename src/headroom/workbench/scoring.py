@@ -70,6 +70,7 @@ class Summary(Struct, frozen=True):
     """The scores of one kind (or of all) in one line.
 
     Attributes:
+        tokens_before: of all texts together; ``tokens_after`` likewise.
         mean_reduction_pct: mean over texts.
         worst_id: the text that shrank least.
         larger: texts that grew.
@@ -79,6 +80,8 @@ class Summary(Struct, frozen=True):
 
     items: int
     bytes: int
+    tokens_before: int
+    tokens_after: int
     mean_reduction_pct: float
     worst_reduction_pct: float
     worst_id: str
@@ -88,6 +91,16 @@ class Summary(Struct, frozen=True):
     facts_kept_loosely: int
     mb_per_s: float
     slowest_ms_per_mb: float
+
+    @property
+    def total_reduction_pct(self) -> float:
+        """Tokens saved of all tokens, in percent: large texts count for more."""
+        return 100 * (1 - self.tokens_after / max(1, self.tokens_before))
+
+    @property
+    def ms_per_mb(self) -> float:
+        """Time per megabyte, median over texts."""
+        return 1000 / self.mb_per_s
 
 
 def measure(
@@ -115,11 +128,16 @@ def _score(
         tokens_before=count(item.text),
         tokens_after=count(result.text),
         seconds=seconds,
-        facts=tuple(_check(item.facts, result.text)),
+        facts=check(item.facts, result.text),
     )
 
 
-def _check(facts: Sequence[Fact], text: str) -> Iterator[FactScore]:
+def check(facts: Sequence[Fact], text: str) -> tuple[FactScore, ...]:
+    """Which facts can be found in ``text``, in order."""
+    return tuple(_checked(facts, text))
+
+
+def _checked(facts: Sequence[Fact], text: str) -> Iterator[FactScore]:
     packed = "".join(text.split()) if facts else ""
     for fact in facts:
         is_kept = all(any(form in text for form in _forms(a)) for a in fact.a)
@@ -147,6 +165,8 @@ def summarise(scores: Sequence[Score]) -> Summary:
     return Summary(
         items=len(scores),
         bytes=sum(score.bytes_before for score in scores),
+        tokens_before=sum(score.tokens_before for score in scores),
+        tokens_after=sum(score.tokens_after for score in scores),
         mean_reduction_pct=mean(score.reduction_pct for score in scores),
         worst_reduction_pct=worst.reduction_pct,
         worst_id=worst.item.id,
