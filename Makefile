@@ -81,9 +81,8 @@ golden: $(VENV)/.installed  ## rewrite the golden files; review the diff
 bench: $(VENV)/.installed  ## measure time and ratio; prints medians and same-run ratios
 	$(BIN)/python -m benchmarks --corpus "$(CORPUS)" --peer "$(PEER)"
 
-# Other compressors, each in its own environment: one has a package of our name. The
-# extra of headroom-ai brings the content detection that it recommends for tool outputs.
-$(PEER)/headroom-ai/.installed: REQUIREMENT = headroom-ai[proxy]
+# Other compressors, each in its own environment: one has a package of our name.
+$(PEER)/headroom-ai/.installed: REQUIREMENT = headroom-ai
 $(PEER)/toon-format/.installed: REQUIREMENT = toon-format
 $(PEER)/%/.installed:
 	$(PYTHON) -m venv $(@D)

@@ -45,7 +45,13 @@ def test_other_folders_are_read_file_by_file(tmp_path):
     (tmp_path / "image.bin").write_bytes(b"\xff\xfe\x00")
     (tmp_path / ".hidden").write_text("no")
     (tmp_path / "empty").write_text("")
-    found = [(item.id, item.text, item.kind) for item in load([tmp_path])]
+    told = []
+    items = load([tmp_path], tell=told.append)
+    found = [(item.id, item.text, item.kind) for item in items]
+    assert told == [
+        f"{tmp_path / 'empty'}: empty",
+        f"{tmp_path / 'image.bin'}: not UTF-8 text",
+    ]
     assert found == [("a.txt", "one", ""), ("sub/b.txt", "two", "")]
     assert [item.id for item in load([tmp_path / "a.txt"])] == ["a.txt"]
 
@@ -63,3 +69,10 @@ def test_what_is_missing_or_no_index_is_an_error(tmp_path):
     (tmp_path / "items.jsonl").write_text('{"id": 1}\n')
     with pytest.raises(ConfigError, match="line 1"):
         load([tmp_path])
+
+
+def test_blank_lines_of_an_index_are_nothing(tmp_path):
+    entry = {"id": "a", "kind": "log", "path": "a.txt", "text": "x"}
+    index = corpus(tmp_path, entry) / "items.jsonl"
+    index.write_text(f"\n{index.read_text()}\n\n")
+    assert [item.id for item in load([tmp_path])] == ["a"]

@@ -3,11 +3,12 @@
 A corpus is a folder with ``items.jsonl``: one object per line with ``id``, ``kind``,
 ``path`` (of a file under the folder) and ``facts``. A fact ``{q, a, type}`` is kept if
 all strings of ``a`` are. Any other folder is read file by file, in order of names;
-what is hidden or no UTF-8 text is passed over. The shipped conversation is read as the
-data file it is, not through the package that replays it.
+what is hidden is passed over, and what is empty or no UTF-8 text too, but told. The
+shipped conversation is read as the data file it is, not through the package that
+replays it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -66,8 +67,12 @@ class _Conversation(Struct, frozen=True):
     messages: tuple[_Message, ...]
 
 
-def load(paths: Sequence[Path]) -> list[Item]:
+def load(paths: Sequence[Path], *, tell: Callable[[str], object] = len) -> list[Item]:
     """The texts of all paths in order; of the shipped conversation if there are none.
+
+    Args:
+        paths: files and folders.
+        tell: takes a line for each file that is passed over, and says why.
 
     Raises:
         ConfigError: a path is not there, or an index is not one.
@@ -79,14 +84,14 @@ def load(paths: Sequence[Path]) -> list[Item]:
         if path.is_file() and path.name == _INDEX:
             found += _corpus(path.parent)
         elif path.is_file():
-            found += _plain(path, path.name)
+            found += _plain(path, path.name, tell)
         elif (path / _INDEX).is_file():
             found += _corpus(path)
         elif path.is_dir():
             for file in sorted(path.rglob("*")):
                 name = file.relative_to(path)
                 if file.is_file() and not any(p.startswith(".") for p in name.parts):
-                    found += _plain(file, name.as_posix())
+                    found += _plain(file, name.as_posix(), tell)
         else:
             raise ConfigError(f"expected a file or a folder, found nothing at {path}")
     return found
@@ -95,6 +100,8 @@ def load(paths: Sequence[Path]) -> list[Item]:
 def _corpus(folder: Path) -> Iterator[Item]:
     lines = (folder / _INDEX).read_bytes().splitlines()
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             entry = msgspec.json.decode(line, type=_Entry)
             text = (folder / entry.path).read_bytes().decode()
@@ -103,13 +110,19 @@ def _corpus(folder: Path) -> Iterator[Item]:
         yield Item(entry.id, text, entry.kind, entry.facts)
 
 
-def _plain(path: Path, name: str) -> Iterator[Item]:
+def _plain(path: Path, name: str, tell: Callable[[str], object]) -> Iterator[Item]:
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError:
+        tell(f"{path}: not UTF-8 text")
+        return
+    except OSError as error:
+        tell(f"{path}: {error.strerror}")
         return
     if text:
         yield Item(name, text)
+    else:
+        tell(f"{path}: empty")
 
 
 def _shipped() -> Iterator[Item]:

@@ -71,10 +71,11 @@ class Summary(Struct, frozen=True):
 
     Attributes:
         tokens_before: of all texts together; ``tokens_after`` likewise.
+        total_reduction_pct: tokens saved of all tokens; large texts count for more.
         mean_reduction_pct: mean over texts.
         worst_id: the text that shrank least.
         larger: texts that grew.
-        mb_per_s: median over texts.
+        mb_per_s: median over texts; ``ms_per_mb`` is the same the other way round.
         slowest_ms_per_mb: of the slowest text of at least 10 KB; of any, if none has.
     """
 
@@ -82,6 +83,7 @@ class Summary(Struct, frozen=True):
     bytes: int
     tokens_before: int
     tokens_after: int
+    total_reduction_pct: float
     mean_reduction_pct: float
     worst_reduction_pct: float
     worst_id: str
@@ -90,17 +92,8 @@ class Summary(Struct, frozen=True):
     facts_kept: int
     facts_kept_loosely: int
     mb_per_s: float
+    ms_per_mb: float
     slowest_ms_per_mb: float
-
-    @property
-    def total_reduction_pct(self) -> float:
-        """Tokens saved of all tokens, in percent: large texts count for more."""
-        return 100 * (1 - self.tokens_after / max(1, self.tokens_before))
-
-    @property
-    def ms_per_mb(self) -> float:
-        """Time per megabyte, median over texts."""
-        return 1000 / self.mb_per_s
 
 
 def measure(
@@ -162,11 +155,15 @@ def summarise(scores: Sequence[Score]) -> Summary:
     worst = min(scores, key=lambda score: score.reduction_pct)
     large = [s for s in scores if s.bytes_before >= 10_000] or scores
     facts = [fact for score in scores for fact in score.facts]
+    before = sum(score.tokens_before for score in scores)
+    after = sum(score.tokens_after for score in scores)
+    mb_per_s = median(score.mb_per_s for score in scores)
     return Summary(
         items=len(scores),
         bytes=sum(score.bytes_before for score in scores),
-        tokens_before=sum(score.tokens_before for score in scores),
-        tokens_after=sum(score.tokens_after for score in scores),
+        tokens_before=before,
+        tokens_after=after,
+        total_reduction_pct=100 * (1 - after / max(1, before)),
         mean_reduction_pct=mean(score.reduction_pct for score in scores),
         worst_reduction_pct=worst.reduction_pct,
         worst_id=worst.item.id,
@@ -174,7 +171,8 @@ def summarise(scores: Sequence[Score]) -> Summary:
         facts=len(facts),
         facts_kept=sum(fact.is_kept for fact in facts),
         facts_kept_loosely=sum(fact.is_kept_loosely for fact in facts),
-        mb_per_s=median(score.mb_per_s for score in scores),
+        mb_per_s=mb_per_s,
+        ms_per_mb=1000 / mb_per_s,
         slowest_ms_per_mb=max(1000 / score.mb_per_s for score in large),
     )
 
