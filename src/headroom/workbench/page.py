@@ -123,7 +123,7 @@ def _text(
     return (
         f'<details id="{anchors[first.item.id]}"><summary>{saved}'
         f"{escape(first.item.id)} <span>{first.tokens_before:,} tokens</span>"
-        f"{_bad(f' {lost} facts missing') if lost else ''}</summary>"
+        f"{_bad(f' facts missing: {lost}') if lost else ''}</summary>"
         f'<div class="forms">{"".join(panes)}</div></details>'
     )
 
