@@ -169,10 +169,10 @@ class Peer:
 
     async def ask(self, text):
         """What it makes of ``text``; never raises for what the peer does."""
-        if self.failures >= FAILURES:
-            return Outcome(None, 0.0, failure=f"{NOT_ASKED}: had failed too often")
         if self._left_s <= 0:
             return Outcome(None, 0.0, failure=f"{NOT_ASKED}: its time was up")
+        if self.failures >= FAILURES:
+            return Outcome(None, 0.0, failure=f"{NOT_ASKED}: had failed too often")
         start = begin = time.perf_counter()
         try:
             await self.start()
