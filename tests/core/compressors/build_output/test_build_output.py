@@ -364,3 +364,37 @@ def test_failures_that_differ_by_addresses_alone_have_one_body() -> None:
     ]
     text = "=== FAILURES ===\n" + "\n".join(bodies) + "\n=== 40 failed in 1.02s ==="
     assert "… 39 more with this body" in lossy(text)
+
+
+def failing(name: str, given: str, error: str) -> str:
+    return (
+        f"___ {name} ___\n\ngiven = {given!r}\n\n    def test_it(given):\n"
+        f"        first = {given!r}\n        second = given\n        third = given\n"
+        f"        fourth = given\n        fifth = given\n"
+        f">       parse(given)\n\ntests/test_a.py:9:\n_ _ _\n"
+        f">       raise ValueError\nE       {error}\n\nsrc/a.py:70: ValueError"
+    )
+
+
+def test_parameters_that_fail_alike_at_one_place_are_named_with_the_first() -> None:
+    same = [failing(f"test_it[a {i}]", f"case {i}", "ValueError: no") for i in range(9)]
+    text = "\n".join(
+        [
+            "=== FAILURES ===",
+            *same,
+            failing("test_it[odd]", "odd", "KeyError: 'name'"),
+            failing("test_other[a 1]", "case other", "ValueError: no"),
+            "=== short test summary info ===",
+            *(f"FAILED tests/test_a.py::test_it[a {i}]" for i in range(8)),
+            "=== 11 failed in 1.02s ===",
+        ]
+    )
+    form = lossy(text)
+    named = ", ".join(f"[a {i}]" for i in range(1, 8))
+    assert f"… 8 more with this error: {named}, test_it[a 8]\n" in form
+    assert "given = 'case 0'" in form
+    assert "given = 'case 5'" not in form
+    assert form.count("E       ValueError: no") >= 1
+    assert "E       KeyError: 'name'" in form
+    assert "___ test_other[a 1] ___" in form
+    assert form.count("… ") < 6

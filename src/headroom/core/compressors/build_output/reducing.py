@@ -55,7 +55,7 @@ _ARROW = re.compile(r" *(?:-->|╭─\[) ?\S+")
 _TITLE = re.compile(r"___ (.+) ___|(?:FAIL|ERROR): (\w+ \(.+\))")
 _SUMMARY = re.compile(r"((?:FAILED|ERROR) \S+::.*?) - (.+)")
 _PARAMETER = re.compile(r"((?:FAILED|ERROR) \S+?::[^\[]+)\[.*?\](?: - (.*))?")
-_NAMED = re.compile(r"(\[.*?\]) - .*")
+_MESSAGE = re.compile(r"(?<=\]) - .*")
 _SATISFIED = re.compile(
     r"Requirement already satisfied: ([\w.-]+(?:\[[\w,-]+\])?)[^ ]* .*\(([^()\s]+)\)"
 )
@@ -64,6 +64,7 @@ _DONE = "finished with status 'done'"
 _FINDING = re.compile(
     r"(?:fatal )?(?:error|warning|info|hint|style)\b|[A-Z]{1,8}\d{2,5}\b|\["
 )
+_RAISED_AT = re.compile(r"\S+?:\d+:(?: .*)?")
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 _TOTAL = re.compile(r"Found |Success|✖|\d+ \w+")
 _FAILURES = re.compile(
@@ -75,6 +76,9 @@ _TOTALS = re.compile(
 )
 _NAMELESS = re.compile(r"[A-Z/_@]|[a-z]\d|\d[a-z]")
 _LAYER = re.compile(r"#\d+ (?:sha256:\w+ .*/|extracting sha256|transferring) .*")
+
+
+_SUMMED = ("FAILED ", "ERROR ")
 
 
 class Reduced(NamedTuple):
@@ -110,6 +114,7 @@ class _Sheet:
 
     Attributes:
         is_told: lines of failures and findings, which stay even if they repeat names.
+        summed: names of tests that pytest's short summary lists.
     """
 
     def __init__(self, lines: list[str], judge: PlainLines) -> None:
@@ -118,6 +123,7 @@ class _Sheet:
         self.kept = [True] * len(lines)
         self.shown = list(lines)
         self.is_told: set[int] = set(_failures(lines))
+        self.summed = {_named(line) for line in lines if line.startswith(_SUMMED)}
         self.notes: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
 
@@ -251,6 +257,9 @@ def _sources(sheet: _Sheet) -> None:
     """Source lines of failing tests, but those next to the line that failed."""
     run: list[int] = []
     for at, line in enumerate(sheet.lines):
+        if not sheet.kept[at]:
+            run = []
+            continue
         if line.startswith(">  ") and len(run) > _SOURCE_SHOWN + 2:
             _omit_sources(sheet, run[:-_SOURCE_SHOWN])
         if _CONTEXT.match(line):
@@ -280,6 +289,7 @@ def _bodies(sheet: _Sheet) -> None:
     ]
     first: dict[str, int] = {}
     also: defaultdict[int, list[str]] = defaultdict(list)
+    alike: defaultdict[int, list[str]] = defaultdict(list)
     for at, found in titles:
         end = at + 1
         while end < len(sheet.lines) and not sheet.lines[end].startswith(
@@ -288,15 +298,42 @@ def _bodies(sheet: _Sheet) -> None:
             end += 1
         # Where an object lay in memory tells nothing.
         body = _ADDRESS.sub("0x…", "\n".join(sheet.lines[at + 1 : end]))
+        name = found[1] or found[2]
         start = first.setdefault(body, at)
-        if start != at:
-            also[start].append(found[1] or found[2])
-            for index in range(at, end):
-                sheet.omit(index, "of failures with a body shown once")
-    for start, names in also.items():
-        sheet.shown[start] += (
-            f"\n… {len(names)} more with this body: {', '.join(names)}"
-        )
+        again = start
+        if start == at and (error := _error(name, body)):
+            again = first.setdefault(error, at)
+        if again == at:
+            continue
+        (also if again == start else alike)[again].append(name)
+        for index in range(at, end):
+            sheet.omit(index, "of failures with a body shown once")
+    for names, what in ((also, "body"), (alike, "error")):
+        for start, more in names.items():
+            said = ", ".join(_shortly(name, sheet, start) for name in more)
+            sheet.shown[start] += f"\n… {len(more)} more with this {what}: {said}"
+
+
+def _shortly(name: str, sheet: _Sheet, start: int) -> str:
+    """Of a test that the summary names its parameters, below one of the same test."""
+    test, bracket, parameters = name.partition("[")
+    is_same = sheet.lines[start].startswith(f"___ {test}[")
+    return f"[{parameters}" if bracket and is_same and name in sheet.summed else name
+
+
+def _error(name: str, body: str) -> str:
+    """What one test's parameters have in common that fail alike; empty: not known.
+
+    The lines of the error and the place where it was raised are the same; what the
+    parameters were is in their names.
+    """
+    test, bracket, _ = name.partition("[")
+    lines = body.split("\n")
+    errors = [line for line in lines if line.startswith("E  ")]
+    places = [line for line in lines if _RAISED_AT.fullmatch(line)]
+    if not (bracket and errors and places):
+        return ""
+    return "\n".join([test, *errors, places[-1]])
 
 
 def _summaries(sheet: _Sheet) -> None:
@@ -322,11 +359,17 @@ def _parameters(sheet: _Sheet) -> None:
         more = rows[_PARAMETERS_SHOWN:]
         if len(more) < _MIN_ALIKE:
             continue
-        sheet.notes[more[0]] = f"… {len(more)} more of {test} with this message:"
+        # Which of them fail is asked for by name.
+        names = " ".join(_named(sheet.lines[at]) for at in more)
+        said = f"… {len(more)} more of {test} with this message:"
+        sheet.notes[more[0]] = f"{said} {names}"
         for at in more:
-            # Which of them fail is asked for by name.
-            sheet.shown[at] = _NAMED.sub(r"\1", sheet.lines[at])
-            sheet.counts["of the summary without the message of others"] += 1
+            sheet.omit(at, "of the summary that are named together")
+
+
+def _named(line: str) -> str:
+    """The name of a failure in the summary, without its file and its message."""
+    return _MESSAGE.sub("", line.partition("::")[2])
 
 
 def _requirements(sheet: _Sheet) -> None:
@@ -521,8 +564,8 @@ _STEPS: tuple[tuple[tuple[str, ...], Callable[[_Sheet], None]], ...] = (
     (("sha256", "transferring"), _layers),
     (("___ ", "FAIL: ", "ERROR: "), _bodies),
     (("Requirement already", ": started", "wheel", "Stored in"), _requirements),
-    (("FAILED ", "ERROR "), _summaries),
     (("FAILED ", "ERROR "), _parameters),
+    (("FAILED ", "ERROR "), _summaries),
     ((">  ",), _sources),
     ((": note: ",), _candidates),
     (("-->", "╭─["), _snippets),
