@@ -314,7 +314,10 @@ class _Planner:
         if not policy.keeps_tools:
             more = first_more_tools(policy, view)
             begun = msgspec.structs.replace(begun, more_tools=more)
-        self.policy = effective_policy(self.policy, view, begun.tools)
+        keeps_tools = self.thread is not None and self.thread.keeps_tools
+        self.policy = effective_policy(
+            self.policy, view, begun.tools, keeps_tools=keeps_tools
+        )
         for index in range(len(view.messages)):
             record = self._record(index) if index <= frontier else None
             if record is not None:

@@ -480,12 +480,15 @@ class Rewrite:
             more_tools=self.made_plan.begun.more_tools,
             results_total=self._results_total if is_countable else -1,
             standing=() if reply.is_compacted else self._noted.standing,
+            keeps_tools=self._keeps_tools
+            or (view.tools_given is not None and bool(self._tool_edits())),
         )
 
     @property
     def own_tools(self) -> frozenset[str]:
-        """Names of Headroom's own tools that the body from ``finish`` offers."""
-        return frozenset(self._own_tools()) if self._tool_edits() else frozenset()
+        """Names of Headroom's own tools that the model can call."""
+        is_offered = self._keeps_tools or self._tool_edits()
+        return frozenset(self._own_tools()) if is_offered else frozenset()
 
     def _own_tools(self) -> tuple[str, ...]:
         """Those the conversation began with; one that the client brings wins."""
@@ -496,7 +499,14 @@ class Rewrite:
         ours = tuple(n for n in self.made_plan.begun.own_tools if n not in theirs)
         return tool_choice.fitting(self.view, ours)
 
+    @property
+    def _keeps_tools(self) -> bool:
+        thread = self.chain.thread
+        return thread is not None and thread.keeps_tools
+
     def _tool_edits(self) -> list[Edit]:
+        if self._keeps_tools:
+            return []
         return self._provider.tool_edits(self.view, self._own_tools())
 
     @property

@@ -82,6 +82,8 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
         results_total: tool results that the model has seen; ``-1``: they cannot be
             numbered any more, or never could.
         standing: earlier texts that may be referred to, oldest first.
+        keeps_tools: Headroom's tools stand in what the provider keeps, and no later
+            request brings them.
     """
 
     key: bytes
@@ -93,7 +95,11 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
     more_tools: tuple[str, ...] = ()
     results_total: int = -1
     standing: tuple[Standing, ...] = ()
+    keeps_tools: bool = False
 
+
+NOTHING = Thread(b"")
+"""Behind an answer before which nothing was sent: what goes on from it begins there."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _THREADS = msgspec.msgpack.Decoder(Thread)

@@ -66,12 +66,21 @@ def fitting(view: RequestView, names: tuple[str, ...]) -> tuple[str, ...]:
     return names if limit is None else names[: max(0, limit - len(view.tool_names))]
 
 
-def effective_policy(policy: Policy, view: RequestView, tools: str) -> Policy:
-    """The policy as it holds for one request of a conversation decided as ``tools``."""
+def effective_policy(
+    policy: Policy, view: RequestView, tools: str, *, keeps_tools: bool = False
+) -> Policy:
+    """The policy as it holds for one request of a conversation decided as ``tools``.
+
+    Args:
+        policy: as configured.
+        view: the request.
+        tools: see ``Decision.tools``.
+        keeps_tools: see ``Thread.keeps_tools``.
+    """
     names = view.tool_names
-    can_retrieve = (
+    can_retrieve = bool(
         policy.retrieval in {"elsewhere", "gateway"}
-        or (tools == "added" and bool(names) and _may_call(view))
+        or (tools == "added" and (names or keeps_tools) and _may_call(view))
         or (tools == "client" and any(is_retrieval_tool(name) for name in names))
         or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
     )

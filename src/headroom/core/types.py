@@ -194,6 +194,8 @@ class RequestView(Struct, frozen=True, gc=False):
         is_excerpt: messages of the conversation are missing, what the assistant said
             among them: any of these may have been sent before.
         tools: the tool list, if the request has one.
+        tools_given: a tool list that stands in a message instead; where the provider
+            keeps the conversation, it is sent once.
         is_threaded: the provider keeps the conversation; later requests may carry
             nothing but what is new, neither tools nor earlier messages.
         may_add_tool: calls of a tool that Headroom adds can be answered inside the
@@ -233,6 +235,7 @@ class RequestView(Struct, frozen=True, gc=False):
     unknown_types: tuple[str, ...] = ()
     is_prewarm: bool = False
     user: str = ""
+    tools_given: Span | None = None
 
 
 class PathView(Struct, frozen=True, gc=False):

@@ -54,9 +54,10 @@ def appended_tools(view: RequestView, api: str, names: Sequence[str]) -> list[Ed
         api: whose shape the definitions have.
         names: which tools, in order.
     """
-    if view.tools is None or not view.tool_names or not names:
+    tools = view.tools_given or view.tools
+    if tools is None or not view.tool_names or not names:
         return []
-    end = view.tools.end - 1
+    end = tools.end - 1
     return [Edit(Span(end, end), definitions(api, names))]
 
 

@@ -309,6 +309,33 @@ def test_the_retrieval_tool_stands_last_in_the_list():
     assert PROVIDER.tool_edits(parse(user("x"), tools=[]), ["headroom_retrieve"]) == []
 
 
+@pytest.mark.parametrize(
+    ("listed", "given", "place"),
+    [
+        (None, [{"type": "function", "name": "run"}], "input"),
+        ([], [{"type": "function", "name": "run"}], "input"),
+        ([{"type": "function", "name": "do"}], [{"type": "custom"}], "tools"),
+        (None, [], None),
+        (None, {"name": "run"}, None),
+        (None, None, None),
+    ],
+)
+def test_tools_among_the_items_are_the_requests_where_it_lists_none(
+    listed, given, place
+):
+    item = {"type": "additional_tools", "role": "developer", "tools": given}
+    more = {} if listed is None else {"tools": listed}
+    body = body_of(user("x"), item, said("y"), **more)
+    view = PROVIDER.parse(body)
+    edits = PROVIDER.tool_edits(view, ["headroom_retrieve"])
+    sent = json.loads(splice(body, edits))
+    ours = json.loads(TOOL_OPENAI_RESPONSES)
+    found = sent["input"][1]["tools"] if place == "input" else sent.get("tools")
+    assert (ours in (found or ())) == (place is not None)
+    assert str(sent).count("headroom_retrieve") == (0 if place is None else 1)
+    assert bool(view.tool_names) == (place is not None)
+
+
 def test_passthrough_no_compression_byte_equal(halving):
     body = b'{ "model" :"gpt-5","input":[{"role":"user","content":"hi\\u00e9"}]  }'
     sent, _ = forward(body, DictStore(), api="openai_responses")

@@ -16,6 +16,7 @@ PATH = "/v1/responses"
 KEY = {"authorization": "Bearer sk-abc"}
 TOOLS = [{"type": "function", "name": "exec_command", "parameters": {}}]
 SYSTEM = {"type": "message", "role": "developer", "content": "Be careful. " * 600}
+GIVEN = {"type": "additional_tools", "role": "developer", "tools": TOOLS}
 GO = {"type": "message", "role": "user", "content": "go"}
 MARKER = re.compile(r"<<ccr:([0-9a-f]{24})")
 
@@ -64,6 +65,12 @@ class Model:
 
     async def answer(self, socket, event, *, is_behind):
         number = len(self.asked)
+        if event.get("generate") is False:
+            nothing = {"id": f"resp_{number}", "status": "completed", "output": []}
+            await socket.send(
+                json.dumps({"type": "response.completed", "response": nothing})
+            )
+            return
         found = MARKER.search(json.dumps(event["input"]))
         if found and not is_behind:
             arguments = json.dumps({"hash": found[1]})
@@ -91,9 +98,10 @@ async def running(**options):
         yield model, up, px
 
 
-async def ask(socket, items, previous=""):
+async def ask(socket, items, previous="", tools=TOOLS, **members):
     event = {"type": "response.create", "model": "gpt-5.5", "input": items}
-    event |= {"tools": TOOLS, "store": False}
+    event |= {"tools": tools, "store": False} if tools else {"store": False}
+    event |= members
     if previous:
         event["previous_response_id"] = previous
     await socket.send(json.dumps(event))
@@ -173,6 +181,32 @@ async def test_after_a_reconnect_what_the_client_never_saw_is_put_back():
     told = [i["call_id"] if i.get("type") == "function_call" else i for i in again]
     assert told == whole[: len(told)]
     assert sum(map(answered, again)) == 2
+
+
+async def test_tools_that_are_given_once_among_the_items_are_joined_by_ours():
+    async with running() as (model, _, px):
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            seen = [await ask(ws, [], tools=None, generate=False)]
+            history, fresh = [], [GIVEN, SYSTEM, GO]
+            for _ in range(3):
+                history += fresh
+                previous = last_id(seen[-1])
+                seen.append(await ask(ws, fresh, previous, tools=None))
+                output = seen[-1][-1]["response"]["output"]
+                history += output
+                fresh = [result(int(output[-1]["call_id"].rpartition("_")[2]))]
+        before = len(model.asked)
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            seen.append(await ask(ws, history, tools=None))
+        found = px.count("headroom_retrievals_total", outcome="found")
+        assert px.count("headroom_prefix_breaks_total") == 0
+    first, again = model.asked[1]["input"], model.asked[before]["input"]
+    names = [tool["name"] for tool in first[0]["tools"]]
+    assert names == ["exec_command", "headroom_retrieve"]
+    assert again[: len(first)] == first
+    assert found == 2
+    assert "headroom_retrieve" not in json.dumps(seen)
+    assert not any("tools" in event for event in model.asked)
 
 
 async def test_a_provider_that_does_not_go_on_is_told_as_an_error():

@@ -26,6 +26,10 @@ Source: TypeAlias = Literal["model", "tool", "given"]
 """Who an item is from: the model (and what runs beside it at the provider), a tool of
 the client's, or the client itself."""
 
+GIVEN_TOOLS = "additional_tools"
+"""Tools that stand among the items, not in a list of their own (the type
+``AdditionalTools`` of OpenAI's SDKs; codex, for its newest models)."""
+
 SOURCES: dict[str, Source] = {
     "reasoning": "model",
     "compaction": "model",
@@ -56,7 +60,7 @@ SOURCES: dict[str, Source] = {
     "computer_call_output": "tool",
     "tool_search_output": "tool",
     "mcp_approval_response": "tool",
-    "additional_tools": "given",
+    GIVEN_TOOLS: "given",
     "configuration_update": "given",
     "compaction_trigger": "given",
 }

@@ -46,6 +46,7 @@ from headroom.providers.messages import MAX_KEPT, SlotMemo, said_in, text_of
 from headroom.providers.openai_responses import replay
 from headroom.providers.openai_responses.items import (
     CALLS,
+    GIVEN_TOOLS,
     LIVE_OUTPUTS,
     Item,
     call_id_of,
@@ -96,6 +97,10 @@ class OpenAIResponses(AutomaticCache):
         before = [tools, instructions]
         kinds: dict[str, None] = {}
         messages = self._messages(body, given, kinds)
+        names, tools_given = _tool_names(body, tools), None
+        if not names and GIVEN_TOOLS in kinds:
+            tools_given = self._tools_given(body, messages)
+            names = _tool_names(body, tools_given)
         previous = text_of(body, top.get("previous_response_id"))
         # The connection keeps what the request asks not to store.
         is_message = text_of(body, top.get("type")) == "response.create"
@@ -105,7 +110,7 @@ class OpenAIResponses(AutomaticCache):
             body=body,
             model=text_of(body, top.get("model")) or path.model,
             messages=messages,
-            tool_names=_tool_names(body, tools),
+            tool_names=names,
             is_stream=_is(body, top.get("stream"), b"true"),
             frozen_count=0,
             is_caching=True,
@@ -122,6 +127,7 @@ class OpenAIResponses(AutomaticCache):
             conversation=_conversation(body, top.get("conversation")),
             unknown_types=tuple(kind for kind in kinds if not is_known(kind)),
             is_prewarm=_is(body, top.get("generate"), b"false"),
+            tools_given=tools_given,
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
@@ -143,7 +149,7 @@ class OpenAIResponses(AutomaticCache):
         return calls
 
     def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
-        """Headroom's tools at the end of the tool list."""
+        """Headroom's tools at the end of the tool list, wherever that stands."""
         return appended_tools(view, API, names)
 
     def front(self, view: RequestView) -> Front:
@@ -204,6 +210,16 @@ class OpenAIResponses(AutomaticCache):
         if run:
             messages.append(_run_view(run))
         return tuple(messages)
+
+    def _tools_given(self, body: bytes, messages: Iterable[MessageView]) -> Span | None:
+        """The tool list of the first item that gives one."""
+        for message in messages:
+            if message.parts or is_string(body, message.span):
+                continue
+            if self._item(body, message.span)[1].kind == GIVEN_TOOLS:
+                tools = json_spans.members(body, message.span).get("tools")
+                return tools if tools is not None and is_array(body, tools) else None
+        return None
 
     def _item(self, body: bytes, span: Span) -> tuple[bytes, Item]:
         data = span.of(body)

@@ -27,6 +27,7 @@ from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.stabilise import BREAKPOINTS, CACHE_KEY, SCHEMA_SORT, TOOL_SORT
+from headroom.core.threads import NOTHING
 from headroom.core.trail import change_of, trail_of
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
 from headroom.errors import MalformedBodyError, StoreUnavailableError
@@ -137,9 +138,13 @@ class CompressStage:
             # Others may add to it, and what stands before cannot be known.
             exchange.pass_through("conversation_state")
             return
-        # One that only prepares what comes may be empty, and others go on from it.
-        if not view.messages and not view.is_prewarm:
+        if not view.messages:
             exchange.decision, exchange.reason = "no_change", "no_messages"
+            if view.is_threaded and not view.continues:
+                # It may only prepare what comes: a conversation that begins behind it.
+                exchange.on_reply = lambda reply: self._conversations.keep(
+                    reply.id, NOTHING, {}
+                )
             return
         allowed, base = self._current[exchange.auth_mode], self._current.policy
         policy = msgspec.structs.replace(
@@ -235,18 +240,8 @@ class CompressStage:
         is_lossless: bool = False,
     ) -> None:
         size = len(view.body)
-        thread = await self._conversations.recall(view.continues)
-        rewrite = await self._run(
-            size,
-            lambda: Rewrite(
-                view,
-                provider,
-                policy,
-                namespace=self._namespace,
-                auth_mode=exchange.auth_mode,
-                thread=thread,
-            ),
-        )
+        rewrite = await self._begin(exchange, provider, view, policy)
+        view = rewrite.view
         records, is_complete = await self._records(rewrite, size)
         notes = await self._notes.recall(rewrite.hidden_keys(records))
         await self._run(
@@ -291,7 +286,7 @@ class CompressStage:
         exchange.view = view
         exchange.trail = trail_of(view, changes, rewrite.front)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
-        exchange.chain_key = rewrite.chain.end
+        exchange.chain_key = rewrite.keys[-1]
         exchange.session_id = exchange.session_id or _session_id(view, rewrite)
         exchange.own_tools = rewrite.own_tools
         self._report_memory(exchange, rewrite)
@@ -304,6 +299,25 @@ class CompressStage:
             )
         _describe(exchange, rewrite, forwarded)
         _tell_lost_tags(exchange)
+
+    async def _begin(
+        self, exchange: Exchange, provider: Provider, view: RequestView, policy: Policy
+    ) -> Rewrite:
+        """The rewrite of a request, with what is known of what it goes on from."""
+        thread = await self._conversations.recall(view.continues)
+        if thread == NOTHING:
+            view, thread = msgspec.structs.replace(view, continues=""), None
+        return await self._run(
+            len(view.body),
+            lambda: Rewrite(
+                view,
+                provider,
+                policy,
+                namespace=self._namespace,
+                auth_mode=exchange.auth_mode,
+                thread=thread,
+            ),
+        )
 
     def _report_memory(self, exchange: Exchange, rewrite: Rewrite) -> None:
         tools = rewrite.more_tools
