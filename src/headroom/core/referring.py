@@ -13,7 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from headroom.core.markers import write_marker
-from headroom.core.repeats import Base, Source, refer, relate, told
+from headroom.core.repeats import (
+    Base,
+    Source,
+    refer,
+    relate,
+    told,
+    without_known_context,
+)
 from headroom.core.rivals import MIN_LOSSY_GAIN, MIN_LOSSY_GAIN_TOKENS
 from headroom.core.types import BlockOutcome, BlockTask, Candidate, CountTokens
 
@@ -68,6 +75,14 @@ def refer_form(
     )
 
 
+def drop_context(
+    task: BlockTask, sources: Sequence[Source], way: Way
+) -> BlockOutcome | None:
+    """Search results without context that was read before, as a lossy form."""
+    found = _referring(task, without_known_context(task.text, sources), way)
+    return found and msgspec.structs.replace(found, kind="search")
+
+
 def _referring(
     task: BlockTask, candidate: Candidate | None, way: Way
 ) -> BlockOutcome | None:
@@ -77,7 +92,8 @@ def _referring(
     text, omitted = candidate.text, ""
     is_lossy = way.marker is not None
     if is_lossy:
-        omitted = told(text)
+        omitted = candidate.omitted or told(text)
+        text = text.removesuffix(f"\n{candidate.omitted}")
     if way.marker:
         text += f"\n{write_marker(task.digest, omitted, way.marker)}"
     size_bytes = len(task.text.encode("utf-8"))

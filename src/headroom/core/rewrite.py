@@ -321,9 +321,13 @@ class Rewrite:
         if (
             repeat is None
             or outcome.replacement is None
-            or outcome.kind not in LINE_KINDS
             or len(outcome.replacement) < MIN_SOURCE_CHARS
         ):
+            return None
+        if outcome.kind == "search" and repeat.task.wants_lossy:
+            way = msgspec.structs.replace(repeat.way, marker=self.policy.marker)
+            return referring.drop_context(repeat.task, repeat.sources, way)
+        if outcome.kind not in LINE_KINDS:
             return None
         return referring.refer_form(repeat.task, outcome, repeat.sources, repeat.way)
 

@@ -33,6 +33,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from headroom.core.content.gutter import GUTTER
+from headroom.core.repeats.context import without_known_context
 from headroom.core.repeats.lines import INDENT, Lines, dressed, indented, shifted, split
 from headroom.core.repeats.records import Base, base_of, relate, restore
 from headroom.core.repeats.sources import (
@@ -59,6 +60,7 @@ __all__ = [
     "relate",
     "restore",
     "told",
+    "without_known_context",
 ]
 
 STRATEGY = "repeat"
