@@ -65,3 +65,13 @@ def test_a_package_of_embeddings_that_is_missing_ends_with_the_status_of_setting
 ):
     monkeypatch.setenv("HEADROOM_MEMORY_EMBEDDINGS", "not_there")
     assert "not_there" in run("list", status=78)
+
+
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_a_damaged_file_hides_nobody_else(run, store, command):
+    store.put(Owner("", "ann"), "the port is 8787")
+    damaged = store.folder / f"{'0' * 64}.db"
+    damaged.write_bytes(b"this is no database" * 100)
+    said = run(command, status=1)
+    assert "ann" in said
+    assert f"Error: {damaged}" in said

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import click
 
 from headroom import settings
+from headroom.errors import StoreError
 from headroom.memory import transfer
 from headroom.memory.facts import MemoryConfig, Owner
 from headroom.memory.meaning import load_embedder
@@ -38,10 +39,14 @@ def list_command(user: str | None, namespace: str, limit: int) -> None:
     """Print a user's facts, the newest first; without --user, the users."""
     with _opened() as store:
         if user is None:
-            for owner in store.owners():
-                where = f"{owner.namespace}/" if owner.namespace else ""
-                name = f"{where}{owner.user}" or "(default user)"
-                click.echo(f"{store.count(owner):7}  {name}")
+            with _all_owners(store) as (owners, failures):
+                for owner in owners:
+                    where = f"{owner.namespace}/" if owner.namespace else ""
+                    name = f"{where}{owner.user}" or "(default user)"
+                    try:
+                        click.echo(f"{store.count(owner):7}  {name}")
+                    except StoreError as error:
+                        failures.append(error)
             return
         for fact in store.newest(Owner(namespace, user), limit):
             click.echo(told(fact))
@@ -65,9 +70,15 @@ def search_command(query: str, user: str | None, namespace: str, limit: int) -> 
 def export_command(user: str | None, namespace: str) -> None:
     """Write facts to standard output as JSON Lines; without --user, all users'."""
     with _opened() as store:
-        owners = store.owners() if user is None else [Owner(namespace, user)]
-        for line in transfer.export(store, owners):
-            sys.stdout.buffer.write(line)
+        if user is not None:
+            _write(transfer.export(store, [Owner(namespace, user)]))
+            return
+        with _all_owners(store) as (owners, failures):
+            for owner in owners:
+                try:
+                    _write(transfer.export(store, [owner]))
+                except StoreError as error:
+                    failures.append(error)
 
 
 @command.command("import")
@@ -95,6 +106,26 @@ def delete_command(user: str, namespace: str, *, yes: bool) -> None:
             click.confirm(f"Delete {count} facts of {user!r}?", abort=True)
         count = store.delete_user(owner)
     click.echo(f"{count} facts deleted")
+
+
+def _write(lines: Iterator[bytes]) -> None:
+    for line in lines:
+        sys.stdout.buffer.write(line)
+
+
+@contextmanager
+def _all_owners(store: MemoryStore) -> Iterator[tuple[list[Owner], list[StoreError]]]:
+    """Whoever can be read; in the end, what could not be is told, and the status is 1.
+
+    Raises:
+        SystemExit: something could not be read.
+    """
+    failures: list[StoreError] = []
+    yield store.owners(failures), failures
+    for error in failures:
+        click.echo(f"Error: {error}", err=True)
+    if failures:
+        sys.exit(1)
 
 
 @contextmanager

@@ -7,11 +7,11 @@ no file holds facts of two. A user who has kept nothing has no file.
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from headroom.core.digest import chain_key
-from headroom.errors import LimitExceededError, StoreUnavailableError
+from headroom.errors import LimitExceededError, StoreError, StoreUnavailableError
 from headroom.memory.facts import Fact, MemoryConfig, Owner
 from headroom.memory.user_file import SCHEMA, UserFile, owner_of
 from headroom.storage.sqlite_file import SqliteFile
@@ -133,15 +133,26 @@ class MemoryStore:
         with self.of(owner) as facts:
             return 0 if facts is None else facts.clear()
 
-    def owners(self) -> list[Owner]:
-        """Who has kept anything, in order."""
+    def owners(self, failures: list[StoreError] | None = None) -> list[Owner]:
+        """Who has kept anything, in order.
+
+        Args:
+            failures: gets what is wrong with files that cannot be read; without it,
+                the first of them ends the search.
+
+        Raises:
+            StoreError: a file cannot be read.
+        """
         found = []
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            file = SqliteFile(path, SCHEMA)
             try:
-                owner = owner_of(file)
-            finally:
-                file.close()
+                with closing(SqliteFile(path, SCHEMA)) as file:
+                    owner = owner_of(file)
+            except StoreError as error:
+                if failures is None:
+                    raise
+                failures.append(error)
+                continue
             if owner is not None and self._path(owner) == path:
                 found.append(owner)
         return sorted(found)
