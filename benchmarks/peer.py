@@ -27,7 +27,7 @@ from statistics import median
 import headroom
 from benchmarks.footprint import install, installed
 from benchmarks.peers import DRIVERS, OURSELVES
-from benchmarks.peers.process import NOT_ASKED, Peer
+from benchmarks.peers.process import NOT_ASKED, Peer, printable
 from headroom.inference.tokens import counter_for
 from headroom.workbench.items import load
 from headroom.workbench.scoring import (
@@ -66,7 +66,7 @@ class Side:
     @property
     def name(self):
         """What the report calls it."""
-        return self.label or self.peer.hello.name
+        return self.label or printable(self.peer.hello.name)
 
     def takes(self, kind):
         """Whether it is made for such texts."""
@@ -146,6 +146,15 @@ def peers(options):
     ]
     commands = map(shlex.split, options.command)
     return [*sides, *(Side(Peer(command, **limits)) for command in commands)]
+
+
+def tell_apart(sides):
+    """Number those that introduced themselves by the same name."""
+    seen = Counter()
+    for side in sides:
+        seen[side.name] += 1
+        if seen[side.name] > 1:
+            side.label = f"{seen[side.name]} {side.name}"
 
 
 def ourselves(options):
@@ -251,7 +260,7 @@ def facts(row):
 def show(sides, mine, sizes):
     for side in sides:
         hello, size = side.peer.hello, sizes.get(side.name)
-        parts = [hello.version, hello.note]
+        parts = [printable(hello.version), printable(hello.note or "")]
         if size:
             parts.append(f"installs {size[0]:.0f} MB, {size[1]} packages")
         if side.processor:
@@ -322,7 +331,10 @@ def main():
     items = load([options.corpus] if options.corpus else [])
     size = sum(len(item.text.encode()) for item in items)
     print(f"{len(items)} texts, {size / 1000:,.0f} KB, tokens counted with o200k")
+    if not options.corpus:
+        print("no corpus: what warms is what is measured, so times are of second sight")
     asyncio.run(compare(items, sides))
+    tell_apart(sides)
     sizes = sized(sides, mine, with_install=options.install)
     show(sides, mine, sizes)
     if options.json:

@@ -1,13 +1,17 @@
 """The peer's side of the protocol, run by the peer's own Python (3.9 or later).
 
-Imports the standard library alone. Only the call that compresses is timed: by the wall
-clock, and by processor time over all threads.
+Imports the standard library alone, and is imported before the package it drives: from
+then on what anything prints goes to standard error, not between the answers. Only the
+call that compresses is timed: by the wall clock, and by processor time of all threads.
 """
 
 import json
 import os
 import sys
 import time
+
+_answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+os.dup2(2, 1)
 
 
 def serve(compress, *, name, version, kinds=None, note=None):
@@ -21,14 +25,10 @@ def serve(compress, *, name, version, kinds=None, note=None):
         kinds: the only kinds of text it is made for, if not all.
         note: a remark to print with the figures.
     """
-    # What a library prints must not stand between the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
-    os.dup2(2, 1)
-    hello = {"name": name, "version": version, "kinds": kinds, "note": note}
-    _write(answers, hello)
+    _write({"name": name, "version": version, "kinds": kinds, "note": note})
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        _write(answers, {"id": request["id"], **_answer(compress, request["text"])})
+        _write({"id": request["id"], **_answer(compress, request["text"])})
 
 
 def _answer(compress, text):
@@ -41,6 +41,6 @@ def _answer(compress, text):
     }
 
 
-def _write(answers, value):
-    answers.write(json.dumps(value) + "\n")
-    answers.flush()
+def _write(value):
+    _answers.write(json.dumps(value) + "\n")
+    _answers.flush()

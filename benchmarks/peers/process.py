@@ -83,6 +83,11 @@ class PeerError(Exception):
     """The peer broke the protocol, died, or took too long."""
 
 
+def printable(line):
+    """A line that a peer wrote, shortened, and without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in line.strip()[:160])
+
+
 def environment(home, extra):
     """The variables of a peer whose state lies in ``home`` and goes with it."""
     vocabularies = home / "vocabularies"
@@ -188,11 +193,14 @@ class Peer:
         self.failures = 0
         taken = time.perf_counter() - begin
         if answer.text is None:
-            return Outcome(None, taken, failure=f"error: {answer.error}")
+            return Outcome(None, taken, failure=f"error: {printable(answer.error)}")
         seconds = answer.seconds
         if seconds is None or not math.isfinite(seconds) or not 0 < seconds <= taken:
             seconds = taken
-        return Outcome(answer.text, seconds, answer.cpu_seconds)
+        processor = answer.cpu_seconds
+        if processor is not None and not (math.isfinite(processor) and processor > 0):
+            processor = None
+        return Outcome(answer.text, seconds, processor)
 
     async def _exchange(self, text):
         self._asked += 1
@@ -229,7 +237,7 @@ class Peer:
     async def _last_words(self, process):
         code = await process.wait()
         text = self._said.read_bytes().decode(errors="replace").strip()
-        last = text.rpartition("\n")[2].strip()[:160]
+        last = printable(text.rpartition("\n")[2])
         return f"died with exit code {code}{last and f': {last}'}"
 
     def said(self, lines=4):
@@ -238,7 +246,7 @@ class Peer:
             text = self._said.read_bytes().decode(errors="replace")
         except FileNotFoundError:
             return []
-        found = dict.fromkeys(line.strip()[:160] for line in text.splitlines())
+        found = dict.fromkeys(printable(line) for line in text.splitlines())
         return [line for line in found if line][:lines]
 
     async def end(self):

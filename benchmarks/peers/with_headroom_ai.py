@@ -12,7 +12,7 @@ it works with what it was installed with instead of waiting for a connection.
 
 from importlib.metadata import version
 
-from answering import serve
+import answering
 
 from headroom import compress
 
@@ -43,4 +43,6 @@ def after(text):
 
 
 if __name__ == "__main__":
-    serve(after, name="headroom-ai", version=version("headroom-ai"), note=NOTE)
+    answering.serve(
+        after, name="headroom-ai", version=version("headroom-ai"), note=NOTE
+    )

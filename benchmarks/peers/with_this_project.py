@@ -5,7 +5,7 @@ It goes through the same protocol as every other, so that all are timed alike.
 
 import sys
 
-from answering import serve
+import answering
 
 import headroom
 
@@ -17,7 +17,7 @@ def main():
         return headroom.compress_text(text, lossy=is_lossy).text
 
     form = "lossy" if is_lossy else "lossless"
-    serve(compress, name=form, version="this project")
+    answering.serve(compress, name=form, version="this project")
 
 
 if __name__ == "__main__":

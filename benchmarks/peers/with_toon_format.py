@@ -7,8 +7,8 @@ is no single JSON document (JSON lines, a truncated one) it stays as it is.
 import json
 from importlib.metadata import version
 
+import answering
 import toon_format
-from answering import serve
 
 
 def after(text):
@@ -21,4 +21,4 @@ def after(text):
 
 if __name__ == "__main__":
     name = "toon-format"
-    serve(after, name=name, version=version(name), kinds=["json"])
+    answering.serve(after, name=name, version=version(name), kinds=["json"])

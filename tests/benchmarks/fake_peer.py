@@ -45,7 +45,8 @@ def misbehave(request):
 
 if MODE == "never begins":
     time.sleep(600)
-say(json.dumps({"name": MODE, "version": "1", "kinds": None}).encode())
+kinds = ["log"] if MODE == "logs alone" else None
+say(json.dumps({"name": MODE, "version": "1\x1b[2J", "kinds": kinds}).encode())
 for line in sys.stdin.buffer:
     asked = json.loads(line)
     if "BAD" in asked["text"]:

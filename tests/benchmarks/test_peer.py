@@ -14,7 +14,7 @@ FAKE = Path(__file__).with_name("fake_peer.py")
 LOG = "\n".join(f"INFO worker {i % 7} finished job-{i:04}" for i in range(200))
 
 
-MODES = ("well", "crash", "hang", "larger")
+MODES = ("well", "crash", "hang", "larger", "logs alone")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def fake(mode):
 @pytest.fixture(scope="module")
 def printed(corpus):
     """What one comparison prints with peers that do well, crash, hang, and bloat."""
-    fakes = map(fake, MODES)
+    fakes = map(fake, (*MODES, "well"))
     done = compare(corpus, *fakes, f"--json={corpus / 'report.json'}", "--timeout=5")
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -67,10 +67,11 @@ def sides(report):
 
 
 def test_all_sides_get_the_same_texts_and_the_same_scorer(sides, report, printed):
-    assert list(sides) == ["lossless", "lossy", *MODES]
+    assert list(sides) == ["lossless", "lossy", *MODES, "2 well"]
     before = {
         tuple((text["id"], text["tokens_before"]) for text in side["texts"])
-        for side in sides.values()
+        for name, side in sides.items()
+        if name != "logs alone"
     }
     assert len(before) == 1
     assert sides["lossless"]["facts"][""] == [2, 2]
@@ -80,6 +81,16 @@ def test_all_sides_get_the_same_texts_and_the_same_scorer(sides, report, printed
         left / (100 - log["mean_reduction_pct"])
     )
     assert "tokens left, theirs over lossless here" in printed
+
+
+def test_a_peer_made_for_some_kinds_gets_no_others(sides, report):
+    assert list(sides["logs alone"]["kinds"]) == ["log", "all"]
+    assert list(report["ratios"]["lossless"]["logs alone"]) == ["log", "all"]
+
+
+def test_what_a_peer_writes_does_nothing_to_a_terminal(printed):
+    assert "\x1b" not in printed
+    assert "1?[2J" in printed
 
 
 def test_a_text_on_which_a_peer_dies_counts_as_left_as_it_was(sides, printed):

@@ -28,7 +28,7 @@ async def asked(mode, *texts, **limits):
 
 async def test_a_peer_introduces_itself_and_answers():
     (outcome,), peer = await asked("well", GOOD)
-    assert (peer.hello.name, peer.hello.version) == ("well", "1")
+    assert (peer.hello.name, peer.hello.version) == ("well", "1\x1b[2J")
     assert (outcome.text, outcome.failure) == (GOOD[::2], "")
 
 
