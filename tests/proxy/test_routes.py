@@ -69,7 +69,7 @@ def test_googles_key_in_the_query_goes_to_google(path, query, headers, api):
 )
 async def test_a_list_of_models_is_googles_where_the_key_is(target):
     async with provider() as google, provider() as openai:
-        started = proxy(google.url, gemini_url=google.url, openai_url=openai.url)
+        started = proxy(openai.url, GEMINI_URL=google.url)
         async with started as px, client(px) as c:
             await c.send(get(target))
             assert (await c.response())[0] == 200

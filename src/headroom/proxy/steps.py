@@ -5,6 +5,7 @@ What always holds: a stage that fails changes nothing, and its failure is counte
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from headroom.proxy import headers, record
 from headroom.proxy.decisions import DecisionLog
@@ -12,6 +13,8 @@ from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.metrics import Metrics
 from headroom.proxy.stages import Stage
 from headroom.settings import Settings
+
+Kind = TypeVar("Kind")
 
 
 class Steps:
@@ -32,6 +35,10 @@ class Steps:
         self.decisions = DecisionLog(
             Path(settings.data_dir), settings.watch.decisions_max_bytes
         )
+
+    def stage(self, kind: type[Kind]) -> Kind | None:
+        """The stage of a type; ``None`` if there is none."""
+        return next((stage for stage in self._stages if isinstance(stage, kind)), None)
 
     def reason_to_pass(self, exchange: Exchange, size_bytes: int | None) -> str | None:
         """Why a body is not read; ``None`` if it is.

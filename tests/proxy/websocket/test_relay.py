@@ -114,6 +114,67 @@ async def test_subprotocols_are_offered_and_the_choice_is_told():
     assert up.requests[0].headers["sec-websocket-protocol"].replace(" ", "") == "a,b,c"
 
 
+SESSION = {"authorization": "Bearer sk-abc", "session-id": "s1"}
+
+
+async def betas_of(handshakes, **settings):
+    """The beta header that the provider gets in each of these handshakes."""
+    async with socket_provider() as up, proxy(up.url, **settings) as px:
+        for path, sent in handshakes:
+            async with dial(px, path, additional_headers=sent) as ws:
+                await ws.send("x")
+                await ws.recv()
+        return [request.headers.get("openai-beta") for request in up.requests]
+
+
+async def test_beta_words_of_a_named_session_are_in_its_next_handshake():
+    first = {**SESSION, "openai-beta": "realtime=v1, one"}
+    found = await betas_of(
+        [
+            ("/v1/realtime", first),
+            ("/v1/realtime", SESSION),
+            ("/v1/realtime", {**SESSION, "openai-beta": "two"}),
+            ("/v1/realtime", {**SESSION, "session-id": "s2"}),
+            ("/v1/realtime", {**SESSION, "authorization": "Bearer sk-other"}),
+            ("/v1/realtime", {"authorization": "Bearer sk-abc"}),
+            ("/v1/responses", SESSION),
+        ]
+    )
+    assert found == [
+        "realtime=v1, one".replace(" ", ""),
+        "realtime=v1,one",
+        "two,realtime=v1,one",
+        None,
+        None,
+        None,
+        "realtime=v1,one,two,responses_websockets=2026-02-06",
+    ]
+
+
+async def test_beta_words_are_not_kept_where_that_is_switched_off():
+    first = {**SESSION, "openai-beta": "one"}
+    handshakes = [("/v1/realtime", first), ("/v1/realtime", SESSION)]
+    found = await betas_of(handshakes, BETA_HEADER_STICKY="disabled")
+    assert found == ["one", None]
+
+
+async def test_beta_words_of_a_refused_handshake_are_forgotten():
+    def refuse(connection, request):
+        if "bad" in request.headers.get("openai-beta", ""):
+            return Response(400, "No", Headers(), b"")
+        return None
+
+    async with socket_provider(process_request=refuse) as up, proxy(up.url) as px:
+        with pytest.raises(websockets.InvalidStatus):
+            await dial(
+                px, "/v1/realtime", additional_headers={**SESSION, "openai-beta": "bad"}
+            )
+        async with dial(px, "/v1/realtime", additional_headers=SESSION) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+    assert "openai-beta" not in up.requests[-1].headers
+
+
 async def test_headers_pass_but_internal_ones_and_the_proxys_token_do_not():
     headers = {
         "authorization": "Bearer sk-abc",

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from headroom.errors import RequestError, UpstreamError, UpstreamTimeoutError
 from headroom.proxy import access, headers, record, replies
 from headroom.proxy.arrivals import Arrivals
+from headroom.proxy.betas import HEADERS as BETAS
 from headroom.proxy.bodies import ClientGoneError
 from headroom.proxy.clouds import needs_credentials
 from headroom.proxy.endpoints import is_own
@@ -26,6 +27,7 @@ from headroom.proxy.metrics import Metrics
 from headroom.proxy.replies import Receive, Scope, Send
 from headroom.proxy.routes import Headers
 from headroom.proxy.run import CLIENT_GONE_STATUS, upstream_status
+from headroom.proxy.stages.betas import BetaStage
 from headroom.proxy.steps import Steps
 from headroom.proxy.upstream import Upstream
 from headroom.proxy.websocket import responses
@@ -130,6 +132,7 @@ class WebSocketRelay:
         self._steps = steps
         self._metrics = metrics
         self._keeps_state = keeps_state
+        self._betas = steps.stage(BetaStage)
         self._mode = settings.proxy.compression_mode
         self._token = settings.proxy.token
         self._strips_internal = settings.proxy.strip_internal_headers == "enabled"
@@ -182,6 +185,8 @@ class WebSocketRelay:
         except HandshakeRefusedError as refused:
             exchange.response_status = refused.status
             exchange.response_headers = refused.headers
+            if self._betas is not None:
+                self._betas.refused(exchange)
             kept = headers.for_client(refused.headers)
             kept += record.response_headers(exchange)
             with suppress(ClientGoneError):
@@ -231,6 +236,8 @@ class WebSocketRelay:
         )
         exchange.fields["stripped_count"] = outbound.stripped
         sent = [pair for pair in outbound.headers if not _is_handshakes(pair[0])]
+        if self._betas is not None and (kept := self._betas.of_handshake(exchange)):
+            headers.put(sent, BETAS[route.api].decode(), kept)
         if route.provider == responses.PROVIDER:
             sent = _with_beta(sent, exchange.auth_mode)
         offered = [
@@ -243,14 +250,14 @@ class WebSocketRelay:
         provider = await _unless_gone(client, opening)
         exchange.response_status = SWITCHING
         exchange.response_headers = provider.headers
-        kept: Headers = [
+        answered: Headers = [
             pair
             for pair in headers.for_client(provider.headers)
             if not pair[0].startswith(_HANDSHAKE)
         ]
         try:
             await client.accept(
-                provider.subprotocol, kept + record.response_headers(exchange)
+                provider.subprotocol, answered + record.response_headers(exchange)
             )
         except ClientGoneError:
             await provider.close(Closed(BROKEN))
