@@ -24,7 +24,7 @@ from headroom.core.wire.sse import SseFramer
 from headroom.errors import EventStreamError
 from headroom.providers.anthropic import stream as anthropic
 from headroom.providers.bedrock import converse_answer
-from headroom.providers.bedrock.frames import EventsFromFrames, frame_of
+from headroom.providers.bedrock.frames import EventsFromFrames, chunk_of
 from headroom.providers.gemini import stream as gemini
 from headroom.providers.openai_chat import stream as openai_chat
 from headroom.providers.openai_responses import stream as openai_responses
@@ -173,7 +173,7 @@ class _Framed:
 
 
 def _frame_forms() -> list[Form]:
-    chunks = b"".join(frame_of(event) for event in SseFramer().feed(_sample()))
+    chunks = b"".join(chunk_of(event) for event in SseFramer().feed(_sample()))
     usage = {"usage": {"inputTokens": 3, "outputTokens": 4}}
     converse = b"".join(
         encode([Header(":event-type", name)], json.dumps(payload).encode())

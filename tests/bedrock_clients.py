@@ -41,6 +41,18 @@ def rows(count, seed=0):
     return json.dumps(found)
 
 
+def noisy_log():
+    """Much output, of which little matters: what a lossy form leaves out."""
+    rng = random.Random(7)
+    lines = [
+        f"2026-03-01T12:{i // 60:02d}:{i % 60:02d}Z INFO"
+        f" worker-{rng.randrange(8)} took job {rng.randrange(10**6)} in {i % 97} ms"
+        for i in range(500)
+    ]
+    lines[333] = "2026-03-01T12:05:33Z ERROR job 7 failed: the disk is full"
+    return "\n".join(lines)
+
+
 def envelope(messages, **more):
     """A Messages body as Bedrock takes it."""
     body = {

@@ -180,7 +180,7 @@ class Bedrock:
         elif operation == "converse":
             await answer(writer, json.dumps(self._converse(blocks)).encode())
         elif operation == "converse-stream":
-            await self._stream(writer, self._converse_frames(blocks))
+            await self._stream(writer, converse_frames(self._converse(blocks)))
         else:
             events = message_events(blocks, stop_reason=stop)
             await self._stream(writer, [chunk(event) for event in events])
@@ -215,27 +215,63 @@ class Bedrock:
         )
 
     def _converse(self, blocks):
+        content = [converse_block(block) for block in blocks]
+        is_call = "toolUse" in content[-1]
         return {
-            "output": {"message": {"role": "assistant", "content": _typeless(blocks)}},
-            "stopReason": "end_turn",
+            "output": {"message": {"role": "assistant", "content": content}},
+            "stopReason": "tool_use" if is_call else "end_turn",
             "usage": _converse_usage(),
             "metrics": {"latencyMs": 7},
         }
 
-    def _converse_frames(self, blocks):
-        frames = [frame("messageStart", {"role": "assistant", "p": "ab"})]
-        for index, block in enumerate(blocks):
-            delta = {"delta": {"text": block["text"]}, "contentBlockIndex": index}
-            frames.append(frame("contentBlockDelta", delta))
-            frames.append(frame("contentBlockStop", {"contentBlockIndex": index}))
-        frames.append(frame("messageStop", {"stopReason": "end_turn"}))
-        metadata = {"usage": _converse_usage(), "metrics": {"latencyMs": 7}}
-        frames.append(frame("metadata", metadata))
-        return frames
+
+def converse_block(block):
+    """A block of the Messages API as Converse has it."""
+    match block["type"]:
+        case "text":
+            return {"text": block["text"]}
+        case "thinking":
+            said = {"text": block["thinking"], "signature": block["signature"]}
+            return {"reasoningContent": {"reasoningText": said}}
+        case "tool_use":
+            use = {"toolUseId": block["id"], "name": block["name"]}
+            return {"toolUse": {**use, "input": block["input"]}}
 
 
-def _typeless(blocks):
-    return [{"text": block["text"]} for block in blocks]
+def _halves(words):
+    half = len(words) // 2
+    return [words[:half], words[half:]] if half else [words]
+
+
+def _deltas(block):
+    if "text" in block:
+        return [{"text": words} for words in _halves(block["text"])]
+    if "reasoningContent" in block:
+        said = block["reasoningContent"]["reasoningText"]
+        pieces = [{"text": words} for words in _halves(said["text"])]
+        pieces.append({"signature": said["signature"]})
+        return [{"reasoningContent": piece} for piece in pieces]
+    given = json.dumps(block["toolUse"]["input"])
+    return [{"toolUse": {"input": piece}} for piece in _halves(given)]
+
+
+def converse_frames(whole):
+    """An answer as ``converse-stream`` sends it."""
+    found = [frame("messageStart", {"role": "assistant", "p": "abc"})]
+    for index, block in enumerate(whole["output"]["message"]["content"]):
+        place = {"contentBlockIndex": index}
+        if "toolUse" in block:
+            use = block["toolUse"]
+            start = {"toolUse": {k: use[k] for k in ("toolUseId", "name")}}
+            found.append(frame("contentBlockStart", {"start": start, **place}))
+        found += [
+            frame("contentBlockDelta", {"delta": delta, **place, "p": "ab"})
+            for delta in _deltas(block)
+        ]
+        found.append(frame("contentBlockStop", place))
+    found.append(frame("messageStop", {"stopReason": whole["stopReason"]}))
+    figures = {key: whole[key] for key in ("usage", "metrics")}
+    return [*found, frame("metadata", figures)]
 
 
 def _converse_usage():

@@ -22,6 +22,7 @@ SNAPSHOTS = {
     "openai_chat": "309c0d95e6f6c474aa46c041",
     "openai_responses": "d66d5f4da96534aeb1f421d8",
     "gemini": "93e6f5fcdb35ecc154427f29",
+    "bedrock_converse": "38c821669a3170db57be2698",
 }
 """Another digest re-bills every running conversation: change it only with a reason."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import anthropic
 import botocore.exceptions
@@ -14,12 +15,20 @@ from bedrock_clients import (
     conversation,
     created,
     envelope,
+    noisy_log,
     rows,
     sdk,
     streamed,
     use_credentials,
 )
-from clouds import CLAUDE, Bedrock, exception, message_events, text
+from clouds import (
+    CLAUDE,
+    Bedrock,
+    converse_block,
+    exception,
+    message_events,
+    text,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -46,6 +55,94 @@ async def test_boto3_invokes_and_streams():
     assert events == list(message_events([text("Hello from Bedrock.")]))
     assert all(len(sent.body) < len(body) for sent in double.requests)
     assert not double.problems
+
+
+def converse_tool(name):
+    schema = {"json": {"type": "object"}}
+    return {"toolSpec": {"name": name, "inputSchema": schema}}
+
+
+class Forgetful(Bedrock):
+    """Asks for what was left out of the first result it gets, then answers."""
+
+    async def respond(self, request, writer):
+        if b"toolResult" in request.body and b"toolu_r" not in request.body:
+            digest = re.search(rb"ccr:([0-9a-f]{24})", request.body)[1].decode()
+            name = "headroom_retrieve"
+            asked = {"type": "tool_use", "id": "toolu_r", "name": name}
+            asked["input"] = {"hash": digest}
+            self.answers = [[text("Let me see."), asked], [text("The disk is full.")]]
+        await super().respond(request, writer)
+
+
+@pytest.mark.parametrize("operation", ["converse", "converse_stream"])
+async def test_boto3_gets_one_answer_with_its_retrievals_answered_inside(operation):
+    call = {"type": "tool_use", "id": "t1", "name": "read_log", "input": {}}
+    question = {"role": "user", "content": [{"text": "Why did it fail? " * 200}]}
+    part = {"text": noisy_log()}
+    result = {"toolResult": {"toolUseId": "t1", "content": [part]}}
+    messages = [
+        question,
+        {"role": "assistant", "content": [converse_block(call)]},
+        {"role": "user", "content": [result]},
+    ]
+    arguments = {
+        "modelId": CLAUDE,
+        "toolConfig": {"tools": [converse_tool("read_log")]},
+    }
+    double = Forgetful([call])
+    async with bedrock(double, AUTH_OAUTH="compress,lossy") as (_, px):
+        for sent in ([question], messages):
+            found = await asyncio.to_thread(
+                called, px, operation, messages=sent, **arguments
+            )
+    if operation == "converse":
+        content = found["output"]["message"]["content"]
+        words = "".join(block["text"] for block in content)
+        reason, usage = found["stopReason"], found["usage"]
+    else:
+        events = [next(iter(event.items())) for event in found["stream"]]
+        deltas = [v["delta"] for n, v in events if n == "contentBlockDelta"]
+        words = "".join(delta["text"] for delta in deltas)
+        (reason,) = (v["stopReason"] for n, v in events if n == "messageStop")
+        (usage,) = (v["usage"] for n, v in events if n == "metadata")
+    assert words == "Let me see.The disk is full."
+    assert (reason, usage["outputTokens"], usage["totalTokens"]) == ("end_turn", 18, 44)
+    assert len(double.requests) == 3
+    assert not double.problems
+    asked = [json.loads(sent.body) for sent in double.requests]
+    names = [
+        [tool["toolSpec"]["name"] for tool in sent["toolConfig"]["tools"]]
+        for sent in asked
+    ]
+    assert names == [["read_log", "headroom_retrieve"]] * 3
+    assert asked[2]["messages"][:3] == asked[1]["messages"]
+    retrieved = asked[2]["messages"][-1]["content"][0]["toolResult"]
+    assert retrieved["toolUseId"] == "toolu_r"
+    assert noisy_log()[1000:1200] in retrieved["content"][0]["text"]
+
+
+async def test_converse_stays_lossless_unless_its_operator_says_otherwise():
+    call = {"type": "tool_use", "id": "t1", "name": "read_log", "input": {}}
+    result = {"toolResult": {"toolUseId": "t1", "content": [{"text": noisy_log()}]}}
+    messages = [
+        {"role": "user", "content": [{"text": "Why? " * 400}]},
+        {"role": "assistant", "content": [converse_block(call)]},
+        {"role": "user", "content": [result]},
+    ]
+    tools = {"tools": [converse_tool("read_log")]}
+    async with bedrock() as (double, px):
+        await asyncio.to_thread(
+            called,
+            px,
+            "converse",
+            modelId=CLAUDE,
+            messages=messages,
+            toolConfig=tools,
+        )
+    (sent,) = double.requests
+    assert b"headroom_retrieve" not in sent.body
+    assert b"ccr:" not in sent.body
 
 
 async def test_boto3_converses_and_streams():
@@ -81,6 +178,8 @@ async def test_boto3_converses_and_streams():
     assert whole["usage"]["cacheReadInputTokens"] == 5
     assert [next(iter(event)) for event in events] == [
         "messageStart",
+        "contentBlockDelta",
+        "contentBlockDelta",
         "contentBlockDelta",
         "contentBlockStop",
         "messageStop",

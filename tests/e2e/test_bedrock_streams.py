@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import re
 
 import pytest
@@ -13,6 +12,7 @@ from bedrock_clients import (
     conversation,
     created,
     envelope,
+    noisy_log,
     sdk,
     streamed,
     use_credentials,
@@ -190,18 +190,6 @@ async def test_retrievals_are_answered_inside_frames(is_stream):
     retrieved = asked[2]["messages"][-1]["content"][0]
     assert retrieved["tool_use_id"] == "toolu_r"
     assert noisy_log()[1000:1200] in json.dumps(retrieved).replace("\\n", "\n")
-
-
-def noisy_log():
-    """Much output, of which little matters: what a lossy form leaves out."""
-    rng = random.Random(7)
-    lines = [
-        f"2026-03-01T12:{i // 60:02d}:{i % 60:02d}Z INFO"
-        f" worker-{rng.randrange(8)} took job {rng.randrange(10**6)} in {i % 97} ms"
-        for i in range(500)
-    ]
-    lines[333] = "2026-03-01T12:05:33Z ERROR job 7 failed: the disk is full"
-    return "\n".join(lines)
 
 
 async def test_frames_that_hide_nothing_keep_their_bytes_where_retrievals_could_be():

@@ -1,7 +1,7 @@
 """The law with memory: switched on, off and over in the middle of conversations.
 
 The conversations of the other laws (hidden calls in several rounds, retries, rewinds,
-forks, any worker), of all four APIs. Before every request the settings may have become
+forks, any worker), of all five APIs. Before every request the settings may have become
 others, and facts others too: each question would get another text than last time. The
 provider checks every prefix, and that the tools of a conversation never change.
 """
@@ -23,6 +23,7 @@ from headroom.core.types import Policy
 from properties import (
     test_cache_law,
     test_chat_hidden_law,
+    test_converse_hidden_law,
     test_gemini_hidden_law,
     test_hidden_law,
     test_responses_hidden_law,
@@ -76,7 +77,8 @@ def watched(kind):
     class Provider(kind):
         def receive(self, rewrite, forwarded):
             super().receive(rewrite, forwarded)
-            tools = json.dumps(json.loads(forwarded)["tools"])
+            value = json.loads(forwarded)
+            tools = json.dumps(value.get("tools") or value["toolConfig"])
             before = self.sent.setdefault((rewrite.keys[0], "tools"), tools)
             assert before == tools, "the tools have changed"
 
@@ -118,6 +120,13 @@ def test_no_generated_gemini_conversation_with_memory_breaks_a_prefix(
     law = test_gemini_hidden_law
     client = law.Client(joins=joins, keeps_thoughts=keeps_thoughts)
     run(steps, data, watched(law.Provider)(), client)
+
+
+@settings(max_examples=200, deadline=None)
+@given(test_converse_hidden_law.STEPS, st.data())
+def test_no_generated_converse_conversation_with_memory_breaks_a_prefix(steps, data):
+    law = test_converse_hidden_law
+    run(steps, data, watched(law.Provider)(), law.Client())
 
 
 @settings(max_examples=400, deadline=None)

@@ -3,7 +3,8 @@
 Shapes: https://docs.anthropic.com/en/api/messages,
 https://platform.openai.com/docs/guides/function-calling (the Responses API makes
 functions strict unless told otherwise, which would make every parameter required),
-https://ai.google.dev/api/caching#FunctionDeclaration.
+https://ai.google.dev/api/caching#FunctionDeclaration,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecification.html.
 """
 
 _TYPES = ("string", "integer", "object")
@@ -29,4 +30,6 @@ def shapes(about: bytes, schema: bytes) -> dict[str, bytes]:
         # Stands in the client's own list of functions: further entries of ``tools``
         # are for tools that Google runs, and many models refuse a mix of several.
         "gemini": b'{%b,"parameters":%b}' % (about, upper),
+        "bedrock_converse": b'{"toolSpec":{%b,"inputSchema":{"json":%b}}}'
+        % (about, schema),
     }

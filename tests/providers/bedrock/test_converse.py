@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clouds import exception, frame
+from headroom.core.hidden import Place, Placement
+from headroom.core.splice import splice
 from headroom.core.types import HotBlock, PathView, Slot
 from headroom.core.wire.event_stream import Header, encode
 from headroom.errors import CompressionError, HeadroomError
@@ -88,7 +90,7 @@ def test_a_request_is_read_by_the_one_member_of_its_blocks():
     assert view.tool_names == ("list", "get")
     assert [m.role for m in view.messages] == ["user", "assistant", "user"]
     assert view.is_caching
-    assert not view.may_add_tool
+    assert view.may_add_tool
     assert len(view.text_before) == 2
     calls = PROVIDER.tool_calls(view, 1)
     assert {c.id: (c.name, json.loads(c.input)) for c in calls.values()} == {
@@ -151,14 +153,53 @@ def test_content_that_only_looks_like_a_cache_point_is_content():
     assert view_of(other).messages[0].markers == ()
 
 
-def test_nothing_is_added_or_hidden():
+def test_tools_are_added_behind_the_clients_and_nothing_is_put_in_order():
     view = view_of(BODY)
-    assert PROVIDER.tool_edits(view, ["headroom_retrieve"]) == []
-    assert PROVIDER.anchors(view, 1) == ()
+    body = splice(view.body, PROVIDER.tool_edits(view, ["headroom_retrieve"]))
+    tools = json.loads(body)["toolConfig"]["tools"]
+    assert tools[:3] == BODY["toolConfig"]["tools"]
+    assert tools[3]["toolSpec"]["name"] == "headroom_retrieve"
+    assert tools[3]["toolSpec"]["inputSchema"]["json"]["type"] == "object"
     assert not PROVIDER.front(view).tools
     assert not PROVIDER.breakpoints(view, frozenset(), 4).edits
+
+
+def test_blocks_are_told_apart_by_what_clients_send_back():
+    view = view_of(BODY)
+    kinds = [anchor.partition(":")[0] for anchor in PROVIDER.anchors(view, 1)]
+    assert kinds == ["seal", "text", "call", "call"]
+    marked = copy.deepcopy(BODY)
+    marked["messages"][1]["content"].insert(1, POINT)
+    assert PROVIDER.anchors(view_of(marked), 1) == PROVIDER.anchors(view, 1)
+
+
+@pytest.mark.parametrize("points", [(), (0,), (2,), (3, 3), (0, 2, 6)])
+def test_hidden_parts_are_put_back_wherever_cache_points_stand(points):
+    marked = copy.deepcopy(BODY)
+    for place in points:
+        marked["messages"][1]["content"].insert(place, POINT)
+    turn = b'{"toolResult":{"toolUseId":"h","content":[{"text":"x"}]}}'
+    call = b'{"toolUse":{"toolUseId":"h","name":"headroom_retrieve","input":{}}}'
+    places = (Place(2, "call", call), Place(2, "turn", turn))
+    view = view_of(marked)
+    body = splice(view.body, PROVIDER.hidden_edits(view, 1, Placement(places)))
+    sent = json.loads(body)["messages"]
+    assert [message["role"] for message in sent] == [
+        "user", "assistant", "user", "assistant", "user",
+    ]  # fmt: skip
+    bare = [[b for b in message["content"] if b != POINT] for message in sent]
+    said = BODY["messages"][1]["content"]
+    assert bare[1:4] == [
+        [*said[:2], json.loads(call)], [json.loads(turn)], said[2:],
+    ]  # fmt: skip
+    everything = [block for message in sent for block in message["content"]]
+    assert everything.count(POINT) == len(points)
+
+
+def test_nothing_is_put_back_where_content_is_no_list():
+    body = {"messages": [{"role": "assistant", "content": "x"}]}
     with pytest.raises(CompressionError):
-        PROVIDER.hidden_edits(view, 1, None)
+        PROVIDER.hidden_edits(view_of(body), 0, Placement(()))
 
 
 @given(st.binary(max_size=200), st.integers(0, 1500), st.integers(1, 40))

@@ -14,9 +14,9 @@ from headroom.providers.anthropic.stream import StreamReader
 from headroom.providers.bedrock.frames import (
     EventsFromFrames,
     KnownFrames,
+    chunk_of,
     error_event,
     event_of,
-    frame_of,
 )
 
 EVENTS = list(message_events([text("Grüße \u2028 – “x”\n")]))
@@ -137,7 +137,7 @@ def test_a_name_cannot_hold_more_than_a_name():
 
 
 def test_events_leave_in_the_frames_they_came_in():
-    known = KnownFrames()
+    known = KnownFrames(chunk_of)
     reader = EventsFromFrames()
     for event, raw in reader.pairs(STREAM):
         known.keep(event, raw)
@@ -147,7 +147,7 @@ def test_events_leave_in_the_frames_they_came_in():
 
 def test_changed_events_get_frames_that_read_the_same():
     (event,) = SseFramer().feed(b'event: x\ndata: {"type":"x","n":1}\n\n')
-    (made,) = FrameReader().feed(frame_of(event))
+    (made,) = FrameReader().feed(chunk_of(event))
     assert made.text(":event-type") == "chunk"
     assert base64.b64decode(json.loads(made.payload)["bytes"]) == event.data
     assert event_of(made) == event.raw
@@ -157,6 +157,6 @@ def test_changed_events_get_frames_that_read_the_same():
 def test_errors_survive_the_way_there_and_back(kind):
     sse = error_event(kind, "words")
     (event,) = SseFramer().feed(sse)
-    (made,) = FrameReader().feed(frame_of(event))
+    (made,) = FrameReader().feed(chunk_of(event))
     assert made.text(":message-type") == "exception"
     assert event_of(made) == sse

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clouds import chunk, exception, message_events, text
 from headroom.core.wire.event_stream import FrameReader
 from headroom.providers.anthropic.splice_stream import StreamSplicer
-from headroom.providers.bedrock.frames import EventsFromFrames, event_of
+from headroom.providers.bedrock.frames import EventsFromFrames, chunk_of, event_of
 from headroom.providers.bedrock.splice_stream import FrameSplicer
 
 CALL = {
@@ -32,6 +32,10 @@ ROUNDS = {
     "retrieval beside a call": [[CALL, OWN]],
     "two retrievals": [[CALL], [text("b"), CALL], [text("c"), OWN]],
 }
+
+
+def invoke_splicer():
+    return FrameSplicer(StreamSplicer(), chunk_of)
 
 
 def frames_of(blocks):
@@ -65,7 +69,7 @@ def test_frames_are_joined_as_their_events_are(name, sizes):
     streams = [b"".join(frames_of(blocks)) for blocks in ROUNDS[name]]
     events = [EventsFromFrames().feed(stream) for stream in streams]
     expected, expected_bodies = joined(StreamSplicer(), events)
-    splicer = FrameSplicer()
+    splicer = invoke_splicer()
     found, bodies = joined(splicer, streams, sizes)
     assert EventsFromFrames().feed(found) == expected
     assert bodies == expected_bodies
@@ -78,12 +82,12 @@ def test_frames_are_joined_as_their_events_are(name, sizes):
 
 def test_what_hides_nothing_keeps_every_byte():
     stream = b"".join(frames_of([text("a"), OWN]))
-    assert joined(FrameSplicer(), [stream])[0] == stream
+    assert joined(invoke_splicer(), [stream])[0] == stream
 
 
 def test_frames_that_were_not_changed_keep_their_bytes_beside_a_retrieval():
     first, second = (frames_of(blocks) for blocks in ROUNDS["one retrieval"])
-    found, _ = joined(FrameSplicer(), [b"".join(first), b"".join(second)])
+    found, _ = joined(invoke_splicer(), [b"".join(first), b"".join(second)])
     raws = [frame.raw for frame in FrameReader().feed(found)]
     assert raws[:4] == first[:4]  # the start and the first text
     assert raws[-1] == second[-1]  # with Bedrock's own metrics in it
@@ -92,7 +96,7 @@ def test_frames_that_were_not_changed_keep_their_bytes_beside_a_retrieval():
 def test_an_exception_passes_as_it_came_and_ends_the_answer():
     failed = exception("throttlingException", "Slow down")
     stream = b"".join([*frames_of([text("a")])[:3], failed])
-    splicer = FrameSplicer()
+    splicer = invoke_splicer()
     assert joined(splicer, [stream])[0] == stream
     assert splicer.hidden is None
 
@@ -102,7 +106,7 @@ def test_a_stream_that_is_cut_or_damaged_never_ends_as_complete():
     damaged = frames[4][:-1] + bytes([frames[4][-1] ^ 1])
     told = b"".join([*frames[:4], damaged, *frames[5:]])
     for stream in (b"".join(frames[:5]), b"".join(frames)[:-7], told):
-        splicer = FrameSplicer()
+        splicer = invoke_splicer()
         out = splicer.feed(stream) + splicer.end() + splicer.finish()
         assert splicer.is_broken
         assert not splicer.is_waiting
@@ -113,7 +117,7 @@ def test_a_stream_that_is_cut_or_damaged_never_ends_as_complete():
 
 
 def test_a_failure_of_the_continuation_is_an_exception_frame():
-    splicer = FrameSplicer()
+    splicer = invoke_splicer()
     splicer.feed(b"".join(frames_of([text("a"), CALL])))
     splicer.end()
     splicer.answer(["x"])

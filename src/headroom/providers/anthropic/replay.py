@@ -11,6 +11,7 @@ provider sees each block as it sent it.
 """
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from headroom.core.hidden import (
     NEUTRAL,
@@ -33,6 +34,8 @@ _MAX_MARKERS = 4
 https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching."""
 
 _OPEN = b'{"role":"assistant","content":['
+
+Units: TypeAlias = Callable[[bytes, Span], list[Span]]
 
 
 def anchors(view: RequestView, index: int) -> tuple[str, ...]:
@@ -69,37 +72,45 @@ def anchor_of(kind: str, text: Callable[[str], str]) -> str:
     return call_anchor(text("id") or text("tool_use_id")) if kind else NEUTRAL
 
 
-def hidden_edits(view: RequestView, index: int, placement: Placement) -> list[Edit]:
+def hidden_edits(
+    view: RequestView, index: int, placement: Placement, units: Units = elements
+) -> list[Edit]:
     """What puts hidden parts back into message ``index`` and the one after it.
+
+    Args:
+        view: the request.
+        index: of an assistant message.
+        placement: what, and where.
+        units: the blocks of a list, with all that stands by each of them.
 
     Raises:
         CompressionError: the message has not the blocks they were placed between.
     """
     after = index + 1
     places = placement.places
-    if placement.results and not _is_user(view, after):
+    if placement.results and not _isuser_turn(view, after):
         # Without a place for its results a call would make the request invalid.
         turns = [n for n, place in enumerate(places) if place.kind == "turn"]
         places = places[: turns[-1] + 1] if turns else ()
         placement = Placement(places)
-    edits = _message_edits(view, index, places)
+    edits = _message_edits(view, index, places, units)
     if placement.results:
         edits += _results_edits(view, after, placement.results)
     return edits
 
 
-def _is_user(view: RequestView, index: int) -> bool:
+def _isuser_turn(view: RequestView, index: int) -> bool:
     return index < len(view.messages) and view.messages[index].role == "user"
 
 
 def _message_edits(
-    view: RequestView, index: int, places: tuple[Place, ...]
+    view: RequestView, index: int, places: tuple[Place, ...], units: Units
 ) -> list[Edit]:
     body = view.body
     span = view.messages[index].span
     found = json_spans.members(body, span)
     content, role = found["content"], found["role"]
-    blocks = [content] if is_string(body, content) else elements(body, content)
+    blocks = [content] if is_string(body, content) else units(body, content)
     edits: list[Edit] = []
     for position in sorted({place.position for place in places}):
         gap = [place for place in places if place.position == position]
@@ -135,7 +146,7 @@ def _before_first(message: Span, block: Span, gap: list[Place]) -> list[Edit]:
         pieces, is_open = [], False
         for place in whole:
             if place.kind == "turn":
-                pieces.append(b"]},%b," % _user(place.data))
+                pieces.append(b"]},%b," % user_turn(place.data))
                 is_open = False
             else:
                 pieces.append((b"," if is_open else _OPEN) + place.data)
@@ -160,7 +171,7 @@ def _split(gap: list[Place], *, is_role_first: bool) -> bytes:
     for number, place in enumerate(gap):
         if place.kind == "turn":
             opening = reopen if number == last else _OPEN
-            pieces.append(b"%b,%b,%b" % (close, _user(place.data), opening))
+            pieces.append(b"%b,%b,%b" % (close, user_turn(place.data), opening))
             close, is_filled = b"]}", False
         else:
             pieces.append((b"," if is_filled else b"") + place.data)
@@ -168,7 +179,8 @@ def _split(gap: list[Place], *, is_role_first: bool) -> bytes:
     return b"".join(pieces) + (b"," if is_filled else b"")
 
 
-def _user(results: bytes) -> bytes:
+def user_turn(results: bytes) -> bytes:
+    """The message that answers calls."""
     return b'{"role":"user","content":[%b]}' % results
 
 
@@ -215,7 +227,7 @@ def continue_body(body: bytes, content: bytes, results: Iterable[bytes]) -> byte
     *first, newest = results
     if is_caching and body.count(_MARKER) < _MAX_MARKERS:
         newest = b'%b,"cache_control":{"type":"ephemeral"}}' % newest[:-1]
-    user = _user(b",".join((*first, newest)))
+    user = user_turn(b",".join((*first, newest)))
     turn = b',{"role":"assistant","content":%b},%b' % (content, user)
     return splice(body, [Edit(Span(end, end), turn)])
 

@@ -12,6 +12,8 @@ Unknown events and pings pass. Nothing is ever ended as complete that is not.
 
 import re
 
+from msgspec import Struct
+
 from headroom.core.splice import splice
 from headroom.core.types import Edit, Span
 from headroom.core.wire import json_parts, json_spans
@@ -25,15 +27,35 @@ from headroom.providers.anthropic.rounds import (
     said,
 )
 from headroom.providers.anthropic.stream import StreamEvent, StreamReader
-from headroom.providers.rounds import RETRIEVAL_ONLY, Said
-from headroom.providers.splicing import MAX_EVENT_BYTES, StreamSplicing
+from headroom.providers.rounds import RETRIEVAL_ONLY, Rounds, Said
+from headroom.providers.splicing import MAX_EVENT_BYTES, EventReader, StreamSplicing
 
-_INDEX = re.compile(rb'"index"\s*:\s*(\d+)')
-_ENDS = frozenset({"message_delta", "message_stop"})
+
+class Names(Struct, frozen=True):
+    """What the events of a stream of blocks are called.
+
+    Attributes:
+        start: begins the message.
+        ends: end it, in the order in which they come.
+        block_start: begins a block.
+        index: the member that says which block.
+    """
+
+    start: str
+    ends: frozenset[str]
+    block_start: str
+    index: str
 
 
 class StreamSplicer(StreamSplicing[StreamEvent]):
     """The ``Splicer`` of event streams."""
+
+    _names = Names(
+        start="message_start",
+        ends=frozenset({"message_delta", "message_stop"}),
+        block_start="content_block_start",
+        index="index",
+    )
 
     def __init__(
         self,
@@ -45,9 +67,12 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
         self._hidden_indexes: set[int] = set()
         self._first_number = 0  # of the round's block 0, in the client's message
         self._message = Message(status="open")
-        super().__init__(make_rounds(own), max_event_bytes)
+        super().__init__(self._make_rounds(own), max_event_bytes)
 
-    def _open_reader(self) -> StreamReader:
+    def _make_rounds(self, own: frozenset[str]) -> Rounds:
+        return make_rounds(own)
+
+    def _open_reader(self) -> EventReader[StreamEvent]:
         self._answer = StreamReader(self._max_event_bytes, keeps_comments=True)
         return self._answer
 
@@ -75,9 +100,9 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
     def _take(self, event: StreamEvent) -> bytes:
         if self._has_ended:
             return event.raw if self._rounds.number == 0 else b""
-        if event.type == "message_start":
+        if event.type == self._names.start:
             return event.raw if self._rounds.number == 0 else b""
-        if event.type in _ENDS:
+        if event.type in self._names.ends:
             if self._is_plain:
                 return event.raw
             self._held.append(event)
@@ -87,9 +112,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             return event.raw
         if event.index is None:
             return event.raw
-        if event.type == "content_block_start" and _starts_hidden(
-            event, self._rounds.own
-        ):
+        if event.type == self._names.block_start and self._starts_hidden(event):
             self._hidden_indexes.add(event.index)
             self._is_hiding = True
         if event.index in self._hidden_indexes:
@@ -99,7 +122,20 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             before = sum(index < event.index for index in self._hidden_indexes)
             number = self._first_number + event.index - before
             self._numbers[event.index] = number
-        return event.raw if number == event.index else _renumbered(event, number)
+        if number == event.index:
+            return event.raw
+        return _renumbered(event, self._names.index, number)
+
+    def _starts_hidden(self, event: StreamEvent) -> bool:
+        """Whether a block that begins is a call that the proxy answers."""
+        try:
+            members = json_parts.members(event.data)
+            block = json_parts.members(members.get("content_block", b"{}"))
+            kind = json_parts.string(block.get("type"))
+            name = json_parts.string(block.get("name"))
+            return is_hidden(kind, name, self._rounds.own)
+        except StreamError:
+            return False
 
     def _ending(self, event: StreamEvent) -> bytes:
         if event.type != "message_delta":
@@ -112,7 +148,7 @@ class StreamSplicer(StreamSplicing[StreamEvent]):
             )
         except MalformedBodyError:
             return event.raw
-        return _with_data(event, splice(event.data, edits)) if edits else event.raw
+        return with_edits(event, edits)
 
 
 def ending_edits(data: bytes, *, output_tokens: int | None, is_cut: bool) -> list[Edit]:
@@ -142,30 +178,23 @@ def ending_edits(data: bytes, *, output_tokens: int | None, is_cut: bool) -> lis
     return [edit for edit in edits if edit.span.of(data) != edit.replacement]
 
 
-def _starts_hidden(event: StreamEvent, own: frozenset[str]) -> bool:
-    try:
-        members = json_parts.members(event.data)
-        block = json_parts.members(members.get("content_block", b"{}"))
-        kind = json_parts.string(block.get("type"))
-        return is_hidden(kind, json_parts.string(block.get("name")), own)
-    except StreamError:
-        return False
-
-
-def _renumbered(event: StreamEvent, number: int) -> bytes:
+def _renumbered(event: StreamEvent, name: str, number: int) -> bytes:
     data = event.data
     try:
-        span = json_spans.members(data, json_spans.whole(data))["index"]
+        span = json_spans.members(data, json_spans.whole(data))[name]
     except MalformedBodyError:
         # Half a surrogate pair in the text; the key stands in front of the text, and
         # inside it a quote would be escaped.
-        found = _INDEX.search(data)
+        found = re.search(rb'"%b"\s*:\s*(\d+)' % name.encode(), data)
         if found is None:
             return event.raw
         span = Span(*found.span(1))
-    return _with_data(event, splice(data, [Edit(span, b"%d" % number)]))
+    return with_edits(event, [Edit(span, b"%d" % number)])
 
 
-def _with_data(event: StreamEvent, data: bytes) -> bytes:
-    """The event's bytes with other data."""
+def with_edits(event: StreamEvent, edits: list[Edit]) -> bytes:
+    """The event's bytes with edits in its data."""
+    if not edits:
+        return event.raw
+    data = splice(event.data, edits)
     return with_data(event.raw, event.data, data, event.type.encode())

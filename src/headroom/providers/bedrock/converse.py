@@ -7,9 +7,7 @@ no type: their one member says what they are. Live text stands in user messages 
 of its ``{"json": …}``, whose structure stays as it is. All else is hot: never touched.
 
 Cache markers are blocks of their own, ``{"cachePoint": …}``, which clients move every
-turn: they are no part of a message, and blocks are numbered without them. The retrieval
-tool cannot be answered inside these streams, so that nothing lossy is sent unless the
-client brings such a tool.
+turn: they are no part of a message, and blocks are numbered without them.
 """
 
 from collections.abc import Sequence
@@ -31,17 +29,23 @@ from headroom.core.types import (
 )
 from headroom.core.wire import json_spans
 from headroom.core.wire.json_spans import elements, is_array, is_object, is_string
-from headroom.errors import CompressionError, MalformedBodyError
+from headroom.errors import MalformedBodyError
 from headroom.providers.anthropic.request import compute_frozen_count
-from headroom.providers.anthropic.splice_json import JsonSplicer
+from headroom.providers.bedrock import converse_rounds
+from headroom.providers.bedrock.converse_splice import (
+    ConverseJsonSplicer,
+    ConverseStreamSplicer,
+)
+from headroom.providers.bedrock.frames import frame_of
 from headroom.providers.bedrock.splice_stream import FrameSplicer
+from headroom.providers.front import appended_tools
 from headroom.providers.messages import MessageReader, members, text_of
 from headroom.providers.nested_strings import nested_strings
 from headroom.providers.rounds import RETRIEVAL_ONLY
 
 API = "bedrock_converse"
 
-_POINT = "cachePoint"
+_POINT = converse_rounds.POINT
 _POINT_KEY = b'"cachePoint"'
 
 
@@ -74,7 +78,7 @@ class BedrockConverse:
             is_caching=_POINT_KEY in body,
             text_before=tuple(span for span in before if span is not None),
             tools=tools,
-            may_add_tool=False,
+            may_drop_earlier=b'"context_management"' in body,
         )
 
     def slots(self, view: RequestView, index: int) -> tuple[Slot | HotBlock, ...]:
@@ -99,13 +103,9 @@ class BedrockConverse:
                 calls[call_id] = ToolCall(call_id, name, raw)
         return calls
 
-    def tool_edits(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        names: Sequence[str],  # noqa: ARG002
-    ) -> list[Edit]:
-        """None: calls of Headroom's tools could not be answered."""
-        return []
+    def tool_edits(self, view: RequestView, names: Sequence[str]) -> list[Edit]:
+        """Headroom's tools at the end of the tool list, behind its cache points."""
+        return appended_tools(view, API, names)
 
     def front(self, view: RequestView) -> Front:  # noqa: ARG002 - shape
         """Nothing is put in order."""
@@ -120,28 +120,27 @@ class BedrockConverse:
         """None: which models take cache points is not known."""
         return Breakpoints()
 
-    def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:  # noqa: ARG002
-        """None: nothing is ever hidden."""
-        return ()
+    def anchors(self, view: RequestView, index: int) -> tuple[str, ...]:
+        """What tells the blocks of message ``index`` apart."""
+        return converse_rounds.anchors(view, index)
 
     def hidden_edits(
-        self,
-        view: RequestView,  # noqa: ARG002 - the shape of a provider
-        index: int,
-        placement: Placement,  # noqa: ARG002
+        self, view: RequestView, index: int, placement: Placement
     ) -> list[Edit]:
-        """None can be.
+        """What puts hidden parts back into message ``index`` and the one after it.
 
         Raises:
-            CompressionError: always; nothing was hidden in any message.
+            CompressionError: the message has not the blocks they were placed between.
         """
-        raise CompressionError(f"nothing was hidden in message {index}")
+        return converse_rounds.hidden_edits(view, index, placement)
 
     def splicer(
         self, *, is_stream: bool, own: frozenset[str] = RETRIEVAL_ONLY
     ) -> Splicer:
-        """What passes an answer on: no call of Headroom's tools can be in it."""
-        return FrameSplicer(own) if is_stream else JsonSplicer(own)
+        """What joins the rounds of one answer into one response."""
+        if is_stream:
+            return FrameSplicer(ConverseStreamSplicer(own=own), frame_of)
+        return ConverseJsonSplicer(own)
 
 
 def _tools(body: bytes, config: Span | None) -> Span | None:
@@ -184,9 +183,7 @@ def _read_slots(body: bytes, message: MessageView) -> tuple[Slot | HotBlock, ...
     if content is None or not is_array(body, content):
         return ()
     found: list[Slot | HotBlock] = []
-    blocks = (members(body, span) for span in elements(body, content))
-    blocks = (block for block in blocks if _POINT not in block)
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(converse_rounds.blocks(body, content)):
         kind = next(iter(block), "")
         text, result = block.get("text"), block.get("toolResult")
         if message.role == "user" and text is not None and is_string(body, text):

@@ -46,16 +46,21 @@ class StreamReader:
         self._error = b""
         self.status: Status = "open"
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes) -> object:
         """Take the next bytes."""
+        return self.events(chunk)
+
+    def events(self, chunk: bytes) -> list[SseEvent]:
+        """Take the next bytes; return the events they complete, in order."""
         try:
             events = self._framer.feed(chunk)
         except StreamError:
             self.status = "errored"
-            return
+            return []
         for event in events:
             with contextlib.suppress(StreamError):  # it is no JSON, and says nothing
                 self._take(event)
+        return events
 
     def close(self) -> Message:
         """Tell that the connection has ended; return what was read."""

@@ -12,6 +12,7 @@ failure is ``event: error`` in the shape of the Messages API.
 
 import base64
 from collections import OrderedDict
+from collections.abc import Callable
 
 import msgspec
 
@@ -102,22 +103,24 @@ def error_event(kind: str, message: str) -> bytes:
     return _event("error", msgspec.json.encode(error))
 
 
-def frame_of(event: SseEvent) -> bytes:
+def chunk_of(event: SseEvent) -> bytes:
     """A server-sent event as one frame of ``invoke-with-response-stream``."""
     if event.name == b"error":
-        kind, message = _error(event.data)
-        return encode(
-            [
-                Header(":exception-type", _EXCEPTIONS.get(kind, _INTERNAL)),
-                Header(":content-type", "application/json"),
-                Header(":message-type", "exception"),
-            ],
-            msgspec.json.encode({"message": message}),
-        )
-    payload = b'{"bytes":"%b"}' % base64.b64encode(event.data)
+        return _exception_of(event)
+    return _frame("chunk", b'{"bytes":"%b"}' % base64.b64encode(event.data))
+
+
+def frame_of(event: SseEvent) -> bytes:
+    """A server-sent event as one frame of ``converse-stream``."""
+    if event.name == b"error":
+        return _exception_of(event)
+    return _frame((event.name or b"chunk").decode("utf-8", "replace"), event.data)
+
+
+def _frame(name: str, payload: bytes) -> bytes:
     return encode(
         [
-            Header(":event-type", "chunk"),
+            Header(":event-type", name),
             Header(":content-type", "application/json"),
             Header(":message-type", "event"),
         ],
@@ -125,10 +128,27 @@ def frame_of(event: SseEvent) -> bytes:
     )
 
 
-class KnownFrames:
-    """Remembers which frame an event came in, so that it leaves in the same one."""
+def _exception_of(event: SseEvent) -> bytes:
+    kind, message = _error(event.data)
+    return encode(
+        [
+            Header(":exception-type", _EXCEPTIONS.get(kind, _INTERNAL)),
+            Header(":content-type", "application/json"),
+            Header(":message-type", "exception"),
+        ],
+        msgspec.json.encode({"message": message}),
+    )
 
-    def __init__(self) -> None:
+
+class KnownFrames:
+    """Remembers which frame an event came in, so that it leaves in the same one.
+
+    Args:
+        make: the frame of an event that came in none as it is.
+    """
+
+    def __init__(self, make: Callable[[SseEvent], bytes]) -> None:
+        self._make = make
         self._frames: OrderedDict[bytes, bytes] = OrderedDict()
 
     def keep(self, event: bytes, frame: bytes) -> None:
@@ -139,7 +159,7 @@ class KnownFrames:
 
     def frame(self, event: SseEvent) -> bytes:
         """The frame an event came in; a new one if it came in none as it is."""
-        return self._frames.pop(event.raw, b"") or frame_of(event)
+        return self._frames.pop(event.raw, b"") or self._make(event)
 
 
 def _chunk(payload: bytes) -> bytes:
@@ -170,11 +190,12 @@ def _message(payload: bytes) -> str:
 
 
 def _error(data: bytes) -> tuple[str, str]:
-    """Type and message of an error event."""
+    """Type and message of an error event: the Messages API's, or Bedrock's own."""
     try:
-        error = json_parts.members(json_parts.members(data).get("error", b"{}"))
-        kind, message = error.get("type"), error.get("message")
-        return json_parts.string(kind), json_parts.string(message)
+        found = json_parts.members(data)
+        error = json_parts.members(found.get("error", data))
+        kind = "" if error == found else json_parts.string(error.get("type"))
+        return kind, json_parts.string(error.get("message"))
     except StreamError:
         return "", ""
 

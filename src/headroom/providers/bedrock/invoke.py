@@ -12,6 +12,8 @@ from headroom.core.types import NO_PATH, PathView, RequestView
 from headroom.errors import MalformedBodyError
 from headroom.providers.anthropic.request import AnthropicMessages
 from headroom.providers.anthropic.splice_json import JsonSplicer
+from headroom.providers.anthropic.splice_stream import StreamSplicer
+from headroom.providers.bedrock.frames import chunk_of
 from headroom.providers.bedrock.splice_stream import FrameSplicer
 from headroom.providers.rounds import RETRIEVAL_ONLY
 
@@ -42,4 +44,6 @@ class BedrockInvoke(AnthropicMessages):
         self, *, is_stream: bool, own: frozenset[str] = RETRIEVAL_ONLY
     ) -> Splicer:
         """What joins the rounds of one answer into one response."""
-        return FrameSplicer(own) if is_stream else JsonSplicer(own)
+        if is_stream:
+            return FrameSplicer(StreamSplicer(own=own), chunk_of)
+        return JsonSplicer(own)

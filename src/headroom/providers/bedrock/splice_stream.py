@@ -1,29 +1,33 @@
-"""Streams of frames joined into one: Messages events inside, frames outside.
+"""Streams of frames joined into one: events inside, frames outside.
 
-The events of the frames go through the splicer of the Messages API; what comes out
-leaves in the frames it came in, byte for byte, and only events that were changed or
-made here get new ones.
+The events of the frames go through the splicer of their API, Messages or Converse; what
+comes out leaves in the frames it came in, byte for byte, and only events that were
+changed or made here get new ones, with their own checksums.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from headroom.core.hidden import Answer
+from headroom.core.protocols import Splicer
 from headroom.core.types import ToolCall
-from headroom.core.wire.sse import SseFramer
-from headroom.providers.anthropic.splice_stream import StreamSplicer
+from headroom.core.wire.sse import SseEvent, SseFramer
 from headroom.providers.bedrock.frames import EventsFromFrames, KnownFrames
-from headroom.providers.rounds import RETRIEVAL_ONLY
 from headroom.providers.splicing import MAX_EVENT_BYTES
 
 
 class FrameSplicer:
-    """The ``Splicer`` of ``invoke-with-response-stream``."""
+    """The ``Splicer`` of a stream of frames.
 
-    def __init__(self, own: frozenset[str] = RETRIEVAL_ONLY) -> None:
-        self._inner = StreamSplicer(own=own)
+    Args:
+        inner: joins the events.
+        make: the frame of an event that was changed or made here.
+    """
+
+    def __init__(self, inner: Splicer, make: Callable[[SseEvent], bytes]) -> None:
+        self._inner = inner
         self._events = EventsFromFrames()
         self._out = SseFramer(2 * MAX_EVENT_BYTES)
-        self._known = KnownFrames()
+        self._known = KnownFrames(make)
 
     @property
     def is_waiting(self) -> bool:

@@ -52,7 +52,7 @@ _MAX_STREAM_BYTES = 1024 * 1024 * 1024
 _MAX_ERROR_BYTES = 1024 * 1024
 _STREAM = b"text/event-stream"
 _JSON = b"application/json"
-_STREAMS = {"bedrock": FRAMES}
+_STREAMS = {"bedrock": FRAMES, "bedrock_converse": FRAMES}
 """Types of streams that are no events, by the provider that splices them."""
 
 _SWITCHED_OFF = "[{} is switched off; go on without it]"
