@@ -180,7 +180,6 @@ async def test_boto3_converses_and_streams():
         "messageStart",
         "contentBlockDelta",
         "contentBlockDelta",
-        "contentBlockDelta",
         "contentBlockStop",
         "messageStop",
         "metadata",
