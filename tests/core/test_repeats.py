@@ -98,6 +98,9 @@ def test_what_its_own_call_says_is_not_said_again_of_the_calls_it_refers_to():
     same_path = ToolCall("b", "View", b'{"file_path": "/src/app.py"}')
     same_tool = ToolCall("b", "Read", b'{"file_path": "/src/other.py"}')
     neither = ToolCall("b", "Bash", b'{"command": "cat app.py"}')
+    assert refer(f"{shown}\n+++ b/src/app.py", sources, neither).text.startswith(
+        "[repeats #3 Read; #4c new_string of Edit]\n"
+    )
     heads = [
         refer(shown, sources, call).text.partition("\n")[0]
         for call in (same_path, same_tool, neither)
@@ -205,7 +208,7 @@ def test_both_texts_of_an_edit_come_back_in_a_diff():
     ]
     text = "\n".join(["@@ -1,20 +1,40 @@", *signed])
     found = refer(text, given_sources(call, 100, "5"))
-    assert "[- #5d:1-20]\n[+ #5c:1-40]" in found.text
+    assert "[- #5d:1-20 + #5c:1-40]" in found.text
     assert expand(found.text, {"5c": new, "5d": old}) == text
 
 
@@ -248,7 +251,7 @@ def test_context_around_an_edit_comes_from_the_read_before_it():
     changed = [*file[:30], *added, *file[30:]]
     text = numbered(changed[20:62], first=21)
     found = refer(text, [source(numbered(file), 1, READ)], edit("\n".join(added)))
-    assert set(re.findall(r"\[#(\d)", found.text)) == {"0", "1"}
+    assert set(re.findall(r"[\[ ]#(\d):", found.text)) == {"0", "1"}
     assert expand(found.text, {"0": "\n".join(added), "1": numbered(file)}) == text
 
 

@@ -10,16 +10,17 @@ Notation (``#7`` is the conversation's seventh tool result, its call named once)
     [repeats #7 Read src/app.py]
     [#7:1-381]
        382\tthe changed line
-    [#7:383-640 numbers +1]
+    [#7:383-640 numbers +1 #7:652-700 +2]
 
-How the same lines are dressed here is told by the reference: ``numbers +1`` if an edit
-has shifted their numbers, ``numbered 120`` if they have numbers only here, ``bare`` if
-only there, ``indented`` if each stands four blanks further right (as test runners quote
-code); ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` and ``#7d``
-are texts in the call that result 7 answers (what an edit tool was given), ``#0`` and
-``#0d`` those in the very call this result answers. Of a call is not said again what
-this result's own call says: the same tool, or the same path. Other lines stand as they
-were; one that looks like this notation gets a backslash in front.
+References next to each other stand in one bracket. How the same lines are dressed here
+is told behind them: ``numbers +1`` if an edit has shifted their numbers (then ``+2``),
+``numbered 120`` if they have numbers only here, ``bare`` if only there, ``indented`` if
+each stands four blanks further right (as test runners quote code); ``[+ #7:1-9]`` are
+lines of a diff, each behind that sign. ``#7c`` and ``#7d`` are texts in the call that
+result 7 answers (what an edit tool was given), ``#0`` and ``#0d`` those in the very
+call this result answers. Of a call is not said again what stands around: the tool or
+the path of this result's own call, a path in the text. Other lines stand as they were;
+one that looks like this notation gets a backslash in front.
 
 What always holds: only lines of sources given by the caller are referred to, never a
 reference; runs are at least ``MIN_RUN_CHARS`` long, at most ``MAX_REFERENCES`` are
@@ -28,7 +29,7 @@ made, and the whole must save ``MIN_SAVING`` of the text, else there is no form 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -91,10 +92,13 @@ MAX_REFERENCES = 40
 MIN_SAVING = 0.2
 
 _NOTATION = re.compile(r"\\*\[(?:repeats |[+ -] )?#\d")
-_REFERENCE = re.compile(
-    r"\[(?:([+ -]) )?#(\d+[cd]?):(\d+)(?:-(\d+))?(?: numbers ([+-]\d+)| numbered (\d+)"
-    r"|( bare)|( indented))?\]"
+_ITEM = (
+    r"(?:([+ -]) )?#(\d+[cd]?):(\d+)(?:-(\d+))?(?: (?:numbers )?([+-]\d+)"
+    r"| numbered (\d+)|( bare)|( indented))?"
 )
+_REFERENCE = re.compile(rf"(?<=[\[ ]){_ITEM}(?=[\] ])")
+_REFERENCES = re.compile(rf"\[{_ITEM}(?: {_ITEM})*\]")
+_SHIFT = " numbers "
 
 
 class _Run(Struct, frozen=True):
@@ -139,25 +143,40 @@ def refer(
     used = {run.source.name: run.source for run in runs}
     labels: dict[str, list[str]] = {}
     for name, source in used.items():
-        label = beside(source.label, call)
+        label = beside(source.label, call, text)
         labels.setdefault(label, []).append(f"#{name}")
     named = "; ".join(f"{', '.join(names)} {label}" for label, names in labels.items())
-    pieces = [f"[repeats {named}]"]
-    cursor = 0
-    for run in runs:
-        pieces += [_escape(line) for line in lines.raw[cursor : run.start]]
-        reach = f"{run.at + 1}"
-        if run.length > 1:
-            reach += f"-{run.at + run.length}"
-        sign = f"{run.sign} " if run.sign else ""
-        pieces.append(f"[{sign}#{run.source.name}:{reach}{run.dress}]")
-        cursor = run.start + run.length
-    pieces += [_escape(line) for line in lines.raw[cursor:]]
+    pieces = [f"[repeats {named}]", *_told_by(runs, lines)]
     form = "\n".join(pieces)
     if len(form) > (1 - MIN_SAVING) * len(text):
         return None
     digests = tuple(source.digest for source in used.values())
     return Candidate(form, STRATEGY, refers_to=digests)
+
+
+def _told_by(runs: Sequence[_Run], lines: Lines) -> Iterator[str]:
+    """The lines of a form; references next to each other stand in one bracket."""
+    cursor = 0
+    together: list[str] = []
+    is_shift_named = False
+    for run in runs:
+        if together and run.start > cursor:
+            yield f"[{' '.join(together)}]"
+            together = []
+        yield from map(_escape, lines.raw[cursor : run.start])
+        reach = f"{run.at + 1}"
+        if run.length > 1:
+            reach += f"-{run.at + run.length}"
+        sign = f"{run.sign} " if run.sign else ""
+        dress = run.dress
+        if dress.startswith(_SHIFT):
+            dress = dress.replace(_SHIFT, " ") if is_shift_named else dress
+            is_shift_named = True
+        together.append(f"{sign}#{run.source.name}:{reach}{dress}")
+        cursor = run.start + run.length
+    if together:
+        yield f"[{' '.join(together)}]"
+    yield from map(_escape, lines.raw[cursor:])
 
 
 def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
@@ -173,26 +192,28 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
     """
     lines: list[str] = []
     for line in form.split("\n")[1:]:
-        match = _REFERENCE.fullmatch(line)
-        if match is None:
+        if _REFERENCES.fullmatch(line) is None:
             lines.append(line[1:] if _NOTATION.match(line) else line)
             continue
-        source = split(originals[match[2]])
-        reach = slice(int(match[3]) - 1, int(match[4] or match[3]))
-        if match[1]:
-            lines += [match[1] + bare for bare in source.bare[reach]]
-        elif match[5]:
-            lines += [shifted(raw, int(match[5])) for raw in source.raw[reach]]
-        elif match[6]:
-            numbered = enumerate(source.bare[reach], int(match[6]))
-            lines += [dressed(n, separator, bare) for n, bare in numbered]
-        elif match[7]:
-            lines += source.bare[reach]
-        elif match[8]:
-            lines += [indented(bare) for bare in source.bare[reach]]
-        else:
-            lines += source.raw[reach]
+        for match in _REFERENCE.finditer(line):
+            lines += _lines_of(match, split(originals[match[2]]), separator)
     return "\n".join(lines)
+
+
+def _lines_of(match: re.Match[str], source: Lines, separator: str) -> list[str]:
+    """The lines that one reference stands for."""
+    reach = slice(int(match[3]) - 1, int(match[4] or match[3]))
+    bare = source.bare[reach]
+    if match[1]:
+        return [match[1] + line for line in bare]
+    if match[5]:
+        return [shifted(raw, int(match[5])) for raw in source.raw[reach]]
+    if match[6]:
+        numbered = enumerate(bare, int(match[6]))
+        return [dressed(number, separator, line) for number, line in numbered]
+    if match[7]:
+        return bare
+    return [indented(line) for line in bare] if match[8] else source.raw[reach]
 
 
 def told(form: str) -> str:
@@ -204,9 +225,9 @@ def told(form: str) -> str:
         return f"members as in #{base}"
     lines = 0
     for line in form.split("\n"):
-        match = _REFERENCE.fullmatch(line)
-        if match is not None:
-            lines += int(match[4] or match[3]) - int(match[3]) + 1
+        if _REFERENCES.fullmatch(line) is not None:
+            for match in _REFERENCE.finditer(line):
+                lines += int(match[4] or match[3]) - int(match[3]) + 1
     return f"{lines} lines as told" if lines else ""
 
 

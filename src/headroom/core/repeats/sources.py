@@ -191,16 +191,20 @@ def _quote(text: str) -> str:
     return f"result of {len(lines)} lines"
 
 
-def beside(label: str, call: ToolCall | None) -> str:
-    """A source's label without what a reader knows from the call that stands in front.
+def beside(label: str, call: ToolCall | None, text: str = "") -> str:
+    """A source's label without what a reader knows from what stands around it.
 
     Args:
         label: of a source.
         call: the one whose result refers to the source.
+        text: what is to be referred: a path that it names need not be told either.
     """
     tool, argument = _told(call)
     if argument and label.endswith(f" {argument}"):
         return label[: -len(argument) - 1]
+    front, _, path = label.rpartition(" ")
+    if front and "/" in path and path in text:
+        return front
     return label.removeprefix(f"{tool} ")
 
 
