@@ -25,8 +25,8 @@ MOST_TOKENS = 8_000_000
 # Letters and marks of blocks that have been complete for many versions of Unicode, and
 # blocks of signs, whose class no version changes.
 _UNSURE = re.compile(
-    "[^\x00-\u086f\u2000-\u2bff\u3000-\u318f\u3400-\u9fff\uac00-\ud7a3"
-    "\ufe00-\ufe0f\ufeff\uff00-\uffef\U0001f000-\U0001faff]"
+    "[^\x00-\u086f\u0900-\u0c5b\u0d00-\u0fff\u1e00-\u2bff\u3000-\u318f\u3400-\u9fff"
+    "\uac00-\ud7a3\ufe00-\ufe0f\ufeff\uff00-\uffef\U0001f000-\U0001faff]"
 )
 SAMPLE = (
     'Words, It\'s HTTPServer 12345678 -- {"a": [1.5e3]}\r\n\r\n\t  x = y(z)  \n'
