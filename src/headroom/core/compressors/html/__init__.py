@@ -27,7 +27,7 @@ MIN_LOSSY_CHARS: Final = 2400
 
 _NO_WORD = re.compile(r"[\W_]+")
 _SEPARATOR = "\x01"
-_NO_SIGN = re.compile(rf"(?:[^\w{_SEPARATOR}]|_)+")
+_NO_SIGN = re.compile(rf"[^\w{_SEPARATOR}]+")
 
 
 def detect(text: str) -> float:
@@ -71,7 +71,7 @@ def is_complete(source: str, form: str) -> bool:
         # Many at once: the source has no such sign, nor does an entity stand for it.
         joined = _SEPARATOR.join(some)
         joined = unescape(joined) if "&" in joined else joined
-        for word in _NO_SIGN.sub("", joined).split(_SEPARATOR):
+        for word in _NO_SIGN.sub("", joined.replace("_", "")).split(_SEPARATOR):
             if word:
                 found = squeezed.find(word, at)
                 if found < 0:
