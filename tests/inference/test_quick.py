@@ -1,4 +1,5 @@
 import importlib
+import itertools
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -88,16 +89,30 @@ def test_counts_are_right_in_many_threads(encodings):
     assert found == list(map(plain.count, texts))
 
 
-def test_what_is_remembered_is_forgotten_after_so_many_tokens():
+def test_an_engine_that_spent_long_on_new_words_is_loaded_anew():
+    loaded = []
+    ticks = itertools.count()
+
+    def load():
+        loaded.append(Counted())
+        return loaded[-1]
+
+    counter = QuickCounter(load, most=2.5, clock=lambda: float(next(ticks)))
+    assert [counter.count("a b c") for _ in range(12)] == [3] * 12
+    # A second each: every third is the last that it may take.
+    assert len(loaded) == 5
+
+
+def test_known_words_are_remembered_however_much_text_there_is():
     loaded = []
 
     def load():
         loaded.append(Counted())
         return loaded[-1]
 
-    counter = QuickCounter(load, most=10)
-    assert [counter.count("a b c") for _ in range(12)] == [3] * 12
-    assert len(loaded) == 4
+    counter = QuickCounter(load, most=0.001, clock=lambda: 0.0)
+    assert counter.count("many words " * 100_000) == 200_000
+    assert len(loaded) == 1
 
 
 def test_characters_that_unicode_classes_anew_are_left_to_the_other_engine():

@@ -6,21 +6,26 @@ for the first time is counted at hundreds of MB per second.
 
 What always holds: numbers are those of the engine without the extra. Characters that
 versions of Unicode may class differently are left to that engine, and so is everything
-where the engines disagree on a sample. What is remembered is bounded: the engine is
-loaded anew (0.4 s) after so many tokens; in that time real text makes it grow by some
-20 MB, words made up at random by 250 MB.
+where the engines disagree on a sample. What is remembered is bounded: what takes long
+is new, and the engine is loaded anew (0.4 s) when it has spent so long on new words. A
+hundred MB of real text do not take that long, and make it grow by some 20 MB; words
+made up at random do, after 25 MB of them and 300 MB of memory.
 """
 
 import importlib
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-MOST_TOKENS = 8_000_000
-"""Counted by one engine before it is loaded anew."""
+MOST_SECONDS = 2.0
+"""Of processor time spent on new words before the engine is loaded anew."""
+
+KNOWN_SECONDS = 2e-8
+"""Per character, for text of words that were met before, at most."""
 
 # Letters and marks of blocks that have been complete for many versions of Unicode, and
 # blocks of signs, whose class no version changes.
@@ -57,13 +62,21 @@ class QuickCounter:
 
     Args:
         load: makes an engine that remembers nothing.
-        most: tokens counted before it is loaded anew.
+        most: seconds spent on new words before it is loaded anew.
+        clock: processor time of this thread, in seconds.
     """
 
-    __slots__ = ("_engine", "_load", "_lock", "_most", "_room")
+    __slots__ = ("_clock", "_engine", "_load", "_lock", "_most", "_room")
 
-    def __init__(self, load: Callable[[], Engine], most: int = MOST_TOKENS) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        *,
+        most: float = MOST_SECONDS,
+        clock: Callable[[], float] = time.thread_time,
+    ) -> None:
         self._load = load
+        self._clock = clock
         self._engine = load()
         self._lock = threading.Lock()
         self._most = self._room = most
@@ -72,10 +85,13 @@ class QuickCounter:
         """How many tokens a text has; ``None``: the other engine must say."""
         if not text.isascii() and _UNSURE.search(text):
             return None
+        start = self._clock()
         tokens = self._engine.encode(text).size
-        self._room -= tokens
-        if self._room < 0:
-            self._forget()
+        spent = self._clock() - start - len(text) * KNOWN_SECONDS
+        if spent > 0:
+            self._room -= spent
+            if self._room < 0:
+                self._forget()
         return tokens
 
     def _forget(self) -> None:
