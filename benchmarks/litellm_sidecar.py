@@ -5,6 +5,9 @@ cachelab as its provider, and replays a conversation of fifty tool calls, one a 
 directly and through it. The ways to set it up:
 
 - ``documented``: the guardrail as LiteLLM's documentation configures it
+- ``late``: the same, and what comes a turn late is shortened as if it were new
+- ``whole``: LiteLLM's generic guardrail, which sends whole conversations
+- ``whole-tool``: the same, and the client offers the retrieval tool
 - ``results``: every tool result before it is first sent; nothing is left out
 - ``tool``: the same, parts may be left out, and the client offers the retrieval tool
 - ``injected``: the same, and LiteLLM adds the tool when it is first told of hashes
@@ -43,7 +46,10 @@ from headroom.core.retrieval_tool import TOOLS
 from headroom.errors import ConfigError
 
 PACKAGE = "litellm[proxy]>=1.92"
-WAYS = ("documented", "results", "tool", "injected", "killed", "restarted")
+WAYS = (
+    *("documented", "late", "whole", "whole-tool", "results", "tool", "injected"),
+    *("killed", "restarted"),
+)
 KEYS = {"chat": "sk-cachelab-replay", "messages": "sk-ant-cachelab-replay"}
 PREFIXES = {"chat": "openai", "messages": "anthropic"}
 READY_S = 120.0
@@ -86,7 +92,13 @@ def guardrail_of(way, address):
         "api_base": address,
         "default_on": True,
     }
-    if way != "documented":
+    if way.startswith("whole"):
+        found["guardrail"] = "generic_guardrail_api"
+        found["unreachable_fallback"] = "fail_open"
+        found["fail_on_error"] = False
+    elif way == "late":
+        found["api_base"] = f"{address}/tool-results"
+    elif way != "documented":
         found["api_base"] = f"{address}/tool-results"
         found["scan_only_tool_results"] = True
         found["unreachable_fallback"] = "fail_open"
@@ -180,13 +192,15 @@ async def replayed(python, given, way):
     """The results of one way."""
     api, path = given.api, given.conversation
     with tempfile.TemporaryDirectory(prefix="headroom-turns-") as directory:
-        file = one_call_a_turn(NAMED.get(str(path), path), Path(directory))
+        file = NAMED.get(str(path), path)
+        if not given.as_recorded:
+            file = one_call_a_turn(file, Path(directory))
         conversations = load([file], api)
-    if way == "tool":
+    if way in {"tool", "whole-tool"}:
         tool = json.loads(TOOLS["openai_chat" if api == "chat" else "anthropic"])
         for conversation in conversations:
             conversation.tools.append(tool)
-    lossy = way in {"tool", "injected"}
+    lossy = way in {"tool", "injected", "whole-tool"}
     arguments = ["--sidecar-retrieval", "gateway" if lossy else "off"]
     with contextlib.ExitStack() as stack:
 
@@ -301,6 +315,7 @@ def main():
     parser.add_argument("--api", choices=("chat", "messages"), default="chat")
     parser.add_argument("--markers", choices=MARKERS, help="for Messages: system")
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--as-recorded", action="store_true", help="calls per turn")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--retrieve", type=int, default=0, metavar="N")
     parser.add_argument("--throughput", action="store_true")
@@ -321,7 +336,7 @@ def main():
         # A killed service cannot keep the prefix, and a tool that appears breaks it.
         errors = [e for r in results if r.target for e in r.target.errors]
         breaks = sum(len(r.breaks) for r in results)
-        is_steady = way not in {"injected", "killed"}
+        is_steady = way not in {"injected", "killed", "late"}
         bad += len(errors) + (breaks if is_steady else 0)
     raise SystemExit(bad > 0)
 

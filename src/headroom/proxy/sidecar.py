@@ -10,6 +10,9 @@ was forwarded before Headroom saw it stays as it is. Some plug-ins hold back a
 conversation's newest messages and hand them over a turn later; whoever sends every tool
 result before it is first forwarded says so by the base path ``/tool-results``.
 
+LiteLLM's other plug-in sends whole conversations and wants texts (see ``guardrail``);
+under its path the same is done with these.
+
 What always holds: a request that can be read is answered with its messages, shorter or
 as they came, whatever fails here; only a request that is not one is refused.
 """
@@ -28,7 +31,7 @@ from msgspec import Struct
 from headroom.core.types import JsonValue, Policy, RequestView
 from headroom.errors import LimitExceededError, MalformedBodyError
 from headroom.providers.gateway import API, GatewayMessages
-from headroom.proxy import encodings, headers, record
+from headroom.proxy import encodings, guardrail, headers, record
 from headroom.proxy.bodies import ClientGoneError, Incoming
 from headroom.proxy.current import Current
 from headroom.proxy.decisions import DecisionLog
@@ -119,7 +122,9 @@ class Sidecar:
         )
         exchange.auth_mode = "payg"
         exchange.answers_retrievals = False
-        exchange.narrow = self._narrow
+        exchange.narrow = (
+            self._narrow_for_guardrail if _is_guardrail(scope) else self._narrow
+        )
         self._metrics.began()
         answered = b""
         try:
@@ -144,15 +149,25 @@ class Sidecar:
     async def _answer(
         self, exchange: Exchange, scope: Scope, receive: Receive
     ) -> bytes:
-        body = await self._body(exchange, receive)
-        size = len(body)
+        given = body = await self._body(exchange, receive)
+        size = len(given)
+        is_guardrail = _is_guardrail(scope)
+        if is_guardrail:
+            body = await _off_loop(size, lambda: guardrail.conversation(given))
+            if not body:
+                exchange.response_status = 200
+                exchange.pass_through("no_messages")
+                return guardrail.NOTHING
+            exchange.set_body(body, body)
         asked = await _off_loop(size, lambda: _asked(body))
         exchange.session_id = exchange.session_id or _session_of(asked)
-        has_all = scope["path"].startswith(RESULTS_BASE)
+        has_all = is_guardrail or scope["path"].startswith(RESULTS_BASE)
         with Guard(exchange, "sidecar"):
             await self._compress(exchange, has_all)
         exchange.response_status = 200
         out = exchange.outgoing_body
+        if is_guardrail:
+            return await _off_loop(size, lambda: guardrail.answer(given, body, out))
         messages = await _off_loop(size, lambda: _raw_messages(out))
         return b'{"messages":%b,%b' % (messages, _report(exchange)[1:])
 
@@ -166,6 +181,13 @@ class Sidecar:
             exchange.pass_through(reason)
         else:
             await self._steps.on_request(exchange)
+
+    def _narrow_for_guardrail(self, policy: Policy) -> Policy:
+        """The same where a gateway's plug-in answers no retrievals."""
+        policy = self._narrow(policy)
+        if policy.retrieval != "gateway":
+            return policy
+        return msgspec.structs.replace(policy, retrieval="mcp")
 
     def _narrow(self, policy: Policy) -> Policy:
         """What of a policy is about texts of messages; the rest is the gateway's."""
@@ -209,13 +231,17 @@ class Sidecar:
 
 def is_own(path: str) -> bool:
     """Whether a path is answered here; ``RESULTS_BASE`` taken off."""
-    return path == PATH
+    return path in {PATH, guardrail.PATH}
 
 
 def without_base(path: str) -> str:
     """The path behind ``RESULTS_BASE``, which every path may have in front."""
     rest = path.removeprefix(RESULTS_BASE)
     return rest if rest.startswith("/") else path
+
+
+def _is_guardrail(scope: Scope) -> bool:
+    return without_base(scope["path"]) == guardrail.PATH
 
 
 def _is_late(view: RequestView, request: Headers) -> bool:

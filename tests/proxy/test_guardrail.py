@@ -1,0 +1,162 @@
+"""LiteLLM's Generic Guardrail API: whole conversations in, their texts out."""
+
+import json
+
+import pytest
+
+from gateways import CODE, NOWHERE, QUESTION, SYSTEM, TOOL, call, chat_step
+from headroom.proxy import guardrail
+from loopback import get, post, proxy
+from scripted import noisy_log
+
+PATH = b"/beta/litellm_basic_guardrail_api"
+
+
+def texts_of(messages):
+    """All texts of messages, in order, as LiteLLM lists them."""
+    found = []
+    for message in messages:
+        content = message["content"]
+        if isinstance(content, str):
+            found.append(content)
+        elif content is not None:
+            found += [part["text"] for part in content]
+    return found
+
+
+def asked(messages, **fields):
+    """A call as LiteLLM 1.106.2 makes it, with what it sends beside."""
+    return {
+        "input_type": "request",
+        "litellm_call_id": "c2381583-4639-4b6d-9993-d08bf81c8035",
+        "litellm_trace_id": None,
+        "structured_messages": messages,
+        "images": None,
+        "tools": None,
+        "texts": texts_of(messages),
+        "request_data": {"user_api_key_hash": "k"},
+        "request_headers": {"host": "127.0.0.1"},
+        "litellm_version": "1.106.2",
+        "additional_provider_specific_params": {},
+        "tool_calls": None,
+        "model": "gpt-5",
+        **fields,
+    }
+
+
+async def guard(px, body, headers=()):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = (b"user-agent: litellm/1.106.2", *headers)
+    return await call(px, post(data, path=PATH, headers=headers))
+
+
+async def test_over_fifty_turns_every_text_comes_back_as_it_came_back_first():
+    async with proxy(NOWHERE) as px:
+        history, before = [SYSTEM, QUESTION], []
+        for number in range(50):
+            history += chat_step(number)
+            status, found = await guard(px, asked(history))
+            assert status == 200
+            given = texts_of(history)
+            texts = found.get("texts", given)
+            assert texts[: len(before)] == before
+            assert len(texts) == len(given)
+            before = texts
+        assert px.count("headroom_prefix_breaks_total") == 0
+    assert texts[:2] == given[:2]
+    assert sum(map(len, texts[2:])) < 0.7 * sum(map(len, given[2:]))
+
+
+async def test_what_is_read_again_is_told_by_its_call():
+    """Equal texts: the first stays, the second is told by it."""
+    history = [SYSTEM, QUESTION, *chat_step(1, CODE), *chat_step(2, CODE)]
+    async with proxy(NOWHERE) as px:
+        _, found = await guard(px, asked(history))
+    lines = CODE.count("\n") + 1
+    assert found["action"] == "GUARDRAIL_INTERVENED"
+    assert found["texts"][:3] == texts_of(history)[:3]
+    assert found["texts"][3].split("\n")[1:] == [f"[#1:1-{lines}]"]
+    assert "read_log" in found["texts"][3].split("\n")[0]
+
+
+async def test_parts_of_a_result_are_texts_of_their_own():
+    history = [SYSTEM, QUESTION, *chat_step(1)]
+    parts = [{"type": "text", "text": t} for t in ("in short", noisy_log(1))]
+    history[-1]["content"] = parts
+    async with proxy(NOWHERE) as px:
+        _, found = await guard(px, asked(history))
+    assert found["texts"][:3] == texts_of(history)[:3]
+    assert len(found["texts"][3]) < len(noisy_log(1))
+
+
+async def test_parts_are_left_out_only_if_the_client_offers_the_tool():
+    """The plug-in answers no retrievals, whatever the setting for gateways says."""
+    history = [SYSTEM, QUESTION, *chat_step(3)]
+    for setting in ("client", "gateway"):
+        async with proxy(NOWHERE, SIDECAR_RETRIEVAL=setting) as px:
+            _, found = await guard(px, asked(history))
+            assert "headroom_retrieve" not in found["texts"][-1]
+            other = [SYSTEM, {"role": "user", "content": "And 8?"}, *chat_step(4)]
+            await guard(px, asked(other[:2], tools=[TOOL]))
+            _, found = await guard(px, asked(other, tools=[TOOL]))
+            assert "headroom_retrieve" in found["texts"][-1]
+
+
+def test_texts_that_do_not_match_go_back_as_they_came():
+    def body(contents):
+        rows = [{"role": "tool", "content": content} for content in contents]
+        return json.dumps({"messages": rows}).encode()
+
+    def answered(texts, before, after):
+        call_body = json.dumps({"texts": texts}).encode()
+        found = guardrail.answer(call_body, body(before), body(after))
+        return json.loads(found).get("texts")
+
+    assert answered(["a", "b"], ["a", "b"], ["a", "B"]) == ["a", "B"]
+    assert answered(["a"], ["a", "b"], ["a", "B"]) is None
+    assert answered(["b", "a"], ["a", "b"], ["a", "B"]) == ["B", "a"]
+    assert answered(["b", "b"], ["b"], ["B"]) == ["B", "b"]
+    assert answered(["b"], ["b", "b"], ["b", "B"]) is None
+    assert answered(["b", None], ["b"], ["B"]) is None
+    assert answered(["b"], ["b", None, 7, [{"text": 7}, 7]], ["B"] + [None] * 3) == [
+        "B"
+    ]
+    nothing = body(["b"])
+    assert guardrail.answer(b'{"texts":["b"]}', nothing, nothing) == guardrail.NOTHING
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        asked([SYSTEM, QUESTION], input_type="response"),
+        asked([]),
+        asked([SYSTEM], texts=None),
+        asked([SYSTEM], structured_messages=None),
+        asked([SYSTEM], structured_messages={"a": 1}),
+        {"input_type": "request", "texts": ["hello"]},
+        {},
+        b'{"input_type":"request","structured_messages":[{"role":"\\ud800"}]}',
+    ],
+)
+async def test_what_has_nothing_to_compress_is_let_through(body):
+    async with proxy(NOWHERE) as px:
+        assert await guard(px, body) == (200, {"action": "NONE"})
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"{", b'"request"', b"[" * 9999])
+async def test_what_is_no_call_is_refused(body):
+    async with proxy(NOWHERE) as px:
+        status, found = await guard(px, body)
+    assert status == 400
+    assert found["error"]["code"] == "malformed_body"
+
+
+async def test_the_token_comes_as_a_header_of_the_configuration():
+    body = asked([SYSTEM, QUESTION])
+    async with proxy(NOWHERE, PROXY_TOKEN="secret") as px:
+        status, _ = await guard(px, body)
+        assert status == 401
+        status, _ = await guard(px, body, (b"x-headroom-token: secret",))
+        assert status == 200
+        status, _ = await call(px, get(PATH, headers=(b"x-headroom-token: secret",)))
+        assert status == 405
