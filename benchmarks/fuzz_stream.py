@@ -1,29 +1,41 @@
-"""Does any byte sequence make a framer or a stream reader raise or differ?
+"""Does any byte sequence make a framer, a reader or a splicer raise or differ?
 
-    python benchmarks/fuzz_stream.py [COUNT] [SEED]
+    python -m benchmarks.fuzz_stream [COUNT] [SEED]
 
-Feeds COUNT (100,000) random or damaged streams, each in random chunks, to the readers
-of Messages, Chat Completions, Responses, both forms of Gemini, and Bedrock's frames
-(with their checksums checked, and not, so that damage gets deeper) in turn. Every
-stream must read without an exception, must read the same in one piece, and must give
-back its own bytes; anything else is printed with its seed and ends the run with status
-1.
+Feeds COUNT (100,000) random or damaged sequences, in random chunks, in turn to:
+
+* the readers of answers of all APIs: Messages, Chat Completions, Responses, both forms
+  of Gemini, Bedrock's frames of both kinds (with their checksums checked, and not, so
+  that damage gets deeper). Each must read without an exception, must read the same in
+  one piece, and must give back its own bytes;
+* the splicers of all APIs, with a retrieval in the answer and a second round behind it:
+  the client must get the same bytes however the answer is cut;
+* the readers of requests (``fuzz_bodies``);
+* the protocol of WebSockets (``fuzz_sockets``).
+
+Anything else is printed with its seed and ends the run with status 1; so does a
+sequence that takes longer than ten seconds. The most memory that was used is told.
 """
 
 import json
 import random
+import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from benchmarks import fuzz_bodies, fuzz_splicers
+from benchmarks.fuzz_sockets import FuzzedSockets
 from headroom.core.wire.event_stream import Frame, FrameReader, Header, encode
 from headroom.core.wire.json_array import ArrayFramer
 from headroom.core.wire.sse import SseFramer
 from headroom.errors import EventStreamError
 from headroom.providers.anthropic import stream as anthropic
 from headroom.providers.bedrock import converse_answer
+from headroom.providers.bedrock.converse_blocks import BlockReader, read_answer
 from headroom.providers.bedrock.frames import EventsFromFrames, chunk_of
 from headroom.providers.gemini import stream as gemini
 from headroom.providers.openai_chat import stream as openai_chat
@@ -183,17 +195,19 @@ def _frame_forms() -> list[Form]:
             ("metadata", usage),
         ]
     )
-    readers = [(anthropic, chunks), (converse_answer, converse)]
+    readers: list[tuple[Any, Any, bytes]] = [
+        (anthropic.StreamReader, anthropic.read_message, chunks),
+        (converse_answer.StreamReader, converse_answer.read_message, converse),
+        (_Blocks, read_answer, converse),
+    ]
     return [
         Form(
             partial(_Frames, checks_crc=checks),
-            lambda module=module, checks=checks: _Framed(
-                module.StreamReader(), checks_crc=checks
-            ),
-            module.read_message,
+            lambda reader=reader, checks=checks: _Framed(reader(), checks_crc=checks),
+            read,
             sample,
         )
-        for module, sample in readers
+        for reader, read, sample in readers
         for checks in (True, False)
     ]
 
@@ -212,12 +226,7 @@ def _stream(rng: random.Random, sample: bytes) -> bytes:
 
 
 def _check(rng: random.Random, form: Form, stream: bytes) -> str:
-    chunks = []
-    position = 0
-    while position < len(stream):
-        size = rng.choice((1, 2, 3, 7, 40, 500))
-        chunks.append(stream[position : position + size])
-        position += size
+    chunks = cut(rng, stream)
     framer = form.framer()
     events = [e for chunk in chunks for e in framer.feed(chunk)] + framer.finish()
     if b"".join(e.raw for e in events) + framer.pending != stream:
@@ -232,21 +241,84 @@ def _check(rng: random.Random, form: Form, stream: bytes) -> str:
     return ""
 
 
+class _Blocks:
+    """A reader of Converse's events that tells its blocks in the end."""
+
+    def __init__(self) -> None:
+        self._reader = BlockReader()
+
+    def feed(self, chunk: bytes) -> None:
+        self._reader.feed(chunk)
+
+    def close(self) -> Any:
+        return self._reader.answer()
+
+
+_MAX_S = 10
+
+
+def cut(rng: random.Random, stream: bytes) -> list[bytes]:
+    chunks = []
+    position = 0
+    while position < len(stream):
+        size = rng.choice((1, 2, 3, 7, 40, 500))
+        chunks.append(stream[position : position + size])
+        position += size
+    return chunks
+
+
+class StuckError(Exception):
+    """A sequence took too long."""
+
+
+def _stuck(*_: object) -> None:
+    raise StuckError
+
+
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    forms = _forms()
-    start = time.perf_counter()
+    forms, spliced, sockets = _forms(), fuzz_splicers.forms(), FuzzedSockets()
+    kinds = len(forms) + len(spliced) + len(fuzz_bodies.SAMPLES) + 2
+    signal.signal(signal.SIGALRM, _stuck)
+    start, used = time.perf_counter(), time.process_time()
     failures = 0
     for number in range(count):
         rng = random.Random(f"{seed}:{number}")
-        form = forms[number % len(forms)]
-        stream = _stream(rng, form.sample)
-        if found := _check(rng, form, stream):
+        kind = number % kinds
+        signal.alarm(_MAX_S)
+        found, is_over = "", False
+        try:
+            if kind < len(forms):
+                read = forms[kind]
+                stream = _stream(rng, read.sample)
+                found = _check(rng, read, stream)
+                found = f"{found}: {stream!r}" if found else ""
+            elif (kind := kind - len(forms)) < len(spliced):
+                form = spliced[kind]
+                rounds = [_stream(rng, sample) for sample in form.rounds]
+                found = fuzz_splicers.problem(rng, form, rounds, cut)
+            elif (kind := kind - len(spliced)) < len(fuzz_bodies.SAMPLES):
+                found = fuzz_bodies.problem(rng, kind)
+            else:
+                found = sockets.problem(rng)
+            is_over = True
+        finally:
+            if not is_over:
+                print(f"{seed}:{number}: this one raised", flush=True)
+        if found:
             failures += 1
-            print(f"{seed}:{number}: {found}: {stream!r}")
-    seconds = time.perf_counter() - start
-    print(f"{count:,} streams, {failures} failures, {seconds:.1f} s")
+            print(f"{seed}:{number}: {found}", flush=True)
+    signal.alarm(0)
+    if left := sockets.close():
+        failures += 1
+        print(left)
+    seconds, processor = time.perf_counter() - start, time.process_time() - used
+    most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{count:,} sequences, {failures} failures, {seconds:.0f} s"
+        f" ({processor:.0f} s of processor), {most_mb:.0f} MB at most"
+    )
     return 1 if failures else 0
 
 
