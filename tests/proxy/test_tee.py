@@ -4,10 +4,14 @@ import gzip
 
 import pytest
 
+from headroom.cachelab import responses_answer
+from headroom.cachelab.cache import Usage
+from headroom.providers.models import cache_rules
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.routes import Route
 from headroom.proxy.tee import make_tee
 
+RULES = cache_rules("gpt-5.5", "openai_responses")
 JSON = b'{"type":"message","usage":{"input_tokens":4,"output_tokens":2}}'
 STREAM = (
     b'data: {"type":"message_start","message":{"usage":{"input_tokens":4}}}\n\n'
@@ -100,3 +104,26 @@ def test_damage_ends_the_reading():
 )
 def test_what_nobody_reads_has_no_reader(exchange):
     assert make_tee(exchange, 1000) is None
+
+
+@pytest.mark.parametrize("length", [10, 1_500_000])
+def test_answers_of_any_length_are_noted_before_they_are_sent(length):
+    """Where requests go on from them; the longest event that is kept is 1,000 bytes."""
+    block = {"type": "tool_use", "id": "c1", "name": "exec", "input": {"a": "x" * 20}}
+    said = {"type": "text", "text": "y" * length}
+    usage = responses_answer.usage_of(Usage(10, 0, 0, 0), 7, RULES)
+    whole = responses_answer.response(
+        {"model": "gpt-5.5"}, [block, said], usage, answer_id="resp_1"
+    )
+    exchange = exchanged(b"text/event-stream", provider="openai_responses")
+    noted = []
+    exchange.on_reply = noted.append
+    tee = make_tee(exchange, 1000)
+    for chunk in responses_answer.chunks(whole):
+        tee.feed(chunk)
+    (reply,) = noted
+    assert reply.id == "resp_1"
+    assert [(call.id, call.name) for call in reply.calls] == [("c1", "exec")]
+    assert len(reply.links) == 1  # of the call; texts have none
+    tee.close(exchange)
+    assert (exchange.answer_status, exchange.usage["output_tokens"]) == ("completed", 7)

@@ -7,6 +7,7 @@ the response.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -58,7 +59,7 @@ _READERS = {
     "anthropic": _Readers(anthropic.StreamReader, anthropic.read_message),
     "openai_chat": _Readers(openai_chat.StreamReader, openai_chat.read_message),
     "openai_responses": _Readers(
-        openai_responses.StreamReader,
+        partial(openai_responses.StreamReader, cuts_long=True),
         openai_responses.read_message,
     ),
     "gemini": _Readers(gemini.StreamReader, gemini.read_message),

@@ -140,7 +140,8 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
     sse_buffer_max_bytes: Annotated[
         int,
         about(
-            "Longest event of a stream that is read along; streams pass regardless.",
+            "Longest event of a stream that is read along; streams pass regardless."
+            " Of longer events of the Responses API both ends are read.",
             "bytes",
             ge=1,
             env=("HEADROOM_SSE_BUFFER_MAX_BYTES",),

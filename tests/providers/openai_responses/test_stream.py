@@ -353,3 +353,51 @@ def test_damaged_events_are_read_without_an_error(piece, place, junk):
 def test_events_of_any_shape_are_read_without_an_error(value, kind):
     found = read(event(kind, response=value, item=value, delta=value, error=value))
     assert found.status in {"truncated", "completed", "errored"}
+
+
+def long_stream(*, has_added=True):
+    """Items and an end that hold far more than their limit."""
+    picture = {"type": "image_generation_call", "id": "ig_1", "status": "completed"}
+    whole = {**picture, "result": "A" * 5000}
+    asked = function(json.dumps({"cmd": "x" * 3000}))
+    begun = {**asked, "arguments": "", "status": "in_progress"}
+    ended = response("completed", [whole, asked], usage=USAGE, metadata={})
+    events = [
+        event("created", 0, response=response()),
+        event("output_item.added", 1, output_index=0, item=picture),
+        event("output_item.done", 2, output_index=0, item=whole),
+        event("output_item.added", 3, output_index=1, item=begun),
+        event("function_call_arguments.delta", 4, output_index=1,
+              item_id="fc_1", delta=asked["arguments"][:300]),
+        event("function_call_arguments.delta", 5, output_index=1,
+              item_id="fc_1", delta=asked["arguments"][300:600]),
+        *(event("function_call_arguments.delta", 6 + n, output_index=1,
+                item_id="fc_1", delta=asked["arguments"][600 + n * 300:][:300])
+          for n in range(9)),
+        event("output_item.done", 20, output_index=1, item=asked),
+        event("completed", 21, response=ended),
+    ]  # fmt: skip
+    return b"".join(e for e in events if has_added or b".added" not in e)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 100_000])
+def test_answers_with_events_of_any_length_can_be_gone_on_from(size):
+    stream = long_stream()
+    cutting, whole = StreamReader(1000, cuts_long=True), StreamReader()
+    for at in range(0, len(stream), size):
+        cutting.feed(stream[at : at + size])
+        assert len(cutting.pending) <= 64 * 1024
+    whole.feed(stream)
+    found, expected = cutting.close(), whole.close()
+    assert found.status == expected.status == "completed"
+    assert found.usage == expected.usage
+    assert reply_of(found) == reply_of(expected)
+    assert [item.is_complete for item in found.items] == [True, True]
+
+
+def test_a_long_item_that_was_never_begun_is_not_guessed():
+    reader = StreamReader(1000, cuts_long=True)
+    reader.feed(long_stream(has_added=False))
+    message = reader.close()
+    assert message.status == "errored"
+    assert reply_of(message) is None

@@ -118,8 +118,10 @@ class OpenAIResponses(AutomaticCache):
             may_drop_earlier=_may_drop(body, top, kinds),
             tools=tools,
             is_threaded=is_stored or is_message or bool(previous),
-            # Who gets a stored answer by its id would miss what other rounds said; and
-            # one that is made in the background is fetched later.
+            # Behind a stored first round stands a call without its result: a request
+            # that goes on from its id would be refused wherever it leaves as it came,
+            # and who gets the answer by its id would find that call. One that is made
+            # in the background is fetched later.
             may_add_tool=not is_stored
             and not _is(body, top.get("background"), b"true"),
             is_choice_limited=_is_limited(body, top.get("tool_choice")),

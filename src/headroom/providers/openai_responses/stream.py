@@ -12,12 +12,16 @@ whatever the bytes: what cannot be read is noted in ``errors``, and the client g
 bytes regardless.
 """
 
-from collections.abc import Callable, Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from headroom.core.wire import json_parts
+from headroom.core.wire.long_events import LongEvent, LongEventFramer
 from headroom.core.wire.sse import DEFAULT_MAX_EVENT_BYTES, SseEvent, SseFramer
 from headroom.errors import StreamError
 from headroom.providers.openai_responses.answer import (
@@ -29,6 +33,7 @@ from headroom.providers.openai_responses.answer import (
     read_message,
     read_output_item,
     read_response,
+    read_usage,
     reply_of,
 )
 
@@ -49,6 +54,9 @@ BEGINS = frozenset({"created", "queued", "in_progress"})
 """Events before which there is no item."""
 
 _PREFIX = "response."
+_TYPE = re.compile(rb'"type"\s*:\s*"([\w.]+)"')
+_INDEX = re.compile(rb'"output_index"\s*:\s*(\d+)')
+_DECODER = json.JSONDecoder()
 _MAX_NOTES = 32  # a broken stream must not fill the memory with complaints
 
 _TEXTS = {
@@ -87,6 +95,23 @@ class StreamEvent(Struct, frozen=True, gc=False):
     raw: bytes
 
 
+class Framer(Protocol):
+    """What cuts a stream into events."""
+
+    @property
+    def pending(self) -> bytes:
+        """Bytes fed that belong to no complete event yet."""
+        ...
+
+    def feed(self, chunk: bytes) -> Sequence[SseEvent | LongEvent]:
+        """Take the next bytes; return the events they complete, in order."""
+        ...
+
+    def finish(self) -> Sequence[SseEvent | LongEvent]:
+        """Tell that the stream has ended."""
+        ...
+
+
 class _Open:
     """An item while it grows."""
 
@@ -118,6 +143,8 @@ class StreamReader:
         max_event_bytes: more bytes without the end of an event are an error.
         keeps_comments: return comments (routers keep connections open with them) as
             events of their own, at once.
+        cuts_long: longer events are no error: only their ends are read, and they are
+            not returned.
     """
 
     def __init__(
@@ -125,8 +152,10 @@ class StreamReader:
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         *,
         keeps_comments: bool = False,
+        cuts_long: bool = False,
     ) -> None:
-        self._framer = SseFramer(max_event_bytes, keeps_comments=keeps_comments)
+        framer = LongEventFramer if cuts_long else SseFramer
+        self._framer: Framer = framer(max_event_bytes, keeps_comments=keeps_comments)
         self._items: dict[int, _Open] = {}
         self._places: dict[str, int] = {}
         self._response = Message(status="open")
@@ -189,7 +218,9 @@ class StreamReader:
             self._note(f"an event: {error}")
         return StreamEvent(kind, index, item_id, data, raw)
 
-    def _guarded(self, read: "Callable[[], list[SseEvent]]") -> list[StreamEvent]:
+    def _guarded(
+        self, read: "Callable[[], Sequence[SseEvent | LongEvent]]"
+    ) -> list[StreamEvent]:
         try:
             events = read()
         except StreamError as error:
@@ -199,8 +230,37 @@ class StreamReader:
             return []
         return self._handle_all(events)
 
-    def _handle_all(self, events: Iterable[SseEvent]) -> list[StreamEvent]:
-        return list(map(self._handle, events))
+    def _handle_all(self, events: Iterable[SseEvent | LongEvent]) -> list[StreamEvent]:
+        found = []
+        for event in events:
+            if isinstance(event, SseEvent):
+                found.append(self._handle(event))
+            elif self.status == "open":
+                self._take_long(event)
+        return found
+
+    def _take_long(self, event: LongEvent) -> None:
+        """Take what is left of an event that was too long.
+
+        What an item is was told when it began, and what the response is in the first
+        event; the figures stand at the end of the last one.
+        """
+        named = _TYPE.search(event.head)
+        kind = event.name or (b"" if named is None else named[1])
+        step = kind.decode("utf-8", "replace").removeprefix(_PREFIX)
+        place = _INDEX.search(event.head) or _INDEX.search(event.tail)
+        if step == "output_item.done":
+            opened = None if place is None else self._items.get(int(place[1][:9]))
+            if opened is None:
+                self.status = "errored"
+                self._note("a long item did not begin")
+                return
+            opened.item = opened.freeze()
+            opened.item = replace(opened.item, is_complete=True)
+        elif step in ENDS:
+            usage = _last_usage(event.tail)
+            self._response = replace(self._response, usage=usage)
+            self.status = STATUSES[step]
 
     def _handle(self, event: SseEvent) -> StreamEvent:
         if event.is_comment:
@@ -297,6 +357,20 @@ class StreamReader:
     def _note(self, words: str) -> None:
         if len(self.errors) < _MAX_NOTES:
             self.errors.append(words)
+
+
+def _last_usage(tail: bytes) -> Usage | None:
+    """The figures at the end of a response; ``None`` if they cannot be read."""
+    text = tail.decode("utf-8", "replace")
+    at = text.rfind('"usage":')
+    if at < 0:
+        return None
+    try:
+        start = text.index("{", at)
+        _, end = _DECODER.raw_decode(text, start)
+        return read_usage(text[start:end].encode())
+    except (ValueError, RecursionError, StreamError):
+        return None
 
 
 def _error_of(members: dict[str, bytes]) -> bytes:
