@@ -12,7 +12,7 @@ from headroom.ccr.stores import open_store
 from headroom.ccr.stores.memory import MemoryStore
 from headroom.core import markers
 from headroom.core.types import ToolCall
-from headroom.errors import StoreUnavailableError
+from headroom.errors import MalformedBodyError, StoreUnavailableError
 from scripted import noisy_log
 
 SYSTEM = "".join(
@@ -195,3 +195,33 @@ def test_an_object_that_no_json_can_hold_is_named():
         pytest.raises(TypeError, match="expected JSON"),
     ):
         session.compress([{"role": "user", "content": object()}], api="anthropic")
+
+
+def test_what_holds_itself_or_is_nested_too_deeply_is_named():
+    loop = {"role": "user", "content": "x"}
+    loop["self"] = loop
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with headroom.Session() as session:
+        with pytest.raises(MalformedBodyError, match="found: Circular"):
+            session.compress([loop], api="anthropic")
+        with pytest.raises(MalformedBodyError, match="nested too deeply"):
+            session.compress([{"role": "user", "content": deep}], api="openai_chat")
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_lists_of_messages_have_parts_left_out_only_beside_the_tool(api):
+    """No tool can be added to a list, whatever the session would do with a body."""
+    history = [*start(api), *turn(api, 1, noisy_log(1))]
+    tool = headroom.Session.retrieval_tool(api)
+    for retrieval in ("mcp", "tool"):
+        with headroom.Session(retrieval=retrieval) as session:
+            found = session.compress(history, api=api, system=SYSTEM)
+            assert found.lossless
+        with headroom.Session(retrieval=retrieval) as session:
+            session.compress(history[:1], api=api, tools=[tool], system=SYSTEM)
+            found = session.compress(history, api=api, tools=[tool], system=SYSTEM)
+            assert not found.lossless
+            (marker,) = markers.find_markers(str(found.messages[-1]))
+            assert session.retrieve({"hash": marker.digest}) == noisy_log(1)

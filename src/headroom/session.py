@@ -34,6 +34,7 @@ from headroom.core.pipeline import compress_block
 from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.protocols import Record
 from headroom.core.repeats import SourceMemo
+from headroom.core.retrieval_tool import TOOLS
 from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.threads import (
     Reply,
@@ -114,8 +115,10 @@ class Session:
             conversations live as long as it does. A store given open stays open.
         retrieval: how originals come back, and so whether anything may be left out:
             ``off`` (nothing is), ``elsewhere`` (the caller serves them, by ``retrieve``
-            or otherwise), ``mcp`` (where the client's tools include ours), ``tool``
-            (ours is added, and the caller answers its calls in the provider's answer).
+            or otherwise), ``mcp`` (where the client's tools include ours, be it an
+            MCP server's or ``retrieval_tool``), ``tool`` (ours is added to bodies, and
+            the caller answers its calls in the provider's answer; lists of messages,
+            to which no tool can be added, are treated as under ``mcp``).
         user_text: ``lossy`` lets machine output that people paste be shortened like
             that of tools.
         namespace: whose conversations; others are not seen.
@@ -257,6 +260,7 @@ class Session:
 
         Raises:
             TypeError: a message holds something that no JSON can.
+            MalformedBodyError: a message holds itself, or is nested too deeply.
         """
         name = LISTS[api]
         request: dict[str, object] = {"model": model, name: list(messages)}
@@ -267,7 +271,7 @@ class Session:
         if api == "openai_responses":
             request["store"] = False
         body = _encode(request)
-        forwarded = self.forward(api, body)
+        forwarded = self._over_lists().forward(api, body)
         result = list(messages)
         if forwarded.body is not body:
             before, after = json.loads(body)[name], json.loads(forwarded.body)[name]
@@ -284,6 +288,14 @@ class Session:
             originals={},
             manifest=forwarded.manifest,
         )
+
+    def _over_lists(self) -> "Session":
+        """The same session where no tool can be added to what is sent."""
+        if self._policy.retrieval != "tool":
+            return self
+        other = copy.copy(self)
+        other._policy = msgspec.structs.replace(self._policy, retrieval="mcp")
+        return other
 
     async def acompress(
         self,
@@ -303,6 +315,16 @@ class Session:
             tools=tools,
             system=system,
         )
+
+    @staticmethod
+    def retrieval_tool(api: Api) -> dict[str, Any]:
+        """The retrieval tool as an element of an API's list of tools.
+
+        Whoever offers it from a conversation's first request on, and answers its calls
+        by ``retrieve``, may have parts left out (``retrieval="mcp"``).
+        """
+        tool: dict[str, Any] = json.loads(TOOLS[api])
+        return tool
 
     def retrieve(self, arguments: Mapping[str, object]) -> str:
         """Answer a call of the retrieval tool, in words for the model.
@@ -442,12 +464,26 @@ def _system(api: Api, text: str) -> dict[str, object]:
 
 
 def _encode(request: Mapping[str, object]) -> bytes:
+    """A request as JSON.
+
+    Raises:
+        TypeError: it holds something that no JSON can.
+        MalformedBodyError: it holds itself, or is nested too deeply.
+    """
     try:
-        text = json.dumps(request, default=_plain, ensure_ascii=False)
-        return text.encode()
-    except UnicodeEncodeError:
-        # Half a surrogate pair, which JSON can only carry as an escape.
-        return json.dumps(request, default=_plain).encode()
+        try:
+            return json.dumps(request, default=_plain, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair, which JSON can only carry as an escape.
+            return json.dumps(request, default=_plain).encode()
+    except ValueError as error:
+        raise MalformedBodyError(
+            f"expected messages that JSON can hold, found: {error}"
+        ) from error
+    except RecursionError as error:
+        raise MalformedBodyError(
+            "expected messages that JSON can hold, found some nested too deeply"
+        ) from error
 
 
 def _plain(value: Any) -> object:  # whatever an SDK puts into its messages

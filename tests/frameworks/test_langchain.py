@@ -19,6 +19,7 @@ from headroom.integrations.langchain import (
     HeadroomChatModel,
     HeadroomDocumentCompressor,
     compress_tool,
+    retrieval_tool,
 )
 from jobs import ANSWERS, log
 
@@ -100,6 +101,45 @@ async def test_a_model_that_cannot_stream_answers_in_one_piece():
     model = HeadroomChatModel(inner=GenericFakeChatModel(messages=iter(["a b c"])))
     assert [c.content for c in model.stream("hello") if c.content]
     assert model._llm_type.startswith("headroom-")
+
+
+async def test_what_was_left_out_is_asked_back_by_a_tool_that_the_application_runs():
+    async with provider(retrieve_every=1) as (lab, url):
+        with headroom.Session(retrieval="mcp") as session:
+            inside = HeadroomChatModel(inner=inner(url), session=session)
+            tools = {"read_log": read_log, "headroom_retrieve": retrieval_tool(session)}
+            model = inside.bind_tools(list(tools.values()))
+            messages, answer = list(START), None
+            while answer is None or answer.tool_calls:
+                answer = await model.ainvoke(messages)
+                messages.append(answer)
+                messages += [
+                    await tools[c["name"]].ainvoke(c) for c in answer.tool_calls
+                ]
+        used = [record.usage for record in lab.records]
+        assert not [record.error for record in lab.records if record.error]
+        for before, after in itertools.pairwise(used):
+            assert after.read == before.read + before.write_5m
+    assert answer.text == ANSWERS[2][0]["text"]
+    outputs = [m.content for m in messages if isinstance(m, ToolMessage)]
+    # Each log, as the tool returned it and as it was asked back.
+    assert sorted(outputs) == sorted([log(n) for n in range(3)] * 2)
+
+
+def test_tools_of_any_providers_package_are_told_by_their_names():
+    model = GenericFakeChatModel(messages=iter(["so"]))
+    call = {"name": "read_log", "args": {}, "id": "c1", "type": "tool_call"}
+    given = [*START, AIMessage("", tool_calls=[call])]
+    result = ToolMessage(log(0), tool_call_id="c1")
+    for offered in (
+        {"name": "headroom_retrieve", "input_schema": {"type": "object"}},
+        {"type": "function", "function": {"name": "headroom_retrieve"}},
+    ):
+        with headroom.Session(retrieval="mcp") as session:
+            chat = HeadroomChatModel(inner=model, session=session)
+            chat._shorter(START, {"tools": [offered]})
+            found = chat._shorter([*given, result], {"tools": [offered]})
+            assert markers.find_markers(found[-1].content)
 
 
 def test_content_that_no_json_can_hold_reaches_the_model():

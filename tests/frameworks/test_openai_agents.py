@@ -12,11 +12,12 @@ from agents import (
     Runner,
     function_tool,
 )
+from agents.run import CallModelData, ModelInputData
 
 import headroom
 from examples import lab as provider
 from headroom.integrations.clients import with_headroom
-from headroom.integrations.openai_agents import headroom_filter
+from headroom.integrations.openai_agents import headroom_filter, retrieval_tool
 from jobs import ANSWERS, log
 
 
@@ -26,7 +27,9 @@ def read_log(part: int) -> str:
     return log(part)
 
 
-async def converse(url, kind, config, *, wrap=lambda client: client, is_stream=False):
+async def converse(
+    url, kind, config, *, wrap=lambda client: client, is_stream=False, tools=()
+):
     client = wrap(
         openai.AsyncOpenAI(
             api_key="sk-cachelab-sdk", base_url=f"{url}/v1", max_retries=0
@@ -35,7 +38,7 @@ async def converse(url, kind, config, *, wrap=lambda client: client, is_stream=F
     agent = Agent(
         name="clerk",
         instructions="You are careful. " * 400,
-        tools=[read_log],
+        tools=[read_log, *tools],
         model=kind("gpt-5", client),
     )
     question = "Why are the jobs slow?"
@@ -93,3 +96,38 @@ async def test_a_wrapped_client_answers_retrievals_as_well(is_stream):
         assert result.final_output == ANSWERS[2][0]["text"]
         assert sum(record.retrievals for record in lab.records) == 3
         assert not [record.error for record in lab.records if record.error]
+
+
+@MODELS
+@STREAMS
+async def test_what_was_left_out_is_asked_back_by_a_tool_that_the_sdk_runs(
+    kind, is_stream
+):
+    async with provider(retrieve_every=1) as (lab, url):
+        with headroom.Session(retrieval="mcp") as session:
+            config = RunConfig(
+                tracing_disabled=True,
+                call_model_input_filter=headroom_filter(session),
+            )
+            result = await converse(
+                url, kind, config, is_stream=is_stream, tools=[retrieval_tool(session)]
+            )
+        used = [record.usage for record in lab.records]
+        assert not [record.error for record in lab.records if record.error]
+        for before, after in itertools.pairwise(used):
+            assert after.read == before.read + before.write_5m
+    assert result.final_output == ANSWERS[2][0]["text"]
+    outputs = [i["output"] for i in result.to_input_list() if "output" in i]
+    # Each log, as the tool returned it and as it was asked back.
+    assert sorted(outputs) == sorted([log(n) for n in range(3)] * 2)
+
+
+async def test_what_no_json_can_hold_is_for_the_sdk_to_refuse():
+    data = CallModelData(
+        model_data=ModelInputData(
+            input=[{"role": "user", "content": object()}], instructions=None
+        ),
+        agent=Agent(name="clerk"),
+        context=None,
+    )
+    assert await headroom_filter()(data) is data.model_data

@@ -11,12 +11,12 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 import headroom
 from examples import lab as provider
-from headroom.integrations.pydantic_ai import HeadroomModel
+from headroom.integrations.pydantic_ai import HeadroomModel, retrieval_tool
 from jobs import ANSWERS, log
 
 
-def agent_of(model):
-    agent = Agent(model, system_prompt="You are careful. " * 400)
+def agent_of(model, *tools):
+    agent = Agent(model, system_prompt="You are careful. " * 400, tools=tools)
 
     @agent.tool_plain
     def read_log(part: int) -> str:
@@ -93,3 +93,18 @@ async def test_tools_that_return_values_are_shortened_as_their_json():
     assert result.output == ANSWERS[2][0]["text"]
     assert "service-199" in sent[0]["content"]
     assert len(sent[0]["content"]) < 0.6 * len(str(rows))
+
+
+async def test_what_was_left_out_is_asked_back_by_a_tool_that_the_agent_runs():
+    async with provider(retrieve_every=1) as (lab, url):
+        with headroom.Session(retrieval="mcp") as session:
+            model = HeadroomModel(inner(url), session)
+            output, messages = await asked(agent_of(model, retrieval_tool(session)))
+        used = [record.usage for record in lab.records]
+        assert not [record.error for record in lab.records if record.error]
+        for before, after in itertools.pairwise(used):
+            assert after.read == before.read + before.write_5m
+    assert output == ANSWERS[2][0]["text"]
+    parts = [p for m in messages for p in m.parts if isinstance(p, ToolReturnPart)]
+    # Each log, as the tool returned it and as it was asked back.
+    assert sorted(p.content for p in parts) == sorted([log(n) for n in range(3)] * 2)

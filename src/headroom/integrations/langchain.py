@@ -31,6 +31,7 @@ from pydantic import ConfigDict, Field
 
 from headroom import api
 from headroom.core.protocols import Store
+from headroom.errors import MalformedBodyError
 from headroom.session import Session
 
 _ROLES = {"human": "user", "ai": "assistant", "tool": "tool", "system": "system"}
@@ -122,7 +123,7 @@ class HeadroomChatModel(BaseChatModel):
             found = self.session.compress(
                 given, api="openai_chat", model=self._model, tools=_tools(kwargs)
             )
-        except TypeError:
+        except (TypeError, MalformedBodyError):
             # Content that no JSON can hold: for the inner model to make sense of.
             return messages
         return [
@@ -147,6 +148,28 @@ class HeadroomChatModel(BaseChatModel):
             if isinstance(found, str):
                 return found
         return ""
+
+
+def retrieval_tool(session: Session) -> BaseTool:
+    """The tool by which a model gets back what was left out, for agents to run.
+
+    Offered from the first request on, it lets a ``HeadroomChatModel`` over a session
+    with ``retrieval="mcp"`` leave parts out; without it nothing ever is.
+
+    Args:
+        session: the one that the chat model has.
+    """
+    function = session.retrieval_tool("openai_chat")["function"]
+
+    def run(**arguments: Any) -> str:
+        return session.retrieve(arguments)
+
+    return StructuredTool(
+        name=function["name"],
+        description=function["description"],
+        args_schema=function["parameters"],
+        func=run,
+    )
 
 
 def compress_tool(
@@ -243,8 +266,17 @@ def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
 
 
 def _tools(kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-    """The names of the tools at hand: they tell conversations apart."""
-    return [tool for tool in kwargs.get("tools") or () if isinstance(tool, dict)]
+    """The names of the tools at hand: they tell conversations apart.
+
+    In one shape, whatever the provider's package has made of them.
+    """
+    tools = [tool for tool in kwargs.get("tools") or () if isinstance(tool, dict)]
+    return [
+        tool
+        if "function" in tool or "name" not in tool
+        else {"type": "function", "function": {"name": tool["name"]}}
+        for tool in tools
+    ]
 
 
 def _plain(message: BaseMessage) -> dict[str, Any]:

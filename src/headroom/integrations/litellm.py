@@ -13,6 +13,7 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
+from headroom.errors import MalformedBodyError
 from headroom.session import Api, Session
 
 _APIS: dict[str, tuple[Api, str]] = {
@@ -50,7 +51,7 @@ class HeadroomCallback(CustomLogger):
                 model=str(kwargs.get("model") or ""),
                 tools=[t for t in kwargs.get("tools") or () if isinstance(t, dict)],
             )
-        except TypeError:
+        except (TypeError, MalformedBodyError):
             # Content that no JSON can hold: for LiteLLM to make sense of.
             return None
         return {**kwargs, name: found.messages}

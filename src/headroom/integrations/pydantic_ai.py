@@ -1,9 +1,11 @@
 """Pydantic AI: a model that sends a shorter history than the agent keeps.
 
 A ``WrapperModel`` rather than a history processor: processors rewrite the history that
-the agent keeps and returns, this changes only what the provider is sent.
+the agent keeps and returns, this changes only what the provider is sent. What is left
+out the model asks back by a tool that the agent runs like any other.
 
-Source: https://ai.pydantic.dev/api/models/wrapper/.
+Sources: https://ai.pydantic.dev/api/models/wrapper/,
+https://ai.pydantic.dev/tools-advanced/.
 """
 
 import dataclasses
@@ -29,7 +31,7 @@ from pydantic_ai.models import (
 )
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import RunContext
+from pydantic_ai.tools import RunContext, Tool
 
 from headroom.session import Session
 
@@ -105,6 +107,28 @@ class HeadroomModel(WrapperModel):
                 index, number = place
                 result[index] = _replaced(result[index], number, new["content"])
         return result
+
+
+def retrieval_tool(session: Session) -> Tool[Any]:
+    """The tool by which a model gets back what was left out.
+
+    Given to an agent, it lets a ``HeadroomModel`` over a session with
+    ``retrieval="mcp"`` leave parts out; without it nothing ever is.
+
+    Args:
+        session: the one that the model has.
+    """
+    function = session.retrieval_tool("openai_chat")["function"]
+
+    def run(**arguments: Any) -> str:
+        return session.retrieve(arguments)
+
+    return Tool.from_schema(
+        run,
+        name=function["name"],
+        description=function["description"],
+        json_schema=function["parameters"],
+    )
 
 
 def _replaced(message: ModelMessage, number: int, content: str) -> ModelMessage:
