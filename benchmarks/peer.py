@@ -125,7 +125,10 @@ def environments(path):
 def has(python, distribution):
     code = f"from importlib.metadata import version; version({distribution!r})"
     command = [python, "-I", "-c", code]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:  # a file of that name, but no interpreter
+        return False
 
 
 def peers(options):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.peer import NONE_HERE, environments
+from benchmarks.peer import NONE_HERE, environments, has
 
 ROOT = Path(__file__).parents[2]
 FAKE = Path(__file__).with_name("fake_peer.py")
@@ -123,6 +123,14 @@ def test_where_no_environment_is_one_line_says_how_to_get_one(tmp_path):
     assert done.returncode == 1
     assert done.stdout.strip() == NONE_HERE.format(tmp_path / "gone")
     assert "make peer" in done.stdout
+
+
+def test_an_environment_without_an_interpreter_holds_nothing(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("no program")
+    assert not has(python, "headroom-ai")
+    assert not has(Path(sys.executable), "no-such-distribution")
+    assert has(Path(sys.executable), "pytest")
 
 
 def test_environments_are_one_or_the_folders_in_one(tmp_path):
