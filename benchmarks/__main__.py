@@ -8,6 +8,7 @@ compares with other compressors if their environments are there.
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.peer import NONE_HERE, environments
@@ -28,9 +29,12 @@ RUNS = (
 
 
 def run(title, *command):
-    """Run one measurement; whether it reached its goals."""
+    """Run one measurement; its title, and whether it reached its goals."""
     print(f"\n=== {title}", flush=True)
-    return subprocess.run(command, check=False).returncode == 0
+    start = time.perf_counter()
+    code = subprocess.run(command, check=False).returncode
+    print(f"--- {title}: {time.perf_counter() - start:.0f} s", flush=True)
+    return title, code == 0
 
 
 def conversations(corpus):
@@ -71,8 +75,12 @@ def main():
     for extra in RUNS:
         command = (HEADROOM, "cachelab", "run", *extra, *conversations(corpus))
         reached.append(run(f"replay {' '.join(extra)}", *command))
-    print(f"\n{sum(reached)} of {len(reached)} measurements reached their goals")
-    sys.exit(not all(reached))
+    missed = [title for title, has_reached in reached if not has_reached]
+    there = len(reached) - len(missed)
+    print(f"\n{there} of {len(reached)} measurements reached their goals")
+    for title in missed:
+        print(f"missed: {title}")
+    sys.exit(bool(missed))
 
 
 if __name__ == "__main__":
