@@ -20,6 +20,7 @@ _WAYS = {
 }
 """Plug-ins of gateways know a marker by its ``hash=``: LiteLLM 1.92 offers its tool
 where it finds one."""
+_WAY = "; full text: "
 _LONGEST_BODY = 80
 """Other writers of such markers put a few words behind a shorter hash (SPEC R142)."""
 
@@ -40,7 +41,7 @@ def write_marker(digest: str, omitted: str, how: str) -> str:
         how: ``tool``, ``shell`` or ``hash``.
     """
     way = _WAYS.get(how, _WAYS["tool"]).format(digest)
-    return f"{_OPEN}{digest}{_CLOSE} {omitted}; full text: {way}"
+    return f"{_OPEN}{digest}{_CLOSE} {omitted}{_WAY}{way}"
 
 
 def find_markers(text: str) -> tuple[Marker, ...]:
@@ -65,3 +66,12 @@ def strip_marker(text: str) -> str:
     rest, _, line = text.rpartition("\n")
     found = find_markers(line)
     return rest if found and line.startswith(found[0].text) else text
+
+
+def account_of(text: str) -> str:
+    """What the marker line that a text ends with says is missing; empty without one."""
+    line = text.rpartition("\n")[2]
+    found = find_markers(line)
+    if not found or not line.startswith(found[0].text):
+        return ""
+    return line[len(found[0].text) :].rpartition(_WAY)[0].strip()

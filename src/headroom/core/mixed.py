@@ -1,9 +1,9 @@
 """A mixed text as sections, each in the form its own kind gives it.
 
-Notation: the form begins with ``[sections]``; a section that has a form of its own is
-announced by a line ``[json 14]``, its kind and the number of lines its form takes, and
-everything else stands as it was. A line of the text that looks like an announcement
-gets a backslash in front.
+Notation: the form begins with ``[sections 4f2a]`` (see ``content.seal``); a section
+that has a form of its own is announced by a line ``[json 14]``, its kind and the number
+of lines its form takes, and everything else stands as it was. A line of the text that
+looks like an announcement gets a backslash in front.
 """
 
 import re
@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from headroom.core.content.seal import sealed
 from headroom.core.content.sections import MIN_SECTION_CHARS, split
 from headroom.core.types import KINDS, Candidate, LostTag
 
 STRATEGY = "sections"
-_HEADER = "[sections]"
-_ANNOUNCEMENT = re.compile(rf"^\\*\[(?:{'|'.join(KINDS)}) \d+\]$", re.MULTILINE)
+NAME = "sections"
+_ANNOUNCEMENT = re.compile(rf"^\\*\[(?:{'|'.join(KINDS)}) \d{{1,9}}\]$", re.MULTILINE)
 
 
 class Section(Struct, frozen=True):
@@ -42,9 +43,9 @@ def compress_sections(
     """
     sections = split(text)
     # A document between blank lines is no mixed text.
-    if sum(not s.isspace() for s in sections) <= 1 or text.startswith(_HEADER):
+    if sum(not s.isspace() for s in sections) <= 1:
         return None
-    pieces = [f"{_HEADER}\n"]
+    pieces = ["\n"]
     omitted: list[str] = []
     lost_tags: list[LostTag] = []
     is_shorter = False
@@ -64,25 +65,11 @@ def compress_sections(
     if not is_shorter:
         return None
     return Candidate(
-        "".join(pieces),
+        sealed(NAME, "".join(pieces)),
         STRATEGY,
         omitted="; ".join(omitted),
         lost_tags=tuple(lost_tags),
     )
-
-
-def announced(text: str) -> list[str]:
-    """The forms inside a text that begins like a form of sections; else none."""
-    if not text.startswith(f"{_HEADER}\n"):
-        return []
-    found: list[str] = []
-
-    def take(_kind: str, form: str) -> str:
-        found.append(form)
-        return form
-
-    decode_sections(text, take)
-    return found
 
 
 def decode_sections(form: str, decode: Callable[[str, str], str]) -> Sequence[str]:

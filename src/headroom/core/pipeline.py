@@ -9,18 +9,18 @@ for; a failing block stays as it was and its siblings go on; an edit never pulls
 forwarded prefix below the shortest length the provider caches.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from headroom.core import markers
+from headroom.core import markers, mixed
 from headroom.core.compressors import COMPRESSORS, json_table
-from headroom.core.content.clean import clean
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
-from headroom.core.mixed import Section, announced, compress_sections
+from headroom.core.mixed import Section, compress_sections
+from headroom.core.own_forms import at_rest, is_decodable, is_own_form
 from headroom.core.plan import Plan
 from headroom.core.protocols import Compressor
 from headroom.core.rivals import Rival, better, chosen
@@ -41,6 +41,8 @@ from headroom.core.types import (
     ToolCall,
 )
 
+_T = TypeVar("_T")
+
 RECIPE = "1"
 """Version of everything that shapes a replacement; raised when any output changes."""
 
@@ -49,15 +51,6 @@ MIN_CONFIDENCE = 0.5
 
 SURE = 0.9
 """A compressor at least this sure is asked at once; see ``ranked``."""
-
-OWN_FORM = 1.0
-"""A compressor is this sure only of its own output, which it has decoded."""
-
-_OWN_HEADER = re.compile(
-    r"#(?:table|ls|paths|tree|json)|(?:log|trace|build|config|xml) (?:t|o|p|l)"
-    r"|\[(?:diff|grep|rg --json|paths|Found, |File, |html|prose)"
-    r"|\[(?:outline of |numbered view |sections)"
-)
 
 USER_TEXT_KINDS = frozenset({"json", "log", "build", "diff", "table"})
 """Machine output that people paste; the rest of what people wrote stays."""
@@ -107,18 +100,15 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
         wants_lossy=task.wants_lossy,
         is_tool=task.slot.is_tool,
     )
-    if is_own_form(task.text):
+    if _tried(lambda: is_own_form(task.text)) is True:
         return BlockOutcome(
             "no_compression_applied",
             reason="a form already",
             original_bytes=size_bytes,
         )
     work = _Block(task, size_bytes, context, policy)
-    whole = work.whole()
-    cut = None if work.hint.is_file or _is_of_one(whole) else work.sections()
-    if cut is None:
-        return whole
-    return better(whole if whole.replacement is not None else None, cut)
+    found = work.best()
+    return found if work.is_final(found) else work.final()
 
 
 def _is_of_one(whole: BlockOutcome) -> bool:
@@ -152,17 +142,18 @@ def _call_of(task: BlockTask) -> ToolCall | None:
     return task.call
 
 
-def is_own_form(text: str) -> bool:
-    """Whether a compressor wrote the text: by its header, and by decoding it.
+class _Failed(Struct, frozen=True):
+    """A compressor raised; what, in a few words."""
 
-    A header alone proves nothing: whoever imitates one switches nothing off.
-    """
-    if _OWN_HEADER.match(text) is None:
-        return False
-    parts = announced(text)
-    if parts:
-        return any(is_own_form(part) for part in parts)
-    return any(compressor.detect(text) >= OWN_FORM for compressor in COMPRESSORS)
+    reason: str
+
+
+def _tried(work: Callable[[], _T]) -> _T | _Failed:
+    """What a compressor says of a block; it fails alone (SPEC R112)."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
+        return _Failed(f"{type(error).__name__}: {error}"[:200])
 
 
 def ranked(
@@ -206,7 +197,9 @@ def ranked(
             for c in able[position:]
         ):
             yield rest.pop(0)[2]
-        confidence = compressor.detect(text)
+        found = _tried(partial(compressor.detect, text))
+        # What a compressor cannot look at is none of its kind.
+        confidence = 0.0 if isinstance(found, _Failed) else found
         if compressor.kind == hint.kind and confidence >= MIN_CONFIDENCE:
             confidence += HINT_BONUS
         if compressor.kind == kind or confidence >= SURE:
@@ -218,7 +211,12 @@ def ranked(
 
 
 class _Block:
-    """One block on its way through the compressors; lives for one call."""
+    """One block on its way through the compressors; lives for one call.
+
+    Attributes:
+        skipped_kind: compressors of this kind are not asked about the whole text.
+        is_lossy_rather: where there is a lossy form, the lossless one is not tried.
+    """
 
     def __init__(
         self, task: BlockTask, size_bytes: int, context: Context, policy: Policy
@@ -231,6 +229,51 @@ class _Block:
         if task.expects and not self.hint.is_file:
             self.hint = msgspec.structs.replace(self.hint, kind=task.expects)
         self.tokens: int | None = None
+        self.skipped_kind = ""
+        self.is_lossy_rather = False
+
+    def best(self) -> BlockOutcome:
+        """The better of the whole text's result and that of its sections."""
+        whole = self.whole()
+        cut = None if self.hint.is_file or _is_of_one(whole) else self.sections()
+        if cut is None:
+            return whole
+        return better(whole if whole.replacement is not None else None, cut)
+
+    def is_final(self, found: BlockOutcome) -> bool:
+        """Whether the result stays as it is when it comes as a text (SPEC F28)."""
+        form = found.replacement
+        if form is None or (not found.is_lossy and is_decodable(form, found.kind)):
+            return True
+        if _tried(lambda: is_own_form(form)) is True:
+            return True
+        task = msgspec.structs.replace(self.task, text=form, kind="")
+        again = _Block(task, len(form.encode("utf-8")), self.context, self.policy)
+        if not self.task.wants_lossy and found.strategy != mixed.STRATEGY:
+            # What wrote it has brought it to rest.
+            again.skipped_kind = found.kind
+        return again.best().replacement is None
+
+    def final(self) -> BlockOutcome:
+        """The first result that stays as it is, where the best one does not."""
+        works = [self]
+        if self.task.wants_lossy:
+            lossy = _Block(self.task, self.size_bytes, self.context, self.policy)
+            lossy.is_lossy_rather = True
+            task = msgspec.structs.replace(self.task, wants_lossy=False)
+            lossless = _Block(task, self.size_bytes, self.context, self.policy)
+            works += [lossy, lossless]
+        for work in works:
+            for found in (work.whole(), work.sections()):
+                if found is None or found.replacement is None:
+                    continue
+                if self.is_final(found):
+                    return found
+        return BlockOutcome(
+            "no_compression_applied",
+            reason="no form would stay as it is",
+            original_bytes=self.size_bytes,
+        )
 
     def whole(self) -> BlockOutcome:
         """The result of the surest compressor that gains anything on the whole text."""
@@ -243,6 +286,8 @@ class _Block:
             hint=self.hint,
             wants_lossy=task.wants_lossy,
         ):
+            if compressor.kind == self.skipped_kind:
+                continue
             outcome = self.attempt(compressor)
             if outcome is not None and outcome.action == "compressed":
                 return outcome
@@ -279,21 +324,23 @@ class _Block:
         may_be_lossy = self._may_be_lossy(compressor)
         if context.wants_lossy and not may_be_lossy:
             context = msgspec.structs.replace(context, wants_lossy=False)
-        try:
+
+        def work() -> BlockOutcome | None:
             found = compressor.compress(self.task.text, context)
-            return (
-                None
-                if found is None
-                else self._settle(compressor.kind, found, is_lossy=may_be_lossy)
-            )
-        except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
-            return BlockOutcome(
-                "compressor_error",
-                kind=compressor.kind,
-                strategy=compressor.name,
-                reason=f"{type(error).__name__}: {error}"[:200],
-                original_bytes=self.size_bytes,
-            )
+            if found is None:
+                return None
+            return self._settle(compressor.kind, found, is_lossy=may_be_lossy)
+
+        outcome = _tried(work)
+        if not isinstance(outcome, _Failed):
+            return outcome
+        return BlockOutcome(
+            "compressor_error",
+            kind=compressor.kind,
+            strategy=compressor.name,
+            reason=outcome.reason,
+            original_bytes=self.size_bytes,
+        )
 
     def _settle(
         self, kind: str, found: Compressed, *, is_lossy: bool
@@ -303,6 +350,8 @@ class _Block:
         # The text of a page keeps no markup: enough of what was fetched to be read, not
         # of a file somebody works on.
         if kind == "html" and self.task.call is not None and self.hint.kind != "html":
+            return lossy.outcome()
+        if self.is_lossy_rather and lossy.chars:
             return lossy.outcome()
         lossless = found.lossless
         if found.draft is not None:
@@ -328,7 +377,7 @@ class _Block:
     def _chosen(
         self, kind: str, lossless: Candidate, lossy: Rival
     ) -> BlockOutcome | None:
-        form = lossless.text if self.hint.is_file else _at_rest(lossless.text)
+        form = lossless.text if self.hint.is_file else at_rest(lossless.text)
         return chosen(partial(self._gate, kind, lossless, form), len(form), lossy)
 
     def _may_be_lossy(self, compressor: Compressor) -> bool:
@@ -380,14 +429,6 @@ class _Block:
             replacement=replacement if is_smaller else None,
             refers_to=candidate.refers_to,
         )
-
-
-def _at_rest(form: str) -> str:
-    """A form that reads like any text, as cleaning leaves it.
-
-    Nothing tells it from a tool's output when it comes again, and that is cleaned.
-    """
-    return form if _OWN_HEADER.match(form) is not None else clean(form)
 
 
 def accept(

@@ -17,7 +17,6 @@ _CONFIDENCE = 0.5
 _CONTROLS = re.compile(r"\x1b|\x08|\r(?!\n)")
 _PADDED = re.compile(r"(?<![ \t])[ \t]{2,}\r?$", re.MULTILINE)
 _PADDED_SHARE = 8
-_FORM = re.compile(r"\[sections\]\n")
 
 
 def detect(text: str) -> float:
@@ -27,7 +26,7 @@ def detect(text: str) -> float:
 
 def compress(text: str, _context: Context) -> Compressed | None:
     """The cleaned text."""
-    if _FORM.match(text) or not _is_worth_it(text):
+    if not _is_worth_it(text):
         return None
     cleaned = clean(text)
     if len(cleaned) >= len(text) or not cleaned:

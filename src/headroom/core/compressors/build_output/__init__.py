@@ -97,6 +97,9 @@ def _is_own(text: str) -> bool:
         text = text.partition("\n")[2]
     try:
         decoded = decode(text)
+        if len(decoded) < len(text) or recognise(decoded) == 0:
+            # It only says so: it is no shorter than what it would stand for.
+            return False
         return encode(decoded.split("\n"), PlainLines(decoded)) == text
     except FormError:
         return False

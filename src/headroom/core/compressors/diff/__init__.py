@@ -61,7 +61,7 @@ def detect(text: str) -> float:
     if not _may_be_diff(sample):
         return 0.0
     lines = sample.split("\n")
-    if _OWN_HEADER.match(lines[0]) and unshorten("\n".join(lines[:60])) is not None:
+    if _OWN_HEADER.match(lines[0]) and _is_own(text):
         return 1.0
     files = hunks = stats = commits = 0
     for line in lines:
@@ -127,7 +127,8 @@ def _is_own(text: str) -> bool:
     for _ in range(4):
         plain = unshorten(form)
         if plain is not None and shorten(plain) == form:
-            return True
+            # A text that only says so is no shorter than what it would stand for.
+            return len(form) < len(plain) and detect(plain) > 0
         form = form.rpartition("\n")[0]
     return False
 

@@ -13,10 +13,11 @@ from html import unescape
 from typing import Final
 
 from headroom.core.compressors.html.detection import confidence, find_page
-from headroom.core.compressors.html.form import decode, write_page
+from headroom.core.compressors.html.form import NAME, decode, write_page
 from headroom.core.compressors.html.lossy import reduce_blocks
 from headroom.core.compressors.html.page import Page, read_page
 from headroom.core.compressors.html.tokens import texts
+from headroom.core.content.seal import is_sealed
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -32,12 +33,12 @@ _NO_SIGN = re.compile(rf"[^\w{_SEPARATOR}]+")
 
 def detect(text: str) -> float:
     """How surely the text is a page, or a fragment of one; looks at its beginning."""
-    return confidence(text)
+    return 1.0 if is_sealed(NAME, text) else confidence(text)
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a page; ``None`` if it is none, or a file that may be edited."""
-    if not detect(text) or _is_unknown(ctx):
+    if is_sealed(NAME, text) or not detect(text) or _is_unknown(ctx):
         return None
     start = max(find_page(text), 0)
     preamble = "\n".join(map(str.rstrip, text[:start].strip().splitlines()))

@@ -1,11 +1,12 @@
 """The written form of a page, and its decoder.
 
-Notation, close to markdown: ``[html]`` and the title, ``[base]`` and the address that
-relative links start from; ``#`` headings, ``-`` and ``1.`` items, one blank of
-indentation per level, ``| a | b`` rows (``|-`` ends a table's head), samples between
-fences, a sample of one line between back-ticks, ``[text](target)`` where a target is
-used first, ``![alternative text]``. A line of text that imitates a mark has a backslash
-in front; so have a back-tick, ``|`` in a cell and the parenthesis of ``](`` in text.
+Notation, close to markdown: ``[html 4f2a]`` (see ``core.content.seal``) and the title,
+``[base]`` and the address that relative links start from; ``#`` headings, ``-`` and
+``1.`` items, one blank of indentation per level, ``| a | b`` rows (``|-`` ends a
+table's head), samples between fences, a sample of one line between back-ticks,
+``[text](target)`` where a target is used first, ``![alternative text]``. A line of text
+that imitates a mark has a backslash in front; so have a back-tick, ``|`` in a cell and
+the parenthesis of ``](`` in text.
 """
 
 import re
@@ -15,11 +16,13 @@ from typing import Final
 from msgspec import Struct
 
 from headroom.core.compressors.html.page import Block, Page
+from headroom.core.content.seal import sealed
 
-HEADER: Final = "[html]"
+NAME: Final = "html"
 BASE: Final = "[base]"
 LEFT_OUT: Final = "[left out"
 
+_HEADER = re.compile(rf"\[{NAME} [0-9a-f]{{4}}\]")
 _FENCE_RUN = re.compile(r"^`{3,}", re.MULTILINE)
 _LINK = re.compile(
     r"(?<!!)\[((?:[^\[\]]|!\[[^\[\]]*\]|\[[^\[\]]*\])*)\]\((<[^>]*>|[^()\s]*)\)"
@@ -33,13 +36,13 @@ _ESCAPED_START = re.compile(r"(?<=\])\\(\\*)(?=\()|(?<=!)\\(\\*)(?=\[)")
 
 def write_page(page: Page, preamble: str = "") -> str:
     """The whole form of a page."""
-    lines = [f"{HEADER} {page.title}".rstrip()]
+    lines = [f" {page.title}".rstrip()]
     if page.address:
         lines.append(f"{BASE} {page.address}")
     if preamble:
         lines += write_blocks([Block("pre", 0, "", preamble)])
     lines += write_blocks(page.blocks)
-    return "\n".join(lines) + "\n"
+    return sealed(NAME, "\n".join(lines) + "\n")
 
 
 def write_blocks(blocks: Iterable[Block]) -> list[str]:
@@ -86,8 +89,9 @@ def decode(form: str) -> Decoded:
     """
     lines = iter(form.rstrip("\n").split("\n"))
     title = next(lines)
-    if not title.startswith(HEADER):
-        raise ValueError(f"a form begins with {HEADER}")
+    header = _HEADER.match(title)
+    if header is None:
+        raise ValueError(f"a form begins with [{NAME} and its seal")
     texts: list[str] = []
     targets: list[str] = []
     for line in lines:
@@ -104,7 +108,7 @@ def decode(form: str) -> Decoded:
             mark = _MARK.match(body)
             body = body.removeprefix("\\") if mark is None else body[mark.end() :]
             texts.append(_plain(body, targets))
-    return Decoded(title.removeprefix(HEADER).strip(), texts, targets)
+    return Decoded(title[header.end() :].strip(), texts, targets)
 
 
 def _plain(text: str, targets: list[str]) -> str:

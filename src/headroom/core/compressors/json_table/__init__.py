@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 
 from headroom.core.compressors.json_table.decode import decode as decode_document
-from headroom.core.compressors.json_table.encode import encode
+from headroom.core.compressors.json_table.encode import LEFT_OUT, encode
 from headroom.core.compressors.json_table.notation import FormError
 from headroom.core.compressors.json_table.pairs import encode_pairs
 from headroom.core.compressors.json_table.parse import (
@@ -73,8 +73,12 @@ def detect(text: str) -> float:
 
 
 def _is_own(text: str) -> bool:
+    """Whether the text decodes, less the lines that say what a lossy form lacks."""
+    header, _, rest = text.partition("\n")
+    while rest.startswith(LEFT_OUT):
+        rest = rest.partition("\n")[2]
     try:
-        decode_document(text)
+        decode_document(f"{header}\n{rest}" if rest else header)
     except FormError:
         return False
     return True

@@ -50,6 +50,7 @@ from headroom.core.content.tokens import estimate_tokens
 
 HEADER = "#json"
 LINES_HEADER = "#jsonl"
+LEFT_OUT = "… left out: "
 PLAIN_WRITER = TableWriter({})
 """Writes without codes."""
 
@@ -174,7 +175,7 @@ def encode(document: Document, notes: Sequence[str] = ()) -> str:
     writer = TableWriter({text: code for code, text in codes.items()})
     lines = _lines(root, -1, writer)
     legend = [f"{code}={text}" for code, text in codes.items()]
-    said = [f"… left out: {note}" for note in notes]
+    said = [f"{LEFT_OUT}{note}" for note in notes]
     return "\n".join([lines[0], *said, *legend, *lines[1:]])
 
 

@@ -13,7 +13,6 @@ import re
 from headroom.core.compressors.listing.entries import Listing, parse_listing
 from headroom.core.compressors.listing.form import (
     MARKS,
-    OMITTED,
     decode,
     encode,
     make_classes,
@@ -30,6 +29,7 @@ from headroom.core.compressors.listing.tree import (
     parse_tree,
 )
 from headroom.core.content.crumbs import is_crumbled
+from headroom.core.content.seal import is_stamped, stamped
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -78,7 +78,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     classes = make_classes(listing)
     form = encode(listing, classes)
     # The lossy form rests on the same classes: proven, they are for both.
-    if not same_entries(decode(form), listing):
+    if not same_entries(decode(form), listing) or not _is_mostly_files(listing):
         return None
     less = (
         reduce_listing(listing, classes, asked_words(ctx)) if ctx.wants_lossy else None
@@ -95,7 +95,7 @@ def _choose(
     if lossy is not None and len(form) >= _MIN_LOSSY_CHARS:
         short, omitted = lossy
         if len(short) < min(len(form), len(text)):
-            candidate = Candidate(short, strategy, omitted)
+            candidate = Candidate(stamped(short), strategy, omitted)
     if lossless is None and candidate is None:
         return None
     return Compressed(lossless, candidate)
@@ -126,11 +126,10 @@ def _flat(listing: Listing) -> list[object]:
 
 
 def _is_form(text: str) -> bool:
-    """The text is a form of this package: it decodes, or states what it omits."""
+    """The text is a form of this package: it decodes, or is sealed."""
     if not text.startswith((*MARKS, MARK)):
         return False
-    first, _, rest = text[:2000].partition("\n")
-    if f"\n{OMITTED}" in f"\n{rest}" or "; omitted: " in first:
+    if is_stamped(text):
         return True
     try:
         if text.startswith(MARK):
@@ -138,6 +137,11 @@ def _is_form(text: str) -> bool:
         listing = decode(text)
     except (ValueError, KeyError, IndexError, StopIteration):
         return False
+    return _is_mostly_files(listing)
+
+
+def _is_mostly_files(listing: Listing) -> bool:
+    """Whether the lines around the files are not the greater part."""
     around = len(listing.before) + len(listing.after)
     return around <= sum(len(g.entries) for g in listing.groups) + 8
 

@@ -60,6 +60,8 @@ class LineClass(Struct):
 
     def full(self, shown: list[str]) -> tuple[str, ...]:
         """All words of an entry from those written."""
+        if len(shown) != self.words.count(None):
+            raise ValueError("an entry with too few words, or too many")
         rest = iter(shown)
         return tuple(next(rest) if c is None else c for c in self.words)
 

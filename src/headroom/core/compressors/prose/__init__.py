@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from headroom.core.compressors.prose.form import write_units
-from headroom.core.compressors.prose.lossy import is_own, reduce_units
+from headroom.core.compressors.prose.lossy import NAME, is_own, reduce_units
 from headroom.core.compressors.prose.units import Unit, clean, read_units, squeeze
 from headroom.core.content.crumbs import is_crumbled
+from headroom.core.content.seal import sealed
 from headroom.core.content.tags import Protected, protect, restore
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context, Draft, LostTag
@@ -31,7 +32,7 @@ MAX_PASSES: Final = 4
 MOST: Final = 0.6
 """Sentences stand in every kind of text; what else a text is counts more."""
 
-_NOT_PROSE = ("[html]", "<!", "<?", "<html", "#!")
+_NOT_PROSE = ("<!", "<?", "<html", "#!")
 _MIN_WORDS: Final = 4
 # Runs of words for people; the second for text in ASCII, where it finds the same.
 _WORDS = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]++[.,;:!?)]? )++")
@@ -126,7 +127,7 @@ def _settle(form: str, worded: dict[str, bool]) -> str | None:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a text; ``None`` for own output and files that may be edited."""
-    if is_own(text) or _is_unknown(ctx) or text.startswith("[html]"):
+    if is_own(text) or _is_unknown(ctx):
         return None
     if is_crumbled(text):
         return None
@@ -165,6 +166,7 @@ def _reduce(
     if protected.tags:
         restored = restore(short, protected)
         short, lost_tags = restored.text, restored.lost
+    short = sealed(NAME, short)
     if len(short) >= best_chars:
         return None
     return Candidate(short, "prose_sentences", reduced.omitted, lost_tags=lost_tags)

@@ -5,7 +5,7 @@ answers the question (see ``passages``). Of a change log that names its newest v
 first, the entries of the oldest versions go too. In place stands which lines of the
 source are concerned: ``[…12-14]`` for parts of lines 12 to 14, ``[…all 50-69]`` for the
 whole of them, ``[…30-33=8-11]`` for lines 30 to 33, which say the same as lines 8 to
-11. The first line of the form says so.
+11. The first line of the form says so, sealed (see ``core.content.seal``).
 """
 
 import re
@@ -18,8 +18,10 @@ from msgspec.structs import replace
 from headroom.core.compressors.prose.units import Unit
 from headroom.core.content.passages import spare
 from headroom.core.content.relevance import rank
+from headroom.core.content.seal import is_sealed
 
-HEADER: Final = "[prose] […1-2]: parts of lines 1-2 left out"
+NAME: Final = "prose"
+HEADER: Final = " […1-2]: parts of lines 1-2 left out"
 _REPEAT_LEGEND: Final = "; […3-4=1-2]: lines 3-4 repeat lines 1-2"
 SHARE: Final = 0.22
 """How much of a text may go at most, in characters."""
@@ -33,8 +35,6 @@ _VERSION = re.compile(
     r"[\w.]*\b.{0,40}\Z"
 )
 _MIN_REPEAT_CHARS: Final = 60
-_OWN = re.compile(re.escape(HEADER) + f"(?:{re.escape(_REPEAT_LEGEND)})?$")
-_NOTE = re.compile(r"\[…\d+(?:-\d+)?(?:=\d+(?:-\d+)?)?\]|\[…all ")
 
 
 class Reduced(Struct, frozen=True):
@@ -83,9 +83,8 @@ def reduce_units(units: Sequence[Unit], question: str) -> Reduced | None:
 
 
 def is_own(text: str) -> bool:
-    """The text is a lossy form: its header, and the notes that the header announces."""
-    first, _, rest = text.partition("\n")
-    return _OWN.match(first) is not None and _NOTE.search(rest) is not None
+    """The text is a lossy form, as it was written."""
+    return is_sealed(NAME, text)
 
 
 def escape(text: str) -> str:

@@ -63,11 +63,9 @@ _HEADERS = frozenset(STYLES.values())
 
 def detect(text: str) -> float:
     """How surely the text's beginning is search output (compilers print alike)."""
+    if _is_own(text):
+        return 1.0
     sample = _sample(text)
-    if _has_own_header(sample):
-        own = decode(sample)
-        if own is not None and len(own.hits) > 1:
-            return 1.0
     found = parse(normalise(sample))
     if found is None:
         return 0.0
@@ -133,7 +131,9 @@ def _is_own(text: str) -> bool:
     for _ in range(3):
         found = decode(form)
         if found is not None and found.hits and encode(found) == form:
-            return True
+            # A text that only says so is no shorter than what it would stand for.
+            source = render(found)
+            return len(form) < len(source) and parse(source) is not None
         form = form.rpartition("\n")[0]
     return False
 

@@ -75,7 +75,7 @@ def encode(found: Found) -> str:
 def _root(hits: tuple[Hit, ...]) -> str:
     """The directory all paths share, with its separator at the end; may be empty."""
     paths = [h.path for h in hits if h.mark != RAW]
-    low, high = min(paths), max(paths)
+    low, high = min(paths, default=""), max(paths, default="")
     if low == high:
         return ""
     size = 0

@@ -10,12 +10,13 @@ rows and columns.
 
 from msgspec.structs import replace
 
-from headroom.core.compressors.table_text.decode import decode, is_form
+from headroom.core.compressors.table_text.decode import decode, is_form, is_mostly_rows
 from headroom.core.compressors.table_text.form import MARK, encode, write
 from headroom.core.compressors.table_text.grid import Grid
 from headroom.core.compressors.table_text.layout import Layout
 from headroom.core.compressors.table_text.lossy import cut_before, select
 from headroom.core.compressors.table_text.parse import parse_grid
+from headroom.core.content.seal import stamped
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
@@ -58,7 +59,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     form, layout, sep = write(grid, ctx.count)
     # The lossy form rests on the same layout: proven, it is for both.
-    if not _same(decode(form), grid):
+    if not _same(decode(form), grid) or not is_mostly_rows(grid):
         return None
     lossless = Candidate(form, "table_columns") if len(form) < len(text) else None
     lossy = None
@@ -77,7 +78,7 @@ def _reduce(grid: Grid, layout: Layout, sep: str, ctx: Context) -> Candidate | N
         selection.notes.append(cut)
     if not selection.notes:
         return None
-    form = encode(grid, layout, sep, selection)
+    form = stamped(encode(grid, layout, sep, selection))
     return Candidate(form, "table_rows", "; ".join(selection.notes))
 
 

@@ -13,9 +13,10 @@ from headroom.core.compressors.table_text.cells import (
     split_line,
     unquote,
 )
-from headroom.core.compressors.table_text.form import MARK, OMITTED, read_header
+from headroom.core.compressors.table_text.form import MARK, read_header
 from headroom.core.compressors.table_text.grid import Grid, labels
 from headroom.core.compressors.table_text.objects import join_object
+from headroom.core.content.seal import is_stamped
 
 _HEAD = re.compile(
     r"#table (\d+) rows(?:; header (\w+))?; cells (\w+)"
@@ -278,14 +279,18 @@ def _rejoin(
 
 
 def is_form(text: str) -> bool:
-    """The text is a form of this package: it decodes, or states what it omits."""
+    """The text is a form of this package: it decodes, or is a lossy one's seal."""
     if not text.startswith(MARK):
         return False
-    head = _HEAD.match(text.partition("\n")[0])
-    if head is not None and head.group(6):
-        return f"\n{OMITTED}" in text
+    if is_stamped(text):
+        return True
     try:
         grid = decode(text)
     except (ValueError, KeyError, IndexError, RecursionError):
         return False
+    return is_mostly_rows(grid)
+
+
+def is_mostly_rows(grid: Grid) -> bool:
+    """Whether the lines around the rows are not the greater part."""
     return len(grid.before) + len(grid.after) <= grid.height + 40
