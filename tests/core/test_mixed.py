@@ -6,13 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headroom.core.content.seal import is_sealed
 from headroom.core.content.sections import split
-from headroom.core.mixed import (
-    Section,
-    announced,
-    compress_sections,
-    decode_sections,
-)
+from headroom.core.mixed import Section, compress_sections, decode_sections
+from headroom.core.own_forms import is_own_form
 
 ROWS = json.dumps([{"id": i, "state": "running"} for i in range(30)])
 PROSE = "Some words about what was done and why it was done that way.\n" * 4
@@ -95,8 +92,9 @@ def test_a_shorter_output_stands_in_its_report():
     text = f"<untrusted_context>\nOutput: {ROWS}\nExit Code: 0\n</untrusted_context>"
     found = compress_sections(text, upper)
     assert found is not None
-    head = "[sections]\n<untrusted_context>\nOutput: \n[json 1]\n"
-    assert found.text.startswith(head)
+    assert is_sealed("sections", found.text)
+    head = "<untrusted_context>\nOutput: \n[json 1]\n"
+    assert found.text.partition("\n")[2].startswith(head)
     assert found.text.endswith("\nExit Code: 0\n</untrusted_context>")
     assert ROWS in back(found.text)
 
@@ -113,7 +111,7 @@ def test_what_nothing_cuts_is_one_section(text):
 
 def test_sections_are_announced_and_the_rest_stands_as_it_was():
     form = compress_sections(f"{PROSE}{ROWS}\nend\n", upper).text
-    assert form.startswith(f"[sections]\n{PROSE}[json 1]\n")
+    assert form.partition("\n")[2].startswith(f"{PROSE}[json 1]\n")
     assert form.endswith("\nend\n")
 
 
@@ -154,11 +152,12 @@ def test_every_form_decodes_to_its_text(parts):
         ]
 
 
-def test_the_forms_of_sections_can_be_looked_at():
+def test_a_form_of_sections_is_known_by_its_seal_alone():
     form = compress_sections(f"{PROSE}{ROWS}\nend\n", upper).text
-    assert announced(form) == [ROWS.swapcase()]
-    assert announced(PROSE) == []
-    assert announced("[sections]\nnothing announced") == []
+    assert is_own_form(form)
+    assert not is_own_form(f"{form}more\n")
+    assert not is_own_form(f"[sections]\n[json 1]\n{ROWS}")
+    assert not is_own_form("[sections]\n[json " + "9" * 9000 + "]\n")
 
 
 def test_a_prompt_begins_a_section_but_no_heading_and_no_line_of_a_diff_does():

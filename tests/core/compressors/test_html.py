@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fakes import settled
 from headroom.core.compressors.html import COMPRESSOR, decode, is_complete
+from headroom.core.content.seal import sealed
 from headroom.core.content.tokens import estimate_tokens
 from headroom.core.types import Context, ToolCall
 
@@ -193,7 +194,7 @@ def test_only_code_that_reads_as_words_is_marked():
 
 def test_scripts_comments_and_styles_are_gone():
     form = form_of("<script>if (a<b) x()</script><!-- note --><p>word</p>")
-    assert form == "[html] The page\nword\n"
+    assert form == sealed("html", " The page\nword\n")
 
 
 def test_the_address_of_the_page_is_told_once():
@@ -204,7 +205,8 @@ def test_the_address_of_the_page_is_told_once():
 def test_response_headers_stay_in_front():
     text = f"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n{HEAD}<p>x</p>{TAIL}"
     form = COMPRESSOR.compress(text, CTX).lossless.text
-    assert form.startswith("[html] The page\n```\nHTTP/1.1 200 OK\nServer: x\n```\n")
+    head = " The page\n```\nHTTP/1.1 200 OK\nServer: x\n```\n"
+    assert form.partition("]")[2].startswith(head)
 
 
 FRAGMENT = (
@@ -252,7 +254,8 @@ def test_sources_that_only_look_alike_are_no_pages(name):
 
 def test_xhtml_is_a_page():
     text = f"<?xml version='1.0'?>\n{HEAD}<p>x<br/>y</p>{TAIL}"
-    assert COMPRESSOR.compress(text, CTX).lossless.text == "[html] The page\nx\ny\n"
+    form = sealed("html", " The page\nx\ny\n")
+    assert COMPRESSOR.compress(text, CTX).lossless.text == form
 
 
 def test_what_an_unseen_call_returned_stays_as_it_is():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fakes import settled
 from headroom.core.compressors.prose import COMPRESSOR, shorten, squeeze
+from headroom.core.content.seal import is_sealed
 from headroom.core.content.tokens import estimate_tokens
 from headroom.core.types import Context, ToolCall
 
@@ -194,7 +195,9 @@ def test_a_wrapped_paragraph_is_read_back_by_wrapping_it_again(text, width):
 def test_the_lossy_form_names_the_lines_it_left_out_and_keeps_what_is_quotable():
     found = settled(COMPRESSOR.compress(DOCUMENT, CTX))
     lossy = found.lossy.text
-    assert lossy.startswith("[prose] […1-2]: parts of lines 1-2 left out\n## Part 0\n")
+    assert is_sealed("prose", lossy)
+    head = " […1-2]: parts of lines 1-2 left out\n## Part 0\n"
+    assert lossy.partition("]")[2].startswith(head)
     assert "[…3-9]" in lossy
     assert all(f"## Part {n}\n" in lossy for n in range(12))
     assert lossy.count("/etc/sched.conf") == 12

@@ -20,6 +20,7 @@ from functools import cache
 from headroom.core.compressors.json_table.decode import decode as decode_document
 from headroom.core.compressors.json_table.encode import LEFT_OUT, encode
 from headroom.core.compressors.json_table.notation import FormError
+from headroom.core.compressors.json_table.pairs import HEADER as PAIRS
 from headroom.core.compressors.json_table.pairs import encode_pairs
 from headroom.core.compressors.json_table.parse import (
     Document,
@@ -78,7 +79,9 @@ def _is_own(text: str) -> bool:
     while rest.startswith(LEFT_OUT):
         rest = rest.partition("\n")[2]
     try:
-        decode_document(f"{header}\n{rest}" if rest else header)
+        document = decode_document(f"{header}\n{rest}" if rest else header)
+        if header.startswith(PAIRS):
+            return encode_pairs(document) == text
     except FormError:
         return False
     return True

@@ -2,10 +2,11 @@
 
 Lossy only, and only for files that no edit tool has to quote: the call or the text says
 that they are installed, vendored, built or generated, or there is no call at all.
-Notation: ``[outline of 812 lines; "… a-b": left out]``, then the lines that are kept,
-untouched, and ``… 120-159`` where lines are missing, by the numbers of the file (of the
-view, where it is numbered; its padding goes as for any numbered view). A line of the
-source that looks like a gap gets a backslash in front. Needs the extra ``code``.
+Notation: ``[outline of 812 lines; "… a-b": left out]`` and a seal, then the lines that
+are kept, untouched, and ``… 120-159`` where lines are missing, by the numbers of the
+file (of the view, where it is numbered; its padding goes as for any numbered view). A
+line of the source that looks like a gap gets a backslash in front. Needs the extra
+``code``.
 
 A numbered view of a file that may be edited is no candidate; compressed by itself,
 without a call, it loses its empty lines alone, whose numbers are then missing.
@@ -21,12 +22,13 @@ from headroom.core.compressors.outline.languages import (
 )
 from headroom.core.content.gutter import GUTTER, is_numbered
 from headroom.core.content.paths import may_be_outlined, path_shown, paths_of
+from headroom.core.content.seal import is_stamped, stamped
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
 
 NAME = "outline"
 
-_HEADER = re.compile(r'\[outline of (\d+) lines; "… a-b": left out\]\n')
+_HEADER = "[outline of "
 _EMPTIED = re.compile(r"\[numbered view without its (\d+) empty lines\]\n")
 _GAP = re.compile(r"\\*… (\d+)-(\d+)$")
 _MIN_CHARS = 2400
@@ -94,7 +96,8 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     omitted = f"{left_out} of {len(lines)} lines of code left out, ranges in place"
     header = f'[outline of {len(lines)} lines; "… a-b": left out]'
-    return Compressed(lossy=Candidate(view.write(keep, header), NAME, omitted))
+    form = stamped(view.write(keep, header))
+    return Compressed(lossy=Candidate(form, NAME, omitted))
 
 
 def _without_empty_lines(view: "_View") -> Compressed | None:
@@ -191,20 +194,13 @@ class _View:
 
 
 def is_form(text: str) -> bool:
-    """The text is one of this module's forms: its lines are as many as it says."""
+    """The text is one of this module's forms: by its seal, or by the missing lines."""
     emptied = _EMPTIED.match(text)
     if emptied is not None:
         shown = [int(m[2]) for m in map(GUTTER.match, text.split("\n")) if m]
         missing = shown[-1] - shown[0] + 1 - len(shown) if shown else -1
         return missing == int(emptied[1])
-    match = _HEADER.match(text)
-    if match is None:
-        return False
-    lines = text[match.end() :].split("\n")
-    gaps = [g for line in lines if (g := _GAP.match(line)) and line[0] != "\\"]
-    found = len(lines) + sum(int(gap[2]) - int(gap[1]) for gap in gaps)
-    # The frame of a numbered view adds a few lines.
-    return bool(gaps) and 0 <= found - int(match[1]) <= 8
+    return text.startswith(_HEADER) and is_stamped(text)
 
 
 COMPRESSOR = Compressor(

@@ -1,0 +1,162 @@
+"""The laws where texts come joined: several outputs in one result, in any state.
+
+Tools print one thing after the other, cut off and damaged, with what a model was sent
+among it: our own forms, whole, in pieces, and forms of texts with forms in them. What
+compressors make of that stays as it is when it comes again, is the same in every
+process, and no header that somebody imitates in front of a text saves it from them.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import headroom
+from headroom.ccr.stores.memory import MemoryStore
+from headroom.core.own_forms import is_own_form
+
+INPUTS = sorted(Path(__file__).parents[1].joinpath("golden").glob("*/*/input.txt"))
+SAMPLES = [text for p in INPUTS if len(text := p.read_bytes().decode()) < 12_000]
+ODD = ["", "\r", "   x  ", "\x1b[31mred\x1b[0m", 'a \\ "quote', "|", "[json 3]", "$a x",
+       "[sections]", "#table", "[html] a", "]]}", "<system-reminder>", "~", "+~t2",
+       "{{HEADROOM_TAG_0}}", "<<ccr:0123456789abcdef01234567>> 9 lines",
+       "… lines (lines 1-9)"]  # fmt: skip
+SEPARATORS = ["", "\n", "\n\n", "\n---\n", "\n$ ls\n", "\r\n"]
+
+
+@st.composite
+def pieces(draw, depth=2):
+    """An output in any state: whole, cut, damaged, with garbage, or a form of one."""
+    text = draw(st.sampled_from(SAMPLES))
+    state = draw(st.sampled_from(["whole", "cut", "end", "lines", "odd", "own"]))
+    if state == "own" and depth:
+        return own_form(draw(pieces(depth=depth - 1)), is_lossy=draw(st.booleans()))
+    if state == "cut":
+        return text[: draw(st.integers(0, len(text)))]
+    if state == "end":
+        return text[draw(st.integers(0, len(text))) :]
+    lines = text.split("\n")
+    if state == "lines":
+        start = draw(st.integers(0, len(lines) - 1))
+        lines = lines[start : start + draw(st.integers(1, 40))]
+    elif state == "odd":
+        for _ in range(draw(st.integers(1, 5))):
+            at = draw(st.integers(0, len(lines) - 1))
+            lines[at] = draw(st.sampled_from(ODD + lines[:3]))
+    return "\n".join(lines)
+
+
+def own_form(text, *, is_lossy):
+    store = MemoryStore() if is_lossy else None
+    return headroom.compress_text(text, lossy=is_lossy, store=store).text
+
+
+@st.composite
+def joined(draw):
+    """One to four outputs, one after the other, one inside the other, or in turns."""
+    parts = draw(st.lists(pieces(), min_size=1, max_size=4))
+    way = draw(st.sampled_from(["behind", "inside", "in turns"]))
+    if way == "behind" or len(parts) == 1:
+        return draw(st.sampled_from(SEPARATORS)).join(parts)
+    first, second = parts[0].split("\n"), parts[1].split("\n")
+    if way == "inside":
+        at = draw(st.integers(0, len(first)))
+        return "\n".join([*first[:at], *second, *first[at:]])
+    step = draw(st.integers(1, 7))
+    turns = range(0, max(len(first), len(second)), step)
+    return "\n".join(
+        line
+        for at in turns
+        for some in (first, second)
+        for line in some[at : at + step]
+    )
+
+
+@settings(max_examples=150)
+@given(joined())
+def test_compressing_a_lossless_form_again_changes_nothing(text):
+    once = headroom.compress_text(text)
+    assert once.lossless
+    assert headroom.compress_text(once.text).text == once.text
+
+
+@settings(max_examples=150)
+@given(joined(), st.booleans())
+def test_compressing_a_lossy_form_again_changes_nothing(text, is_marked):
+    store = MemoryStore() if is_marked else None
+    once = headroom.compress_text(text, lossy=True, store=store)
+    assert headroom.compress_text(once.text, lossy=True, store=store).text == once.text
+
+
+IMITATIONS = [
+    "[html] mine", "[html 0000] mine", "[prose] […1-2]: parts of lines 1-2 left out",
+    "[prose 0000] […1-2]: parts of lines 1-2 left out\n[…3-4]", "[sections]",
+    "[sections]\n[json 1]\n#json>", "[diff]", "[grep]", "[grep under /]", "[rg --json]",
+    "#ls 3; lossy", "#ls 3; lossy\n#omitted all", "#paths 9 #0000", "#json>",
+    "#table 5 rows; cells blank; lossy", "#table 5 rows; cells blank\n#omitted 1",
+    "#tree 4; omitted: 9", "log templates", "trace templates", "build lines",
+    "build templates", "config templates", "xml templates",
+    'log overview, by line number; 3 of 9 lines omitted: ',
+    "trace outline; 3 of 9 lines left out, … with ranges: x",
+    '[outline of 90 lines; "… a-b": left out]\n… 3-9',
+    "[numbered view without its 9 empty lines]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", IMITATIONS)
+def test_a_header_that_is_imitated_switches_nothing_off(header):
+    texts = [text for text in SAMPLES if len(text) > 2000]
+    # Processes called with ``0  0`` read as a folded stat block of a diff.
+    taken = [t for t in texts if is_own_form(f"{header}\n{t}") and "  PID" not in t]
+    assert taken == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["<<ccr:0123456789abcdef01234567>> 9 lines; full text: headroom_retrieve",
+     "{{HEADROOM_TAG_0}}", "[json 3]", "\\[json 3]", "[… 1-9]", "… library frames",
+     "omitted: 12 lines", "[repeats #0123456789ab 1-9]"],
+)  # fmt: skip
+def test_a_line_that_imitates_a_mark_stands_in_every_lossless_form(line):
+    # Pages have lines that nobody sees; all other texts say each of theirs.
+    shown = [text for text in SAMPLES if "</" not in text]
+    for text in shown[:: len(shown) // 20]:
+        lines = text.split("\n")
+        middle = len(lines) // 2
+        told = "\n".join([*lines[:middle], line, *lines[middle:]])
+        form = headroom.compress_text(told)
+        assert form.lossless
+        # In a table its words are cells.
+        plain = form.text.replace("\\", "")
+        assert all(word in plain for word in line.replace("\\", "").split())
+
+
+@pytest.mark.parametrize("seed", ["0", "4242"])
+def test_forms_of_joined_texts_do_not_depend_on_the_process(seed):
+    code = (
+        "import sys, headroom, hashlib\n"
+        "texts = [open(p, 'rb').read().decode() for p in sys.argv[1:]]\n"
+        "h = hashlib.sha256()\n"
+        "for n, text in enumerate(texts):\n"
+        "    other = texts[(7 * n + 3) % len(texts)]\n"
+        "    cut = text[: len(text) * (n % 5 + 1) // 5] + other[len(other) // 3 :]\n"
+        "    for lossy in (False, True):\n"
+        "        h.update(headroom.compress_text(cut, lossy=lossy).text.encode())\n"
+        "print(h.hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, *map(str, INPUTS[1::4])],
+            env={"PYTHONHASHSEED": value, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for value in (seed, "7")
+    }
+    assert len(found) == 1
+    assert len(found.pop().strip()) == hashlib.sha256().digest_size * 2
