@@ -17,6 +17,9 @@ from headroom.proxy.metrics import (
     COUNTERS,
     IN_FLIGHT,
     IN_FLIGHT_DESCRIPTION,
+    LIMITS_DESCRIPTION,
+    RATE_LIMITS,
+    SHARES,
     WEBSOCKETS,
     WEBSOCKETS_DESCRIPTION,
 )
@@ -93,8 +96,21 @@ def metrics_page() -> str:
             ("model", "region"),
             BEDROCK_LATENCY_DESCRIPTION,
         ),
+        *(
+            (name, "histogram", labels, description)
+            for name, (description, labels, _) in SHARES.items()
+        ),
         (IN_FLIGHT, "gauge", (), IN_FLIGHT_DESCRIPTION),
         (WEBSOCKETS, "gauge", (), WEBSOCKETS_DESCRIPTION),
+        *(
+            (
+                name,
+                "gauge",
+                ("provider",),
+                LIMITS_DESCRIPTION.format(kind.replace("_", " ")),
+            )
+            for kind, name in RATE_LIMITS.items()
+        ),
     ]
     lines = [
         f"| `{name}` | {kind} | {', '.join(labels)} | {description} |"

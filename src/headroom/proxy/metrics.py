@@ -38,6 +38,29 @@ BEDROCK_LATENCY_DESCRIPTION = "Time from a request for a Bedrock model to its en
 WEBSOCKETS = "headroom_websockets_open"
 WEBSOCKETS_DESCRIPTION = "WebSockets that are being relayed."
 
+CACHE_HIT_RATE = "proxy_cache_hit_rate_per_session"
+COMPRESSION_RATIO = "proxy_compression_ratio_by_strategy"
+RATE_LIMITS = {
+    kind: f"proxy_rate_limit_remaining_{kind}"
+    for kind in ("requests", "tokens", "input_tokens", "output_tokens")
+}
+
+SHARES: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    CACHE_HIT_RATE: (
+        "Share of an answer's input that was read from the provider's cache.",
+        ("provider",),
+        (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1),
+    ),
+    COMPRESSION_RATIO: (
+        "Tokens of a block after compression, as a share of those before.",
+        ("strategy", "content_type"),
+        (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+    ),
+}
+"""Histograms of shares: name → what, labels, buckets."""
+
+LIMITS_DESCRIPTION = "What the provider said last is left of a limit: {}."
+
 MAX_MODELS = 100
 MAX_MODEL_CHARS = 128
 """Models told apart in metrics, and their longest name; clients may make names up."""
@@ -127,6 +150,14 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Tokens of the answers: a debit against the tokens saved.",
         (),
     ),
+    "proxy_service_tier_count": (
+        "Answers by the tier that served them, where they tell.",
+        ("tier",),
+    ),
+    "proxy_response_status_count": (
+        "Answers of the Responses API by their status.",
+        ("status",),
+    ),
     "headroom_log_records_dropped": (
         "Log records lost because output stalled.",
         (),
@@ -155,7 +186,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._is_shared = is_shared
         self._children: dict[tuple[str, ...], Any] = {}  # prometheus children vary
-        self._families: dict[str, Counter | Histogram] = {
+        self._families: dict[str, Counter | Histogram | Gauge] = {
             name: Counter(name, description, labels, registry=self._registry)
             for name, (description, labels) in {**COUNTERS, **(more or {})}.items()
         }
@@ -172,6 +203,18 @@ class Metrics:
             ["model", "region"],
             registry=self._registry,
         )
+        for name, (description, labels, buckets) in SHARES.items():
+            self._families[name] = Histogram(
+                name, description, labels, buckets=buckets, registry=self._registry
+            )
+        for kind, name in RATE_LIMITS.items():
+            self._families[name] = Gauge(
+                name,
+                LIMITS_DESCRIPTION.format(kind.replace("_", " ")),
+                ["provider"],
+                registry=self._registry,
+                multiprocess_mode="mostrecent",
+            )
         self._bedrock_models: set[str] = set()
         self._in_flight = Gauge(
             IN_FLIGHT,
@@ -198,8 +241,16 @@ class Metrics:
         return child
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
-        """Add to one of the further counters."""
+        """Add to a counter that has no method of its own."""
         self._child(name, *labels).inc(by)
+
+    def observe(self, name: str, *labels: str, value: float) -> None:
+        """Add to one of ``SHARES``."""
+        self._child(name, *labels).observe(value)
+
+    def set_gauge(self, name: str, provider: str, value: float) -> None:
+        """Set one of ``RATE_LIMITS``."""
+        self._child(name, provider).set(value)
 
     def began(self) -> None:
         """A request came in."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from headroom.proxy import headers, record
+from headroom.proxy import answer_figures, headers, record
 from headroom.proxy.decisions import DecisionLog
 from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.metrics import Metrics
@@ -76,6 +76,7 @@ class Steps:
         self, exchange: Exchange, chunks: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes] | None:
         """The chunks as the stages change them, or ``None`` if none does."""
+        answer_figures.began(exchange, self._metrics)
         is_changed = False
         for stage in self._stages:
             with Guard(exchange, stage.name):
@@ -88,6 +89,7 @@ class Steps:
         """The client has its answer, and what was billed for it is known."""
         if exchange.usage:
             self._metrics.usage(exchange.usage)
+        answer_figures.ended(exchange, self._metrics)
         for stage in self._stages:
             with Guard(exchange, stage.name):
                 await stage.on_end(exchange)
@@ -115,6 +117,7 @@ class Steps:
         """Figures of what the stages did, and the alarm for what they must not."""
         if exchange.manifest is not None:
             self._metrics.manifest(exchange.manifest)
+            answer_figures.compressed(exchange, self._metrics)
         if exchange.memory:
             self._metrics.memory_injection(str(exchange.memory["decision"]))
         if exchange.prefix_breaks:

@@ -29,6 +29,8 @@ from headroom.proxy.exchange import Exchange
 # A JSON answer is kept whole until its end; 32 MiB is far above the longest.
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _MAX_STREAM_BYTES = 1024 * 1024 * 1024
+_MAX_WORD_CHARS = 80
+"""Of words that only some APIs tell, which stand in records."""
 
 
 class _Message(Protocol):
@@ -163,6 +165,9 @@ class Tee:
             exchange.answer_status = "unread"
             return
         exchange.answer_status = message.status
+        for name in ("service_tier", "incomplete_reason"):
+            if found := getattr(message, name, ""):
+                exchange.fields[name] = found[:_MAX_WORD_CHARS]
         if message.usage is not None:
             exchange.usage = {
                 name: count

@@ -82,6 +82,7 @@ class Message(Struct, frozen=True, gc=False):
         status: ``done`` if complete; ``errored`` if the provider reported an error or
             the answer cannot be read; ``truncated`` if the connection ended before
             ``[DONE]``; else ``open``.
+        service_tier: the tier that served it.
         usage: ``None`` if the provider gave no figures.
         choices: by index.
         error: the JSON of the provider's error; empty if there was none.
@@ -92,6 +93,7 @@ class Message(Struct, frozen=True, gc=False):
     status: Status
     id: str = ""
     model: str = ""
+    service_tier: str = ""
     usage: Usage | None = None
     choices: tuple[Choice, ...] = ()
     error: bytes = b""
@@ -311,6 +313,7 @@ def _read_message(members: dict[str, bytes]) -> Message:
         status="done",
         id=json_parts.string(members.get("id")),
         model=json_parts.string(members.get("model")),
+        service_tier=json_parts.string(members.get("service_tier")),
         usage=read_usage(members.get("usage")),
         choices=tuple(choices),
     )

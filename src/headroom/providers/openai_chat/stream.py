@@ -49,7 +49,7 @@ class StreamReader:
     ) -> None:
         self._framer = SseFramer(max_event_bytes, keeps_comments=keeps_comments)
         self._choices: dict[int, OpenChoice] = {}
-        self._strings = {"id": "", "model": ""}
+        self._strings = {"id": "", "model": "", "service_tier": ""}
         self._usage: Usage | None = None
         self._error = b""
         self.status: Status = "open"

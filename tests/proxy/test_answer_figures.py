@@ -1,0 +1,126 @@
+"""Figures of answers, through the running proxy."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from headroom.core.types import BlockOutcome, Manifest, ManifestEntry
+from headroom.proxy import answer_figures
+from headroom.proxy.exchange import Exchange
+from headroom.proxy.metrics import Metrics
+from headroom.proxy.routes import Route
+from loopback import answer, client, post, provider, proxy
+
+MESSAGES = b'{"model":"claude-x","messages":[{"role":"user","content":"hi"}]}'
+RESPONSES = b'{"model":"gpt-5.5","input":"hi","store":false}'
+
+
+def value(metrics, line):
+    rows = (row.rpartition(" ") for row in metrics.render().decode().splitlines())
+    return next((float(number) for name, _, number in rows if name == line), None)
+
+
+async def figures(body, told, names, *, path=b"/v1/messages", headers=()):
+    """What these metrics say after one answer."""
+
+    async def respond(_request, writer):
+        await answer(writer, json.dumps(told).encode(), headers=headers)
+
+    async with provider(respond) as up, proxy(up.url) as px, client(px) as c:
+        await c.send(post(body, path=path))
+        status, _, _ = await c.response()
+        assert status == 200
+        await asyncio.sleep(0.05)
+        return [px.count(name, **labels) for name, labels in names]
+
+
+def message(**usage):
+    return {"type": "message", "content": [], "usage": usage}
+
+
+async def test_cache_hit_rate_emitted_per_session():
+    name = "proxy_cache_hit_rate_per_session"
+    labels = {"provider": "anthropic"}
+    names = [(f"{name}_count", labels), (f"{name}_sum", labels)]
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 80}
+    told = message(**usage, cache_creation_input_tokens=10, output_tokens=5)
+    assert await figures(MESSAGES, told, names) == [1, 0.8]
+    assert await figures(MESSAGES, message(output_tokens=5), names) == [0, 0]
+
+
+def entry(strategy, before, after, *, action="compressed", is_reapplied=False):
+    outcome = BlockOutcome(
+        action=action,
+        kind="log",
+        strategy=strategy,
+        original_tokens=before,
+        compressed_tokens=after,
+    )
+    return ManifestEntry(0, 0, "tool_result", outcome, is_reapplied=is_reapplied)
+
+
+def test_compression_ratio_per_strategy_does_not_replicate_aggregate():
+    metrics = Metrics()
+    exchange = Exchange("i", "POST", b"/", [], Route("anthropic", "m", "anthropic"))
+    entries = (
+        entry("log", 100, 10),
+        entry("json_table", 1000, 800),
+        entry("json_table", 100, 1, is_reapplied=True),
+        entry("diff", 100, 200, action="rejected_not_smaller"),
+    )
+    exchange.manifest = Manifest(1, 0, 0, entries)
+    answer_figures.compressed(exchange, metrics)
+    name = "proxy_compression_ratio_by_strategy"
+    for strategy, ratio in (("log", 0.1), ("json_table", 0.8)):
+        labels = f'{{content_type="log",strategy="{strategy}"}}'
+        assert value(metrics, f"{name}_sum{labels}") == pytest.approx(ratio)
+        assert value(metrics, f"{name}_count{labels}") == 1
+    assert b'strategy="diff"' not in metrics.render()
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [("flex", "flex"), ("priority", "priority"), ("galactic", "other")],
+)
+@pytest.mark.parametrize("path", [b"/v1/responses", b"/v1/chat/completions"])
+async def test_service_tier_unknown_bucketed_to_other(told, counted, path):
+    whole = {"id": "r", "status": "completed", "output": [], "choices": []}
+    names = [("proxy_service_tier_count_total", {"tier": counted})]
+    body = RESPONSES if path == b"/v1/responses" else MESSAGES
+    found = await figures(body, {**whole, "service_tier": told}, names, path=path)
+    assert found == [1]
+
+
+async def test_incomplete_status_logged_with_reason(caplog):
+    caplog.set_level(logging.INFO, "headroom.proxy")
+    told = {"id": "r", "status": "incomplete", "output": []}
+    told["incomplete_details"] = {"reason": "max_output_tokens"}
+    names = [
+        ("proxy_response_status_count_total", {"status": "incomplete"}),
+        ("proxy_response_status_count_total", {"status": "completed"}),
+    ]
+    found = await figures(RESPONSES, told, names, path=b"/v1/responses")
+    assert found == [1, 0]
+    (record,) = (r for r in caplog.records if getattr(r, "answer", "") == "incomplete")
+    assert record.incomplete_reason == "max_output_tokens"
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        (b"anthropic-ratelimit-requests-remaining", "requests"),
+        (b"Anthropic-RateLimit-Input-Tokens-Remaining", "input_tokens"),
+        (b"anthropic-ratelimit-output-tokens-remaining", "output_tokens"),
+        (b"x-ratelimit-remaining-tokens", "tokens"),
+    ],
+)
+async def test_rate_limit_snapshot_emits_gauges(header, kind):
+    name = f"proxy_rate_limit_remaining_{kind}"
+    names = [(name, {"provider": "anthropic"})]
+    for told, expected in ((b"41", 41), (b"-1", 0), (b"many", 0), (b"9" * 40, 0)):
+        found = await figures(
+            MESSAGES, message(), names, headers=[header + b": " + told]
+        )
+        assert found == [expected]
