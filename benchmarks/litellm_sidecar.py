@@ -13,6 +13,7 @@ directly and through it. The ways to set it up:
 - ``injected``: the same, and LiteLLM adds the tool when it is first told of hashes
 - ``killed``: as ``results``, and Headroom is killed in mid-conversation
 - ``restarted``: as ``results``, and Headroom is killed there and started again
+- ``whole-killed``, ``whole-restarted``: the same as ``whole``
 
     python benchmarks/litellm_sidecar.py [--conversation PATH] [--ways results,killed]
     python benchmarks/litellm_sidecar.py --throughput
@@ -48,7 +49,7 @@ from headroom.errors import ConfigError
 PACKAGE = "litellm[proxy]>=1.92"
 WAYS = (
     *("documented", "late", "whole", "whole-tool", "results", "tool", "injected"),
-    *("killed", "restarted"),
+    *("killed", "restarted", "whole-killed", "whole-restarted"),
 )
 KEYS = {"chat": "sk-cachelab-replay", "messages": "sk-ant-cachelab-replay"}
 PREFIXES = {"chat": "openai", "messages": "anthropic"}
@@ -216,7 +217,7 @@ async def replayed(python, given, way):
                 sidecar.stop()
 
             restarts = {"killed": kill, "restarted": sidecar.restart}
-            return address, restarts.get(way)
+            return address, restarts.get(way.removeprefix("whole-"))
 
         markers = given.markers or ("none" if api == "chat" else "system")
         options = Options(
@@ -336,7 +337,7 @@ def main():
         # A killed service cannot keep the prefix, and a tool that appears breaks it.
         errors = [e for r in results if r.target for e in r.target.errors]
         breaks = sum(len(r.breaks) for r in results)
-        is_steady = way not in {"injected", "killed", "late"}
+        is_steady = way not in {"injected", "killed", "whole-killed", "late"}
         bad += len(errors) + (breaks if is_steady else 0)
     raise SystemExit(bad > 0)
 

@@ -102,27 +102,48 @@ async def test_parts_are_left_out_only_if_the_client_offers_the_tool():
             assert "headroom_retrieve" in found["texts"][-1]
 
 
-def test_texts_that_do_not_match_go_back_as_they_came():
-    def body(contents):
-        rows = [{"role": "tool", "content": content} for content in contents]
-        return json.dumps({"messages": rows}).encode()
+def body_of(contents):
+    rows = [{"role": "tool", "content": content} for content in contents]
+    return json.dumps({"messages": rows}).encode()
 
-    def answered(texts, before, after):
-        call_body = json.dumps({"texts": texts}).encode()
-        found = guardrail.answer(call_body, body(before), body(after))
-        return json.loads(found).get("texts")
 
-    assert answered(["a", "b"], ["a", "b"], ["a", "B"]) == ["a", "B"]
-    assert answered(["a"], ["a", "b"], ["a", "B"]) is None
-    assert answered(["b", "a"], ["a", "b"], ["a", "B"]) == ["B", "a"]
-    assert answered(["b", "b"], ["b"], ["B"]) == ["B", "b"]
-    assert answered(["b"], ["b", "b"], ["b", "B"]) is None
-    assert answered(["b", None], ["b"], ["B"]) is None
-    assert answered(["b"], ["b", None, 7, [{"text": 7}, 7]], ["B"] + [None] * 3) == [
-        "B"
-    ]
-    nothing = body(["b"])
-    assert guardrail.answer(b'{"texts":["b"]}', nothing, nothing) == guardrail.NOTHING
+def answered(texts, before, after):
+    given = json.dumps({"texts": texts}).encode()
+    return json.loads(guardrail.answer(given, body_of(before), body_of(after)))
+
+
+@pytest.mark.parametrize(
+    ("texts", "before", "after", "expected"),
+    [
+        (["a", "b"], ["a", "b"], ["a", "B"], ["a", "B"]),
+        (["b", "a"], ["a", "b"], ["a", "B"], ["B", "a"]),
+        (["b", "b"], ["b"], ["B"], ["B", "b"]),
+        (["b", "b"], ["b", "b"], ["b", "B"], ["b", "B"]),
+        (["b"], ["a", "b"], ["a", "B"], ["B"]),
+        (
+            ["b"],
+            ["b", None, 7, [{"text": 7}, 7]],
+            ["B", None, 7, [{"text": 7}, 7]],
+            ["B"],
+        ),
+    ],
+)
+def test_every_text_goes_back_where_it_stood(texts, before, after, expected):
+    found = answered(texts, before, after)
+    assert found == {"action": "GUARDRAIL_INTERVENED", "texts": expected}
+
+
+@pytest.mark.parametrize("texts", [[], ["a"], ["a", "b"]])
+def test_where_results_are_no_texts_the_messages_come_back(texts):
+    """As for the Responses API; then no text is changed beside them."""
+    found = answered(texts, ["a", "b", "b"], ["A", "B", "B"])
+    assert found["texts"] == texts
+    assert [m["content"] for m in found["structured_messages"]] == ["A", "B", "B"]
+
+
+def test_what_cannot_be_put_back_is_let_through():
+    assert answered(["b", None], ["b"], ["B"]) == {"action": "NONE"}
+    assert answered(["b"], ["b"], ["b"]) == {"action": "NONE"}
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ The plug-in ``generic_guardrail_api`` posts to ``PATH`` before each call: the wh
 conversation in the shape of Chat Completions (``structured_messages``), its tools, and
 once more all texts that may be replaced (``texts``), in the order in which they stand.
 Texts come back in the same order, and LiteLLM writes each where it stood in the request
-of its client, whose own shape and cache markers stay (1.106.2,
-``litellm/llms/*/chat/guardrail_translation``;
+of its client, whose own shape and cache markers stay. For the Responses API it lists no
+results among the texts; then the messages come back, and it puts those that changed
+into the client's items (1.106.2, ``litellm/llms/*/*/guardrail_translation``;
 <https://docs.litellm.ai/docs/adding_provider/generic_guardrail_api>).
 
-What always holds: as many texts go back as came; a text that is not found among the
-messages, or more often than there, goes back as it came; nothing is ever blocked.
+What always holds: as many texts or messages go back as came; nothing is ever blocked.
 """
 
 import json
@@ -27,6 +27,9 @@ PATH = "/beta/litellm_basic_guardrail_api"
 NOTHING = b'{"action":"NONE"}'
 """The answer that leaves a request as it is."""
 
+INTERVENED = "GUARDRAIL_INTERVENED"
+"""What an answer with other texts says it has done."""
+
 _EMPTY = msgspec.Raw(b"null")
 
 
@@ -43,6 +46,10 @@ class _Asked(Struct):
 
 class _Texts(Struct):
     texts: list[str]
+
+
+class _Rows(Struct):
+    messages: msgspec.Raw
 
 
 class _Messages(Struct):
@@ -99,9 +106,11 @@ def answer(body: bytes, before: bytes, after: bytes) -> bytes:
         # Equal texts stand in the same order among the messages and among the texts.
         if places.get(old):
             made[places[old].pop()] = new
-    if made == texts:
-        return NOTHING
-    return msgspec.json.encode({"action": "GUARDRAIL_INTERVENED", "texts": made})
+        elif new != old:
+            rows = msgspec.json.decode(after, type=_Rows).messages
+            report = {"action": INTERVENED, "texts": texts, "structured_messages": rows}
+            return msgspec.json.encode(report)
+    return msgspec.json.encode({"action": INTERVENED, "texts": made})
 
 
 def _is_readable(body: bytes) -> bool:
