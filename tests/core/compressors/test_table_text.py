@@ -87,7 +87,49 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize("text", [PS, DF, KUBECTL, MARKDOWN, MYSQL, PSQL, orders(60)])
+KUBECTL_WIDE = """\
+NAME            READY   STATUS    IP          NODE     NOMINATED NODE   READINESS GATES
+api-x2x7k       1/1     Running   10.1.0.7    node-1   <none>           <none>
+api-zz81q       0/1     Pending   <none>      node-2   <none>           <none>
+coredns-5d78c   1/1     Running   10.1.0.21   node-2   <none>           <none>
+"""
+PS_TWICE = """\
+  PID  PPID USER     COMMAND         COMMAND
+    1     0 root     init            /sbin/init splash
+    2     0 root     kthreadd        [kthreadd]
+  812     1 postgres postgres        postgres: writer process
+"""
+
+
+def test_columns_may_have_names_of_two_words():
+    names = parse_grid(KUBECTL_WIDE).names
+    assert names[-2:] == ("NOMINATED NODE", "READINESS GATES")
+    assert parse_grid(KUBECTL_WIDE).columns[3] == ["10.1.0.7", "<none>", "10.1.0.21"]
+
+
+def test_two_columns_may_have_one_name():
+    grid = parse_grid(PS_TWICE)
+    assert grid.names == ("PID", "PPID", "USER", "COMMAND", "COMMAND")
+    assert grid.columns[-1][-1] == "postgres: writer process"
+
+
+def test_rows_of_equally_many_words_are_a_table_without_a_header():
+    rows = [f"lib{i}/stable {i}.2-1 amd64 [installed]" for i in range(20)]
+    rows[7] = "lib7/stable 7.2-1 amd64 [upgradable from: 7.1-1]"
+    grid = parse_grid("\n".join(["Listing...", *rows]))
+    assert (grid.before, grid.names, grid.height) == (("Listing...",), (), 20)
+    assert grid.columns[3][7] == "[upgradable from: 7.1-1]"
+
+
+def test_lines_of_words_that_never_repeat_are_no_table():
+    phrases = [f"{a}{i} {b}{i} {i}end" for i in range(20) for a, b in [("ab", "cd")]]
+    assert parse_grid("\n".join(phrases)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [PS, PS_TWICE, DF, KUBECTL, KUBECTL_WIDE, MARKDOWN, MYSQL, PSQL, orders(60)],
+)
 def test_every_kind_of_table_is_recognised_and_decodes_to_its_cells(text):
     assert COMPRESSOR.detect(text) >= 0.8
     grid = parse_grid(text)

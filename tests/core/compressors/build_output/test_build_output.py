@@ -398,3 +398,53 @@ def test_parameters_that_fail_alike_at_one_place_are_named_with_the_first() -> N
     assert "E       KeyError: 'name'" in form
     assert "___ test_other[a 1] ___" in form
     assert form.count("… ") < 6
+
+
+def test_of_ctest_what_failed_stays_and_what_passed_is_counted() -> None:
+    rows = [
+        line
+        for n in range(1, 61)
+        for line in (
+            f"      Start {n:>2}: t{n}",
+            f"{n:>2}/60 Test #{n}: t{n} ".ljust(40, ".")
+            + ("***Failed    0.02 sec" if n == 9 else "   Passed    0.01 sec"),
+        )
+    ]
+    summary = "98% tests passed, 1 tests failed out of 60"
+    form = lossy("\n".join([*rows, "", summary]))
+    assert "… 59 passed" in form
+    assert " 9/60 Test #9: t9 ......................***Failed    0.02 sec" in form
+    assert summary in form
+    assert "Start 12" not in form
+
+
+def test_findings_listed_below_their_file_are_put_together() -> None:
+    rows = [f"  {n:>4}:5   error    Unexpected var  no-var" for n in range(10, 80)]
+    rows[30] = "    40:9   warning  'x' is never used  no-unused-vars"
+    text = "\n".join(["/app/src/cart.js", *rows, "", "✖ 70 problems (69 errors)"])
+    form = lossy(text)
+    assert form.count("Unexpected var") == 1
+    assert "10:5 11:5 12:5" in form
+    assert all(f" {n}:5" in form for n in range(41, 80))
+    assert "'x' is never used" in form
+
+
+def test_unittests_of_one_class_are_counted_whatever_follows_its_name() -> None:
+    rows = [f"test_n{n} (app.Orders.test_n{n}) ... ok" for n in range(100)]
+    text = "\n".join([*rows, "-" * 70, "Ran 100 tests in 0.010s", "", "OK"])
+    assert "app.Orders: 100 ok" in lossy(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1..9\n" + "\n".join(f"ok {n} - orders keep line {n}" for n in range(1, 10)),
+        "\n".join(f"/usr/bin/cmake -P mod{n}.cmake\ngmake[2]: '" for n in range(9)),
+        "\n".join(f"\nIn a.sh line {n}:\ncp $x\n   ^-- SC2086 (info): Q" for n in "12"),
+        "\n".join(f"{n} silly fetch manifest pkg{n}@^1.0" for n in range(40)),
+        "a.c: In function 'f':\n"
+        + "a.c:4:7: error: no member 'x'\n    4 | o.x\n      |   ^\n" * 3,
+    ],
+)
+def test_outputs_of_more_tools_are_recognised(text: str) -> None:
+    assert COMPRESSOR.detect(text) > 0.5

@@ -38,6 +38,10 @@ _RUNS = (
     ("oF", r"(?:ok|FAIL)\s+\S+/\S+\s+\(?[\d.]+s"),
     ("t", r"test result: (?:ok|FAILED)"),
     ("r", r"running \d+ tests?$"),
+    # rspec, ctest
+    (_DIGITS, r"\d+ examples?, \d+ failures?\b"),
+    ("F", r"Finished in [\d.]+ \w+ \(files took "),
+    (_DIGITS, r"\d+% tests passed, \d+ tests failed out of \d+"),
     # compilers and linters
     ("e", r"error(?:\[E\d{4}\])?: (?:could not compile|aborting due)|error\[E\d{4}\]:"),
     ("F", r"Finished (?:`|dev|release|test)|Found \d+ (?:errors?|problems?|issues?)\b"),
@@ -59,7 +63,7 @@ _RUNS = (
     ("B", r"Build succeeded\.?$|Build FAILED"),
     ("D", r"Determining projects to restore|Done in [\d.]+m?s"),
     ("PF", r"(?:Passed|Failed)! +- Failed:"),
-    ("m", r"make(?:\[\d+\])?: (?:\*\*\*|Entering|Leaving|Nothing|'|`)"),
+    ("mg", r"g?make(?:\[\d+\])?: (?:\*\*\*|Entering|Leaving|Nothing|'|`)"),
     ("n", r"ninja: "),
     ("-", r"-- (?:The \S+ compiler|Configuring done|Build files|Detecting)"),
     # npm, yarn, pnpm, pip, apt, docker
@@ -99,6 +103,7 @@ _LINES = (
     ("GHIE", r"(?:Get|Hit|Ign|Err):\d+ https?:"),
     ("ICP", r"(?:Inst|Conf|Preparing|Processing) \S+ "),
     ("[", r"\[[*+!x-]\] \S"),
+    (_DIGITS, r"\d+ (?:silly|verbose|info|http|timing|warn|notice) \S"),
     (_DIGITS, r" *+\d++%\|.*\| \d+/\d+ |\d[\d.]*s (?:call|setup|teardown) +\S+::"),
     ("[", r"\[ *\d+%\] \S|\[\d+/\d+\] [A-Z]"),
     ("gcjla", r"(?:gcc|g\+\+|cc|c\+\+|clang\S*|javac|ld|ar) \S"),
@@ -109,12 +114,21 @@ _LINES = (
     ("PF", r"(?:PASS|FAIL) \S+\.\w+"),
     ("ew", r"error TS\d+:|(?:warning|error)(?:\[[\w:-]+\])?: "),
     ("C", r"CMake (?:Error|Warning)"),
+    ("on", r"(?:not )?ok \d+ (?:- )?\S"),
+    ("r", r"rspec \./\S+:\d+ # "),
+    ("I", r"In \S+ line \d+:$"),
+    (">", r">> Issue: \[\w+:\w+\] "),
+    ("gc", r"(?:/\S*/)?g?make |(?:/\S*/)?cmake -"),
+    ("/", r"/\S*/(?:g?make|cmake|gcc|g\+\+|cc|c\+\+|clang|ar|ld) "),
 )
 """Lines with one result or message, each with the signs it may begin with."""
 
 _FREE = (
     r" ++(?:[^\s:]++:)?\d++:\d++ ++(?:- )?(?:error|warning)\b",
     r"\w+ \([\w.]+\) \.\.\. (?:ok|FAIL|ERROR|skipped)",
+    r" *\^-[-^]* SC\d{4} \(",
+    r" {3}(?:Severity|CWE|More Info|Location): ",
+    r" *\d+/\d+ Test +#\d+: ",
 )
 """The same, beginning with any sign."""
 
@@ -137,6 +151,9 @@ def _by_sign() -> dict[str, re.Pattern[str]]:
 
 _BY_SIGN = _by_sign()
 _OTHERS = re.compile("|".join(_FREE))
+_SNIPPET = re.compile(r" +\d* *\|(?: |$)")
+"""Source below a compiler's message; how much of it there is tells nothing."""
+
 _DATA = frozenset('"}]<|')
 """How no such line begins, and lines of data do; tools' JSON lines begin with ``{``."""
 
@@ -145,7 +162,11 @@ def recognise(text: str) -> float:
     """Confidence that the text is output of a build, its tests or its installation."""
     if len(text) > _HEAD_CHARS + _TAIL_CHARS:
         text = f"{text[:_HEAD_CHARS]}\n{text[-_TAIL_CHARS:]}"
-    rows = [row for row in normalise(text).split("\n") if row and not row.isspace()]
+    rows = [
+        row
+        for row in normalise(text).split("\n")
+        if row and not row.isspace() and not _SNIPPET.match(row)
+    ]
     if len(rows) < _MIN_LINES:
         return 0.0
     if len(rows) > _HEAD_LINES + _TAIL_LINES:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from headroom.core.compressors.build_output.folding import to_source
 from headroom.core.compressors.build_output.plain import PLACED, PlainLines
+from headroom.core.compressors.build_output.results import read_result
 from headroom.core.folding.templates import HOLE, families
 
 _MIN_ALIKE = 4
@@ -23,22 +24,7 @@ _PARAMETERS_SHOWN = 2
 _MESSAGE_CHARS = 24
 _CANDIDATES_SHOWN = 2
 
-_PYTEST = re.compile(
-    r"(?:\[gw\d+\] )?(\S+?\.\w+)::(.*?) (PASSED|SKIPPED|XFAIL|XPASS|FAILED|ERROR)\b.*"
-)
-_PYTEST_WORKER = re.compile(r"\[gw\d+\] (PASSED|SKIPPED|XFAIL|XPASS) (\S+?\.\w+)::.*")
-_PYTEST_LISTED = re.compile(r"(PASSED|XFAIL) (\S+?\.\w+)::.*")
-_DOTS = re.compile(r"(?:(\S+\.\w+) )?([.FEsxX]+)")
-_LETTERS = {
-    ".": "passed",
-    "F": "failed",
-    "E": "error",
-    "s": "skipped",
-    "x": "xfailed",
-    "X": "xpassed",
-}
-_UNITTEST = re.compile(r"\w+ \(([\w.]+)\) \.\.\. (ok)")
-_CARGO = re.compile(r"test (?:(\S+)::)?\S+(?: - .*)? \.\.\. (ok)")
+_CTEST_BEGUN = re.compile(r" +Start +\d+: (\S+)")
 _CHECKED = re.compile(r"(\s*)([✓✔√]) .*")
 _BEGUN = re.compile(r"\S+\.py::.*")
 _GO = re.compile(r"=== (?:RUN|PAUSE|CONT|NAME) .*|\s*--- PASS: .*")
@@ -66,6 +52,7 @@ _FINDING = re.compile(
 )
 _RAISED_AT = re.compile(r"\S+?:\d+:(?: .*)?")
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
+_ROW = re.compile(r" +(\d+:\d+) +((?:error|warning) .*)")
 _TOTAL = re.compile(r"Found |Success|✖|\d+ \w+")
 _FAILURES = re.compile(
     r"=== (?:FAILURES|ERRORS) ===|(?:FAIL|ERROR): \w+ \(|failures:$|\s*● |\s+1\) "
@@ -169,7 +156,7 @@ def _tests(sheet: _Sheet) -> None:
     told = {line.split(" - ")[0] for line in sheet.lines if line.startswith("FAILED ")}
     last_file = ""
     for at, line in sheet.open():
-        found = _results(line, told)
+        found = read_result(line, told)
         if found is None:
             continue
         where, results = found
@@ -184,33 +171,6 @@ def _tests(sheet: _Sheet) -> None:
     for where, at in first.items():
         counts = ", ".join(f"{n} {result}" for result, n in totals[where].items())
         sheet.notes[at] = f"{where}: {counts}" if where else f"… {counts}"
-
-
-def _results(line: str, told: set[str]) -> tuple[str, dict[str, int]] | None:
-    """File or class and results of a line; ``None`` if it is no plain result."""
-    if "::" in line:
-        found = _PYTEST.fullmatch(line)
-        if found:
-            is_bad = found[3] in {"FAILED", "ERROR"}
-            if is_bad and f"FAILED {found[1]}::{found[2]}" not in told:
-                return None
-            return found[1], {found[3]: 1}
-        found = _PYTEST_WORKER.fullmatch(line)
-        if found:
-            return found[2], {found[1]: 1}
-        found = _PYTEST_LISTED.fullmatch(line)
-        if found:
-            return f"{found[1]} {found[2]}", {"listed": 1}
-    if line.endswith(" ok"):
-        found = _UNITTEST.fullmatch(line) or _CARGO.fullmatch(line)
-        if found:
-            return found[1] or "tests", {found[2]: 1}
-    if line[-1:] in _LETTERS:
-        found = _DOTS.fullmatch(line)
-        if found and (found[1] or len(found[2]) > 3):
-            letters = Counter(found[2])
-            return found[1] or "", {_LETTERS[x]: n for x, n in letters.items()}
-    return None
 
 
 def _checked(sheet: _Sheet) -> None:
@@ -244,6 +204,15 @@ def _begun(sheet: _Sheet) -> None:
 def _go(sheet: _Sheet) -> None:
     for at, line in sheet.open():
         if line.startswith(("=== ", " ", "--- ")) and _GO.fullmatch(line):
+            sheet.omit(at, "passed or begun")
+
+
+def _ctest(sheet: _Sheet) -> None:
+    """Lines of ctest that only say which test begins, where the result follows."""
+    for at, line in sheet.open():
+        found = _CTEST_BEGUN.fullmatch(line) if " Start " in line else None
+        after = sheet.lines[at + 1] if found and at + 1 < len(sheet.lines) else ""
+        if found and f": {found[1]} ." in after:
             sheet.omit(at, "passed or begun")
 
 
@@ -481,6 +450,23 @@ def _findings(sheet: _Sheet) -> None:
         sheet.shown[rows[0][0]] = "\n".join(shown)
 
 
+def _listed(sheet: _Sheet) -> None:
+    """Rows of one file in a linter's list with one message: the message once."""
+    rows: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for at, line in enumerate([*sheet.lines, ""]):
+        found = _ROW.fullmatch(line)
+        if found:
+            rows[found[2]].append((at, found[1]))
+            continue
+        for message, alike in rows.items():
+            if len(alike) >= _MIN_FINDINGS:
+                places = " ".join(place for _, place in alike)
+                sheet.shown[alike[0][0]] = f"  {places}  {message}"
+                for other, _ in alike[1:]:
+                    sheet.omit(other, "of findings put together")
+        rows.clear()
+
+
 def _split_place(place: str) -> tuple[str, str, str]:
     place = place.strip().removesuffix(" -").removesuffix(":")
     if place.endswith(")"):
@@ -561,6 +547,7 @@ _STEPS: tuple[tuple[tuple[str, ...], Callable[[_Sheet], None]], ...] = (
     (("✓", "✔", "√"), _checked),
     (("[gw",), _begun),
     (("=== ", "--- PASS"), _go),
+    ((" Start ",), _ctest),
     (("sha256", "transferring"), _layers),
     (("___ ", "FAIL: ", "ERROR: "), _bodies),
     (("Requirement already", ": started", "wheel", "Stored in"), _requirements),
@@ -570,5 +557,6 @@ _STEPS: tuple[tuple[tuple[str, ...], Callable[[_Sheet], None]], ...] = (
     ((": note: ",), _candidates),
     (("-->", "╭─["), _snippets),
     ((), _findings),
+    (("  error ", "  warning "), _listed),
     ((), _installed),
 )

@@ -26,10 +26,15 @@ _OTHER_START = re.compile(
     r"#\s*(?:define|include|if|pragma)|npm (?:http|verb|WARN|ERR|info|sill|timing)|"
     r"from \S+ import "
 )
+_NO_BARE_START = " +-@<>#/*|"
+_NO_BARE_END = " .,;:{}(\\"
 _WIDE_GAP = re.compile(r" {2,}")
 _SCAN_CHARS = 400
 _HEADER_SEARCH_LINES = 12
 _TRIAL_LINES = 30
+_MANY_NAMES = 4
+_MIN_BARE_ROWS, _MAX_BARE_WORDS = 12, 12
+_MAX_BARE_BEFORE = 2
 
 
 # Blanks to 0, all else to 1, so that lines can be laid over each other as numbers.
@@ -61,10 +66,15 @@ def _cut(line: str, bounds: list[int]) -> list[str]:
 
 def _is_header(cells: list[str]) -> bool:
     named = [c for c in cells if c]
-    if len(named) < 2 or len(set(named)) < len(named):
+    if len(named) < 2 or len(named) - len(set(named)) > _may_repeat(named):
         return False
     words = [w for c in named for w in c.split()]
     return len(words) <= len(named) * 3 and _may_name(words)
+
+
+def _may_repeat(named: list[str]) -> int:
+    """How many names may come again: ``ps`` calls two columns ``COMMAND``."""
+    return len(named) >= _MANY_NAMES and all(map(str.isupper, named))
 
 
 def _may_name(words: list[str]) -> bool:
@@ -133,15 +143,19 @@ def _merge_gutters(
             and header[start - 1 : start] == " "
             and (header[end - 1 : end].strip() != "")
         )
-        if is_named and not (is_name_split and not _starts_cell(lines, start)):
+        # The last column has no end: its cells may be longer than its name.
+        end_of_cell = None if stop == spans[-1][1] else stop
+        if is_named and not (
+            is_name_split and not _has_cells(lines, start, end_of_cell)
+        ):
             bounds.append(start)
     return bounds
 
 
-def _starts_cell(lines: list[str], start: int) -> bool:
+def _has_cells(lines: list[str], start: int, stop: int | None) -> bool:
     """Most lines have ink behind the gutter, so that a column stands there."""
     sample = lines[1:40]
-    inked = sum(1 for s in sample if s[start : start + 1].strip() or s[start:].strip())
+    inked = sum(1 for s in sample if s[start:stop].strip())
     return inked * 2 >= len(sample)
 
 
@@ -183,6 +197,33 @@ def _parse_run(lines: list[str]) -> tuple[int, list[str], list[list[str]]] | Non
     return None
 
 
+def _parse_bare(lines: list[str]) -> tuple[int, list[str], list[list[str]]] | None:
+    """Rows without a header: as many words in four of five, the last taking the rest.
+
+    Such as ``apt list``. Words are one blank apart; two columns must repeat theirs, or
+    it is a list of phrases. A line or two above may tell what is listed.
+    """
+    if len(lines) < _MIN_BARE_ROWS or "  " in lines[-1]:
+        return None
+    counts = [line.count(" ") + 1 for line in lines]
+    width = max(set(counts), key=lambda n: (counts.count(n), n))
+    at = next(i for i, n in enumerate(counts) if n == width)
+    body = lines[at:]
+    if not (
+        3 <= width <= _MAX_BARE_WORDS
+        and at <= _MAX_BARE_BEFORE
+        and len(body) >= _MIN_BARE_ROWS
+        and counts.count(width) * 5 >= len(body) * 4
+        and min(counts[at:]) == width
+        and not any("  " in s or s[0] in _NO_BARE_START for s in body)
+        and not any(s[-1] in _NO_BARE_END for s in body)
+    ):
+        return None
+    rows = [s.split(" ", width - 1) for s in body]
+    repeating = sum(1 for c in zip(*rows, strict=True) if len(set(c)) * 4 <= len(rows))
+    return (at, [], rows) if repeating >= 2 else None
+
+
 def _by_words_first(
     lines: list[str], rows_from: int, inks: _Inks
 ) -> tuple[list[str], list[list[str]]] | None:
@@ -215,7 +256,7 @@ def parse_aligned(lines: list[str]) -> Grid | None:
     if any(map(_OTHER_START.match, lines[first : first + 5])):
         return None
     run = [s.expandtabs() if "\t" in s else s for s in lines[first:last]]
-    found = _parse_run(run)
+    found = _parse_run(run) or _parse_bare(run)
     if found is None:
         return None
     at, names, rows = found
@@ -223,7 +264,7 @@ def parse_aligned(lines: list[str]) -> Grid | None:
     return Grid(
         tuple(lines[: first + at]),
         tuple(names),
-        from_rows(rows, len(names)),
+        from_rows(rows, len(rows[0])),
         tuple(lines[last:]),
         " ",
     )
