@@ -200,10 +200,10 @@ def test_any_mixture_of_lines_decodes_and_never_grows(lines):
     ids=range(8),
 )
 def test_hostile_texts_take_linear_time(text):
-    start = time.perf_counter()
+    start = time.process_time()
     COMPRESSOR.detect(text)
     COMPRESSOR.compress(text, LOSSY)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_a_time_behind_a_level_in_brackets_is_a_loggers_not_mavens():

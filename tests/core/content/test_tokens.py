@@ -124,9 +124,9 @@ def test_any_text_is_estimated_the_same_way_each_time(text):
 )
 def test_a_million_bytes_of_one_thing_take_less_than_a_second(unit):
     text = unit * (1_000_000 // len(unit.encode()))
-    start = time.perf_counter()
+    start = time.process_time()
     assert estimate_tokens(text) > 0
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_longer_texts_of_a_kind_cost_in_proportion():

@@ -203,7 +203,7 @@ def test_half_pairs_make_no_doubt_certain(body):
 def test_a_text_of_nothing_but_half_pairs_is_read_in_linear_time():
     for unit in (rb"\ud83d", rb"\ude00", rb"\\ud83d", b"\\" * 64 + rb"\ud83d"):
         body = b'{"a":"%b"}' % (unit * (1_000_000 // len(unit)))
-        started = time.perf_counter()
+        started = time.process_time()
         found = json_spans.members(body, Span(0, len(body)))
         assert found["a"].end == len(body) - 1
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2

@@ -215,17 +215,17 @@ def test_an_event_longer_than_allowed_is_an_error_after_those_before_it():
 def test_a_megabyte_fed_byte_by_byte_takes_linear_time():
     stream = b"data: " + b"x" * 1_000_000 + b"\n\n"
     framer = SseFramer(2 * len(stream))
-    start = time.perf_counter()
+    start = time.process_time()
     events = [e for i in range(len(stream)) for e in framer.feed(stream[i : i + 1])]
-    assert time.perf_counter() - start < 10.0
+    assert time.process_time() - start < 10.0
     assert len(events[0].data) == 1_000_000
 
 
 def test_many_events_in_one_chunk_take_linear_time():
     stream = b"event: e\ndata: {}\n\n" * 50_000
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(frame(stream)[0]) == 50_000
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 3.0
 
 
 def test_a_buffer_is_drained_of_complete_events_and_keeps_its_tail():

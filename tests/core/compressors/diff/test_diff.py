@@ -516,11 +516,11 @@ def test_any_text_is_survived(text):
 )
 def test_time_is_linear_on_hostile_text(piece):
     text = piece * (200_000 // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     for whole in (text, "diff --git a/x b/x\n" + text, "[diff]\n" + text):
         detect(whole)
         compress(whole, LOSSY)
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
 
 
 def test_the_compressor_names_itself():

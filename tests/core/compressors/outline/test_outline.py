@@ -539,7 +539,7 @@ def test_damaged_code_gives_lines_of_the_file_or_nothing(language, seed, damage)
 def test_no_text_takes_long(unit):
     outlined(source("python"))
     text = "#!/usr/bin/env python\n" + unit * (390_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     outline.detect(text)
     outlined(text)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
