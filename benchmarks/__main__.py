@@ -56,6 +56,7 @@ def main():
         run("cost per turn", python, "-m", "benchmarks.scale"),
         run("store", python, "-m", "benchmarks.store_latency", "--entries", "5000"),
         run("memory", python, "-m", "benchmarks.memory"),
+        run("memory of long texts", python, "-m", "benchmarks.compress_memory"),
         run("what the proxy adds", python, "-m", "benchmarks.proxy_overhead"),
         run("the APIs compared", python, "-m", "benchmarks.api_overhead"),
         run("what the broker adds", python, "-m", "benchmarks.broker"),

@@ -3,7 +3,8 @@
 Notation: the form begins with ``[sections 4f2a]`` (see ``content.seal``); a section
 that has a form of its own is announced by a line ``[json 14]``, its kind and the number
 of lines its form takes, and everything else stands as it was. A line of the text that
-looks like an announcement gets a backslash in front.
+looks like an announcement gets a backslash in front. Pieces of a long text
+(``core.pieces``) are announced with their place in it, ``[json 14 of elements 1-90]``.
 """
 
 import re
@@ -17,7 +18,11 @@ from headroom.core.types import KINDS, Candidate, LostTag
 
 STRATEGY = "sections"
 NAME = "sections"
-_ANNOUNCEMENT = re.compile(rf"^\\*\[(?:{'|'.join(KINDS)}) \d{{1,9}}\]$", re.MULTILINE)
+_ANNOUNCEMENT = re.compile(
+    rf"^\\*\[(?:{'|'.join(KINDS)}) \d{{1,9}}"
+    r"(?: of (?:lines|elements|members) \d+-\d+(?:, head again)?)?\]$",
+    re.MULTILINE,
+)
 
 
 class Section(Struct, frozen=True):
@@ -52,7 +57,7 @@ def compress_sections(
     for number, section in enumerate(sections, 1):
         found = shorten(section) if len(section) >= MIN_SECTION_CHARS else None
         if found is None:
-            pieces.append(_ANNOUNCEMENT.sub(r"\\\g<0>", section))
+            pieces.append(escape(section))
             continue
         is_shorter = True
         lost_tags += found.lost_tags
@@ -60,8 +65,7 @@ def compress_sections(
             omitted.append(f"section {number}: {found.omitted}")
         if not pieces[-1].endswith("\n"):
             pieces.append("\n")
-        body = found.form.removesuffix("\n")
-        pieces.append(f"[{found.kind} {body.count(chr(10)) + 1}]\n{body}\n")
+        pieces.append(announce(found))
     if not is_shorter:
         return None
     return Candidate(
@@ -70,6 +74,22 @@ def compress_sections(
         omitted="; ".join(omitted),
         lost_tags=tuple(lost_tags),
     )
+
+
+def announce(found: Section, place: str = "") -> str:
+    """A section's form behind the line that announces it.
+
+    Args:
+        found: the section.
+        place: where it stands in a long text; see ``core.pieces``.
+    """
+    body = found.form.removesuffix("\n")
+    return f"[{found.kind} {body.count(chr(10)) + 1}{place}]\n{body}\n"
+
+
+def escape(text: str) -> str:
+    """Text that stands as it was, its lines not to be taken for announcements."""
+    return _ANNOUNCEMENT.sub(r"\\\g<0>", text)
 
 
 def decode_sections(form: str, decode: Callable[[str, str], str]) -> Sequence[str]:
@@ -93,9 +113,10 @@ def decode_sections(form: str, decode: Callable[[str, str], str]) -> Sequence[st
         if plain:
             found.append("\n".join(plain))
             plain = []
-        kind, _, count = line[1:-1].partition(" ")
-        taken = lines[index : index + int(count)]
-        index += int(count)
+        kind, _, rest = line[1:-1].partition(" ")
+        count = int(rest.partition(" ")[0])
+        taken = lines[index : index + count]
+        index += count
         found.append(decode(kind, "\n".join(taken)))
     if plain:
         found.append("\n".join(plain))

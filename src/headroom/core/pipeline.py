@@ -1,15 +1,14 @@
 """Run a plan: compress each block, count tokens, accept or reject, say what happened.
 
 Between the planner and the splice. ``compress_block`` is a pure function of one task,
-so that the shell may run it inline, in a thread or in another process; ``accept`` turns
-the outcomes into decisions in the order of the conversation.
+so that the shell may run it inline, in a thread or in another process; ``accepting``
+turns the outcomes into decisions in the order of the conversation.
 
 What always holds: a replacement has strictly fewer tokens and bytes than what it stands
-for; a failing block stays as it was and its siblings go on; an edit never pulls the
-forwarded prefix below the shortest length the provider caches.
+for; a failing block stays as it was and its siblings go on.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -21,7 +20,7 @@ from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.mixed import Section, compress_sections
 from headroom.core.own_forms import at_rest, is_decodable, is_own_form
-from headroom.core.plan import Plan
+from headroom.core.pieces import compress_pieces
 from headroom.core.protocols import Compressor
 from headroom.core.rivals import Rival, better, chosen
 from headroom.core.types import (
@@ -32,19 +31,11 @@ from headroom.core.types import (
     Compressed,
     Context,
     CountTokens,
-    Decision,
-    Manifest,
-    ManifestEntry,
     Policy,
-    RequestView,
-    SlotEdit,
     ToolCall,
 )
 
 _T = TypeVar("_T")
-
-RECIPE = "1"
-"""Version of everything that shapes a replacement; raised when any output changes."""
 
 MIN_CONFIDENCE = 0.5
 """A compressor less sure than this is not asked."""
@@ -61,24 +52,8 @@ PARSED_KINDS = frozenset({"code", "diff", "html", "listing", "search", "table"})
 DEFAULT_MIN_LOSSY_BYTES = 1024
 """Below this a marker and a possible retrieval outweigh what is left out (SPEC B.3)."""
 
-LOW_BYTES_PER_TOKEN = 6
-"""A body has at least one token per six bytes: English JSON has about one per four."""
-
-
-class Outcome(Struct, frozen=True):
-    """What a plan came to: decisions for every message, and the account of them.
-
-    Attributes:
-        decisions: by message index, for every message of the request.
-        originals: content digest → text, of lossy replacements; to be stored first.
-        call_ids: ``(message index, slot address)`` → call id, of fresh edits.
-        manifest: one line per block that was looked at.
-    """
-
-    decisions: dict[int, Decision]
-    originals: dict[str, str]
-    call_ids: dict[tuple[int, str], str]
-    manifest: Manifest
+LONG_BYTES = 400_000
+"""Longer texts are served piece by piece."""
 
 
 def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> BlockOutcome:
@@ -93,22 +68,34 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
             reason="block is larger than max_block_bytes",
             original_bytes=size_bytes,
         )
+    hint = hint_of(task.call)
+    is_long = size_bytes > LONG_BYTES and not hint.is_file and not _is_whole(task)
     context = Context(
-        count=_counting_once(count),
+        count=count if is_long else _counting_once(count),
         call=_call_of(task),
         question=task.question,
         wants_lossy=task.wants_lossy,
         is_tool=task.slot.is_tool,
     )
-    if _tried(lambda: is_own_form(task.text)) is True:
+    # Of long texts pieces alone have forms.
+    may_be_own = not is_long or task.text.startswith(f"[{mixed.NAME} ")
+    if may_be_own and _tried(lambda: is_own_form(task.text)) is True:
         return BlockOutcome(
             "no_compression_applied",
             reason="a form already",
             original_bytes=size_bytes,
         )
     work = _Block(task, size_bytes, context, policy)
+    if is_long:
+        return work.pieces()
     found = work.best()
     return found if work.is_final(found) else work.final()
+
+
+def _is_whole(task: BlockTask) -> bool:
+    """Whether the text is of a kind that is not cut into pieces."""
+    whole = [compressor for compressor in COMPRESSORS if compressor.reads_whole]
+    return any(c.kind == task.kind or c.detect(task.text) >= SURE for c in whole)
 
 
 def _is_of_one(whole: BlockOutcome) -> bool:
@@ -208,6 +195,12 @@ def ranked(
             rest.append((-confidence, position, compressor))
     for _, _, compressor in sorted(rest, key=lambda entry: entry[:2]):
         yield compressor
+
+
+def _head_of(kind: str, text: str) -> str:
+    """The lines at a text's beginning that tell what its pieces of that kind mean."""
+    heads = (c.head for c in COMPRESSORS if c.kind == kind and c.head is not None)
+    return "".join(head(text) for head in heads)
 
 
 class _Block:
@@ -317,6 +310,33 @@ class _Block:
         is_lossy = bool(candidate.omitted)
         replacement = self._marked(candidate) if is_lossy else candidate.text
         return self._gate("mixed", candidate, replacement, is_lossy=is_lossy)
+
+    def pieces(self) -> BlockOutcome:
+        """A long text piece by piece, each as a text of its own would be served."""
+        policy = msgspec.structs.replace(self.policy, marker="")
+        left = BlockOutcome("no_compression_applied", original_bytes=self.size_bytes)
+
+        def shorten(text: str, expected: str) -> Section | None:
+            nonlocal left
+            expects = self.task.expects or expected
+            task = msgspec.structs.replace(self.task, text=text, expects=expects)
+            count = _counting_once(self.context.count)
+            context = msgspec.structs.replace(self.context, count=count)
+            found = _Block(task, len(text.encode()), context, policy).best()
+            if found.replacement is None:
+                left = found if found.action == "compressor_error" else left
+                return None
+            return Section(
+                found.kind, found.replacement, found.omitted, found.lost_tags
+            )
+
+        joined = compress_pieces(self.task.text, shorten, _head_of)
+        if joined is None:
+            return left
+        kind, candidate = joined
+        is_lossy = bool(candidate.omitted)
+        replacement = self._marked(candidate) if is_lossy else candidate.text
+        return self._gate(kind, candidate, replacement, is_lossy=is_lossy) or left
 
     def attempt(self, compressor: Compressor) -> BlockOutcome | None:
         """One compressor's best result, gated; ``None`` if it found nothing to gain."""
@@ -429,156 +449,3 @@ class _Block:
             replacement=replacement if is_smaller else None,
             refers_to=candidate.refers_to,
         )
-
-
-def accept(
-    view: RequestView,
-    plan: Plan,
-    outcomes: Sequence[BlockOutcome],
-    policy: Policy,
-) -> Outcome:
-    """Turn the outcomes of a plan's tasks into decisions.
-
-    Args:
-        view: the request.
-        plan: its plan.
-        outcomes: one per task of the plan, in the same order.
-        policy: what the plan was made by.
-    """
-    edits: dict[int, list[SlotEdit]] = {
-        index: list(decision.edits) for index, decision in plan.decisions.items()
-    }
-    call_ids: dict[tuple[int, str], str] = {}
-    originals: dict[str, str] = {}
-    entries = list(plan.entries) + _entries_of(plan.decisions)
-    floor = _PrefixFloor(view, plan, policy)
-    for task, outcome in zip(plan.tasks, outcomes, strict=True):
-        settled = floor.admit(task, outcome)
-        entries.append(
-            ManifestEntry(
-                task.message_index,
-                task.slot.block_index,
-                task.slot.block_type,
-                settled,
-            )
-        )
-        if settled.replacement is None:
-            continue
-        edit = SlotEdit(
-            address=task.slot.address,
-            digest=task.digest,
-            replacement=settled.replacement,
-            strategy=settled.strategy,
-            recipe=RECIPE,
-            is_lossy=settled.is_lossy,
-            refers_to=settled.refers_to,
-            original_tokens=settled.original_tokens,
-            compressed_tokens=settled.compressed_tokens,
-        )
-        edits[task.message_index].append(edit)
-        if task.slot.record_id:
-            call_ids[task.message_index, edit.address] = task.slot.record_id
-        if edit.is_lossy:
-            originals[edit.digest] = task.text
-    entries.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
-    decisions = {
-        index: msgspec.structs.replace(
-            plan.begun,
-            edits=tuple(found),
-            hidden=plan.decisions[index].hidden,
-            tail=plan.decisions[index].tail,
-        )
-        for index, found in edits.items()
-    }
-    manifest = Manifest(
-        messages_total=len(view.messages),
-        messages_below_frozen_floor=view.frozen_count,
-        latest_user_message_index=_latest_user(view, plan.live_from),
-        entries=tuple(entries),
-    )
-    return Outcome(decisions, originals, call_ids, manifest)
-
-
-def removed_bytes(view: RequestView, decisions: Mapping[int, Decision]) -> int:
-    """At most how many bytes edits take away: their replacements at least are sent."""
-    return sum(
-        view.messages[index].span.end
-        - view.messages[index].span.start
-        - sum(len(edit.replacement) for edit in decision.edits)
-        for index, decision in decisions.items()
-        if decision.edits
-    )
-
-
-class _PrefixFloor:
-    """Keeps the forwarded prefix at or above the shortest length the provider caches.
-
-    A shorter prefix is billed in full on every turn, where the longer one it replaced
-    would have been read from the cache at a tenth of the price.
-    """
-
-    def __init__(self, view: RequestView, plan: Plan, policy: Policy) -> None:
-        self.minimum_tokens = policy.cache_minimum_tokens if view.is_caching else 0
-        before = sum(s.end - s.start for s in view.text_before)
-        self.before_bytes = before + plan.earlier_bytes
-        self.origin = view.messages[0].span.start if view.messages else 0
-        self.removed_bytes = removed_bytes(view, plan.decisions)
-
-    def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
-        """The outcome, or its rejection if the prefix would become too short."""
-        if outcome.replacement is None or not self.minimum_tokens:
-            return outcome
-        literal = task.slot.literal
-        removed = literal.end - literal.start - outcome.compressed_bytes
-        reach = self.before_bytes + literal.end - self.origin
-        low_bytes = reach - self.removed_bytes - removed
-        if low_bytes // LOW_BYTES_PER_TOKEN < self.minimum_tokens:
-            return BlockOutcome(
-                "no_compression_applied",
-                kind=outcome.kind,
-                strategy=outcome.strategy,
-                reason="prefix would fall below the cache minimum",
-                original_bytes=outcome.original_bytes,
-            )
-        self.removed_bytes += removed
-        return outcome
-
-
-def corrected(
-    outcome: Outcome, mine: Mapping[int, Decision], settled: Mapping[int, Decision]
-) -> Outcome:
-    """The account of a request of which others had decided some messages first."""
-    lost = {index for index in settled if settled[index] is not mine.get(index)}
-    kept = [e for e in outcome.manifest.entries if e.message_index not in lost]
-    kept += _entries_of({index: settled[index] for index in lost})
-    kept.sort(key=lambda entry: (entry.message_index, entry.block_index or 0))
-    manifest = msgspec.structs.replace(outcome.manifest, entries=tuple(kept))
-    return msgspec.structs.replace(outcome, decisions=dict(settled), manifest=manifest)
-
-
-def _entries_of(decisions: Mapping[int, Decision]) -> list[ManifestEntry]:
-    """The manifest lines of edits that were decided before."""
-    return [
-        ManifestEntry(
-            index,
-            int(edit.address.partition(".")[0]),
-            "",
-            BlockOutcome(
-                "compressed",
-                strategy=edit.strategy,
-                original_tokens=edit.original_tokens,
-                compressed_tokens=edit.compressed_tokens,
-                is_lossy=edit.is_lossy,
-            ),
-            is_reapplied=True,
-        )
-        for index, decision in decisions.items()
-        for edit in decision.edits
-    ]
-
-
-def _latest_user(view: RequestView, live_from: int) -> int | None:
-    for index in range(len(view.messages) - 1, live_from - 1, -1):
-        if view.messages[index].role == "user":
-            return index
-    return None

@@ -41,6 +41,10 @@ class Compressor(Struct, frozen=True):
         most: the highest confidence that ``detect`` has of any text but its own form;
             one that cannot be surer than another already is need not look first.
         is_lossy_only: it has lossy forms alone; it is not asked where none may be used.
+        reads_whole: a text of its kind is one document, however long, and means
+            nothing in pieces.
+        head: the lines at a text's beginning, line end included, that each piece of a
+            long text needs in front to be understood; ``None``: pieces need none.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Compressor(Struct, frozen=True):
     compress: Callable[[str, Context], Compressed | None]
     most: float = 1.0
     is_lossy_only: bool = False
+    reads_whole: bool = False
+    head: Callable[[str], str] | None = None
 
 
 class Provider(Protocol):

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from headroom.core import pipeline, plan, referring, standing, tool_choice
+from headroom.core import accepting, plan, referring, standing, tool_choice
 from headroom.core.calls import Calls
 from headroom.core.earlier import Earlier, Found, Told, told_of
 from headroom.core.forwarding import make_edits
@@ -107,7 +107,7 @@ class Rewrite:
         self._kept: Found | None = None
         self._noted = standing.Noted()
         self._results_total = -1
-        self._outcome: pipeline.Outcome | None = None
+        self._outcome: accepting.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
         self.reasons: tuple[str, ...] = ()
 
@@ -337,7 +337,7 @@ class Rewrite:
             outcome or BlockOutcome("no_compression_applied")
             for outcome in self._outcomes
         ]
-        outcome = pipeline.accept(self.view, self.made_plan, outcomes, self.policy)
+        outcome = accepting.accept(self.view, self.made_plan, outcomes, self.policy)
         self._outcome = outcome
         self.decisions = outcome.decisions
         records = plan.new_records(
@@ -415,7 +415,7 @@ class Rewrite:
             mine = self.decisions
             self.decisions = plan.with_winners(self.chain, mine, winners)
             assert self._outcome is not None, "settle() comes first"
-            self._outcome = pipeline.corrected(self._outcome, mine, self.decisions)
+            self._outcome = accepting.corrected(self._outcome, mine, self.decisions)
         edits = make_edits(self.view, self._provider, self.decisions)
         if any(d.edits or d.hidden for d in self.decisions.values()):
             self.reasons = ("compression",)
@@ -478,7 +478,7 @@ class Rewrite:
             key=follow(self.chain.end, reply.links),
             tools=self.made_plan.tools,
             calls=reply.calls,
-            prefix_bytes=earlier + sent - pipeline.removed_bytes(view, self.decisions),
+            prefix_bytes=earlier + sent - accepting.removed_bytes(view, self.decisions),
             stabilisers=self.made_plan.stabilisers,
             results=results or b"",
             more_tools=self.made_plan.begun.more_tools,

@@ -15,7 +15,7 @@ _BASE64_LINES = re.compile(
 )
 _BASE64_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{400,}={0,2}")
 _DUMP = re.compile(
-    r"^(?:[0-9a-f]{6,16}:?  ?(?:[0-9a-f]{2,8} {1,2}){4,16} *.{0,20}\n|\*\n){12,}",
+    r"^(?:[0-9a-f]{6,16}:?  ?(?:[0-9a-f]{2,8} {1,2}){4,16} *.{0,20}\n|\*\n){12,}+",
     re.MULTILINE,
 )
 _LONG_LINE = re.compile(r"^(?![\[{\"]).{2000,}$", re.MULTILINE)

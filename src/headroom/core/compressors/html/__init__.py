@@ -27,6 +27,7 @@ __all__ = ["COMPRESSOR", "compress", "decode", "detect"]
 MIN_LOSSY_CHARS: Final = 2400
 
 _NO_WORD = re.compile(r"[\W_]+")
+_SQUEEZED_CHARS = 65_536
 _SEPARATOR = "\x01"
 _NO_SIGN = re.compile(rf"[^\w{_SEPARATOR}]+")
 
@@ -66,7 +67,11 @@ def compress(text: str, ctx: Context) -> Compressed | None:
 
 def is_complete(source: str, form: str) -> bool:
     """Whether every visible text of the source stands in the form, in order."""
-    squeezed = _NO_WORD.sub("", form)
+    # Some of it at a time: what is left of it is held in pieces until it is joined.
+    squeezed = "".join(
+        _NO_WORD.sub("", form[start : start + _SQUEEZED_CHARS])
+        for start in range(0, len(form), _SQUEEZED_CHARS)
+    )
     at = 0
     for some in texts(source):
         # Many at once: the source has no such sign, nor does an entity stand for it.
@@ -86,4 +91,6 @@ def _is_unknown(ctx: Context) -> bool:
     return ctx.call is not None and not ctx.call.name
 
 
-COMPRESSOR = Compressor(name="html", kind="html", detect=detect, compress=compress)
+COMPRESSOR = Compressor(
+    name="html", kind="html", detect=detect, compress=compress, reads_whole=True
+)

@@ -34,6 +34,8 @@ MOST: Final = 0.6
 
 _NOT_PROSE = ("<!", "<?", "<html", "#!")
 _MIN_WORDS: Final = 4
+_MANY_SENTENCES: Final = 20_000
+_FEW_CHARS: Final = 24
 # Runs of words for people; the second for text in ASCII, where it finds the same.
 _WORDS = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]++[.,;:!?)]? )++")
 _ASCII_WORDS = re.compile(r"(?<![A-Za-z])(?:[A-Za-z]++[.,;:!?)]? )++")
@@ -129,7 +131,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a text; ``None`` for own output and files that may be edited."""
     if is_own(text) or _is_unknown(ctx):
         return None
-    if is_crumbled(text):
+    if is_crumbled(text) or _is_chatter(text):
         return None
     worded: dict[str, bool] = {}
     units = read_units(clean(text), worded)
@@ -170,6 +172,12 @@ def _reduce(
     if len(short) >= best_chars:
         return None
     return Candidate(short, "prose_sentences", reduced.omitted, lost_tags=lost_tags)
+
+
+def _is_chatter(text: str) -> bool:
+    """Whether the text is tens of thousands of sentences of a few characters each."""
+    ends = text.count(". ")
+    return ends > _MANY_SENTENCES and len(text) < _FEW_CHARS * ends
 
 
 def _is_unknown(ctx: Context) -> bool:

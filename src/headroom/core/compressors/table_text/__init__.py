@@ -8,6 +8,8 @@ and cheap cells, and all cells of the rows that stand out; what is missing is st
 rows and columns.
 """
 
+import re
+
 from msgspec.structs import replace
 
 from headroom.core.compressors.table_text.decode import decode, is_form, is_mostly_rows
@@ -25,6 +27,8 @@ _MIN_LOSSY_CHARS = 1800
 _MIN_LOSSY_ROWS = 12
 _HEAD_CHARS = 6000
 _CUTS = 4
+_HEAD_LINES = 4
+_RULE = re.compile(r"[-+|:=─━┼│ ]*[-─━=]{2}[-+|:=─━┼│ ]*")
 
 
 def detect(text: str) -> float:
@@ -86,6 +90,13 @@ def _same(one: Grid, other: Grid) -> bool:
     return replace(one, delimiter="") == replace(other, delimiter="")
 
 
+def head_of(text: str) -> str:
+    """The lines of a table above its first row, rules included."""
+    lines = text[:_HEAD_CHARS].splitlines(keepends=True)[:_HEAD_LINES]
+    ruled = [at for at, line in enumerate(lines) if _RULE.fullmatch(line.strip())]
+    return "".join(lines[: ruled[-1] + 1 if ruled else 1])
+
+
 COMPRESSOR = Compressor(
-    name="table_text", kind="table", detect=detect, compress=compress
+    name="table_text", kind="table", detect=detect, compress=compress, head=head_of
 )
