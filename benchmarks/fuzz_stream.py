@@ -13,8 +13,9 @@ Feeds COUNT (100,000) random or damaged sequences, in random chunks, in turn to:
 * the readers of requests (``fuzz_bodies``);
 * the protocol of WebSockets (``fuzz_sockets``).
 
-Anything else is printed with its seed and ends the run with status 1; so does a
-sequence that takes longer than ten seconds. The most memory that was used is told.
+A million take about 160 seconds of processor. Anything else is printed with its seed
+and ends the run with status 1; so does a sequence that takes longer than ten seconds.
+The most memory that was used is told.
 """
 
 import json
@@ -31,7 +32,7 @@ from benchmarks import fuzz_bodies, fuzz_splicers
 from benchmarks.fuzz_sockets import FuzzedSockets
 from headroom.core.wire.event_stream import Frame, FrameReader, Header, encode
 from headroom.core.wire.json_array import ArrayFramer
-from headroom.core.wire.sse import SseFramer
+from headroom.core.wire.sse import SseEvent, SseFramer
 from headroom.errors import EventStreamError
 from headroom.providers.anthropic import stream as anthropic
 from headroom.providers.bedrock import converse_answer
@@ -129,6 +130,12 @@ def _forms() -> list[Form]:
             openai_responses.read_message,
             _responses_sample(),
         ),
+        Form(
+            SseFramer,
+            partial(openai_responses.StreamReader, 60, cuts_long=True),
+            openai_responses.read_message,
+            _responses_sample(),
+        ),
         Form(SseFramer, anthropic.StreamReader, anthropic.read_message, _sample()),
         Form(SseFramer, openai_chat.StreamReader, openai_chat.read_message, lines),
         Form(SseFramer, gemini.StreamReader, gemini.read_message, sse),
@@ -178,7 +185,8 @@ class _Framed:
         self._reader = reader
 
     def feed(self, chunk: bytes) -> None:
-        self._reader.feed(self._events.feed(chunk))
+        for event in self._events.events(chunk):
+            self._reader.take(event)
 
     def close(self) -> Any:
         return self._reader.close()
@@ -247,8 +255,8 @@ class _Blocks:
     def __init__(self) -> None:
         self._reader = BlockReader()
 
-    def feed(self, chunk: bytes) -> None:
-        self._reader.feed(chunk)
+    def take(self, event: SseEvent) -> None:
+        self._reader.feed(b"event: %b\ndata: %b\n\n" % (event.name or b"", event.data))
 
     def close(self) -> Any:
         return self._reader.answer()

@@ -16,6 +16,7 @@ from msgspec import Struct
 from headroom.core.threads import Reply
 from headroom.core.wire.event_stream import CONTENT_TYPE as FRAMES
 from headroom.core.wire.event_stream import MAX_FRAME_BYTES
+from headroom.core.wire.sse import SseEvent
 from headroom.errors import HeadroomError
 from headroom.providers.anthropic import stream as anthropic
 from headroom.providers.bedrock import converse_answer
@@ -89,10 +90,16 @@ class _JsonReader:
         return self._read(b"".join(self._pieces))
 
 
-class _FrameReader:
-    """Reads frames as the events that they carry."""
+class _EventReader(_Reader, Protocol):
+    """One that takes events which something else has framed."""
 
-    def __init__(self, reader: _Reader, events: EventsFromFrames) -> None:
+    def take(self, event: SseEvent) -> None: ...
+
+
+class _FrameReader:
+    """Reads the events that frames carry."""
+
+    def __init__(self, reader: _EventReader, events: EventsFromFrames) -> None:
         self._reader = reader
         self._events = events
 
@@ -101,10 +108,18 @@ class _FrameReader:
         return self._reader.status
 
     def feed(self, chunk: bytes) -> None:
-        self._reader.feed(self._events.feed(chunk))
+        for event in self._events.events(chunk):
+            self._reader.take(event)
 
     def close(self) -> _Message:
         return self._reader.close()
+
+
+_FRAMED: dict[str, Callable[[int], _EventReader]] = {
+    "bedrock": anthropic.StreamReader,
+    "bedrock_converse": converse_answer.StreamReader,
+}
+"""What reads the events of frames, by provider."""
 
 
 class Tee:
@@ -209,9 +224,9 @@ def make_tee(
     frames = None
     if kind == b"text/event-stream":
         reader, limit = readers.stream(max_event_bytes), _MAX_STREAM_BYTES
-    elif kind == FRAMES and exchange.route.upstream == "bedrock":
+    elif kind == FRAMES and (framed := _FRAMED.get(exchange.route.provider)):
         frames = EventsFromFrames(checks_crc=checks_crc)
-        reader = _FrameReader(readers.stream(MAX_FRAME_BYTES), frames)
+        reader = _FrameReader(framed(MAX_FRAME_BYTES), frames)
         limit = _MAX_STREAM_BYTES
     elif kind == b"application/json":
         reader, limit = _JsonReader(readers.whole), _MAX_ANSWER_BYTES

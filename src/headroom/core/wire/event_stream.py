@@ -16,6 +16,7 @@ wrong checksum passes; lengths are checked all the same.
 import struct
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -44,6 +45,9 @@ _TRUE, _FALSE, _BYTES, _TEXT, _UUID = 0, 1, 6, 7, 9
 _UUID_BYTES = 16
 _MAX_NAME_BYTES = 255
 _MAX_VALUE_BYTES = 0xFFFF
+_MAX_KEPT = 256
+_MAX_KEPT_BYTES = 512
+"""Headers that are remembered by their bytes: so many, and none longer."""
 
 
 class Header(Struct, frozen=True, gc=False):
@@ -103,6 +107,11 @@ class FrameReader:
         """What came after the last whole frame."""
         return bytes(self._buffer)
 
+    @property
+    def error(self) -> EventStreamError | None:
+        """Why reading has ended; ``None``: it has not."""
+        return self._error
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """Take the next bytes; return the frames they complete, in order.
 
@@ -157,7 +166,7 @@ class FrameReader:
             raise self._failure("message_crc", expected, found)
         payload_start = _PRELUDE.size + self._headers_length
         try:
-            headers = _read_headers(raw[_PRELUDE.size : payload_start])
+            headers = _headers(raw[_PRELUDE.size : payload_start])
         except (ValueError, struct.error, IndexError) as error:
             raise self._failure("header", 0, 0) from error
         return Frame(headers, raw[payload_start : -_CRC.size], raw)
@@ -177,6 +186,20 @@ def encode(headers: Iterable[Header], payload: bytes) -> bytes:
     lengths = struct.pack(">II", total, len(head))
     frame = b"".join((lengths, _CRC.pack(zlib.crc32(lengths)), head, payload))
     return frame + _CRC.pack(zlib.crc32(frame))
+
+
+def _headers(data: bytes) -> tuple[Header, ...]:
+    """The headers of a frame; streams repeat the same few thousands of times.
+
+    Raises:
+        ValueError, struct.error, IndexError: they are broken.
+    """
+    return _known_headers(data) if len(data) <= _MAX_KEPT_BYTES else _read_headers(data)
+
+
+@lru_cache(_MAX_KEPT)
+def _known_headers(data: bytes) -> tuple[Header, ...]:
+    return _read_headers(data)
 
 
 def _read_headers(data: bytes) -> tuple[Header, ...]:

@@ -86,7 +86,7 @@ class LongEventFramer:
         except StreamError:
             rest = self._framer.pending
             self._framer = self._fresh()
-            self._head, self._tail = rest[:KEPT_BYTES], b""
+            self._head, self._tail = b"", b""
             return rest
         return b""
 
@@ -96,6 +96,8 @@ class LongEventFramer:
         match = _BLANK_LINE.search(before + chunk)
         end = -1 if match is None else match.end() - len(before)
         taken = chunk if match is None else chunk[: max(0, end)]
+        if self._head is not None and len(self._head) < KEPT_BYTES:
+            self._head += taken[: KEPT_BYTES - len(self._head)]
         self._tail = (self._tail + taken[-KEPT_BYTES:])[-KEPT_BYTES:]
         return end
 

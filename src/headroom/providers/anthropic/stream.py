@@ -92,6 +92,10 @@ class StreamReader:
             self._fail(str(error))
             return []
 
+    def take(self, event: SseEvent) -> None:
+        """Take one event, framed by whatever carries it."""
+        self._handle(event)
+
     def close(self) -> Message:
         """Tell that the connection has ended; return what was read.
 

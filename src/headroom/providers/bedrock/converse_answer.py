@@ -58,9 +58,13 @@ class StreamReader:
             self.status = "errored"
             return []
         for event in events:
-            with contextlib.suppress(StreamError):  # it is no JSON, and says nothing
-                self._take(event)
+            self.take(event)
         return events
+
+    def take(self, event: SseEvent) -> None:
+        """Take one event, framed by whatever carries it."""
+        with contextlib.suppress(StreamError):  # it is no JSON, and says nothing
+            self._take(event)
 
     def close(self) -> Message:
         """Tell that the connection has ended; return what was read."""

@@ -11,6 +11,7 @@ failure is ``event: error`` in the shape of the Messages API.
 """
 
 import base64
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -54,6 +55,7 @@ class EventsFromFrames:
         self, max_frame_bytes: int = MAX_FRAME_BYTES, *, checks_crc: bool = True
     ) -> None:
         self._frames = FrameReader(max_frame_bytes, checks_crc=checks_crc)
+        self._has_just_failed = False
         self.error: EventStreamError | None = None
 
     @property
@@ -72,35 +74,64 @@ class EventsFromFrames:
 
     def pairs(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
         """Take the next bytes; return each event with the frame it came in."""
+        found = [(event_of(frame), frame.raw) for frame in self._whole(chunk)]
+        if self._has_just_failed:
+            found.append((error_event("api_error", _BROKEN), b""))
+        return found
+
+    def events(self, chunk: bytes) -> list[SseEvent]:
+        """Take the next bytes; return what they complete, for readers of events.
+
+        A chunk's event has no name here: its data tells its type.
+        """
+        found = [read_event(frame) for frame in self._whole(chunk)]
+        if self._has_just_failed:
+            data = _error_data("api_error", _BROKEN)
+            found.append(SseEvent(b"error", data, b""))
+        return found
+
+    def _whole(self, chunk: bytes) -> list[Frame]:
+        """The frames that a chunk completes; notes the first damage behind them."""
+        self._has_just_failed = False
         if self.error is not None:
             return []
-        found: list[tuple[bytes, bytes]] = []
-        try:
-            found += [(event_of(f), f.raw) for f in self._frames.feed(chunk)]
-            # What is wrong behind whole frames is told by the call after.
-            self._frames.feed(b"")
-        except EventStreamError as error:
-            self.error = error
-            found.append((error_event("api_error", _BROKEN), b""))
+        found: list[Frame] = []
+        with contextlib.suppress(EventStreamError):
+            found = self._frames.feed(chunk)
+        self.error = self._frames.error
+        self._has_just_failed = self.error is not None
         return found
 
 
 def event_of(frame: Frame) -> bytes:
     """A frame as one server-sent event."""
+    event = read_event(frame)
+    name = (event.name or b"chunk").decode("utf-8", "replace")
+    return _event(name if name == "error" else _type(event.data) or name, event.data)
+
+
+def read_event(frame: Frame) -> SseEvent:
+    """What a frame carries, without the type that stands in a chunk's data."""
     kind = frame.text(":message-type")
     if kind in {"exception", "error"}:
         name = frame.text(":exception-type") or frame.text(":error-code")
         message = frame.text(":error-message") or _message(frame.payload)
-        return error_event(_ERROR_TYPES.get(name, "api_error"), message or name)
+        data = _error_data(_ERROR_TYPES.get(name, "api_error"), message or name)
+        return SseEvent(b"error", data, b"")
     name = frame.text(":event-type") or "chunk"
-    data = _chunk(frame.payload) if name == "chunk" else frame.payload
-    return _event(_type(data) or name, data)
+    if name == "chunk":
+        return SseEvent(None, _chunk(frame.payload), b"")
+    return SseEvent(name.encode("utf-8", "replace"), frame.payload, b"")
 
 
 def error_event(kind: str, message: str) -> bytes:
     """An error as the Messages API tells it inside a stream."""
+    return _event("error", _error_data(kind, message))
+
+
+def _error_data(kind: str, message: str) -> bytes:
     error = {"type": "error", "error": {"type": kind, "message": message}}
-    return _event("error", msgspec.json.encode(error))
+    return msgspec.json.encode(error)
 
 
 def chunk_of(event: SseEvent) -> bytes:
