@@ -26,7 +26,7 @@ _LINES: Final = (36, 18, 6)
 _LINKS: Final = (30, 12, 3)
 _SENTENCE_CHARS: Final = 40
 _MIN_KEPT: Final = 0.3
-_SENTENCE_SHARE: Final = 0.16
+_SENTENCE_SHARE: Final = 0.21
 """How much of the running text may go at most, in characters."""
 
 _Account: TypeAlias = list[tuple[str, int]]

@@ -23,7 +23,7 @@ from headroom.core.content.seal import is_sealed
 NAME: Final = "prose"
 HEADER: Final = " […1-2]: parts of lines 1-2 left out"
 _REPEAT_LEGEND: Final = "; […3-4=1-2]: lines 3-4 repeat lines 1-2"
-SHARE: Final = 0.22
+SHARE: Final = 0.25
 """How much of a text may go at most, in characters."""
 
 OLD_SHARE: Final = 0.16
