@@ -1,10 +1,12 @@
 """LiteLLM's Generic Guardrail API: whole conversations in, their texts out."""
 
+import asyncio
 import json
 
 import pytest
 
 from gateways import CODE, NOWHERE, QUESTION, SYSTEM, TOOL, call, chat_step
+from headroom.providers.gateway import GatewayMessages
 from headroom.proxy import guardrail
 from loopback import get, post, proxy
 from scripted import noisy_log
@@ -181,3 +183,26 @@ async def test_the_token_comes_as_a_header_of_the_configuration():
         assert status == 200
         status, _ = await call(px, get(PATH, headers=(b"x-headroom-token: secret",)))
         assert status == 405
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(GatewayMessages, "parse"), (guardrail, "_texts")]
+)
+async def test_whatever_fails_inside_the_request_is_let_through(
+    monkeypatch, module, name
+):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, name, fail)
+    history = [SYSTEM, QUESTION, *chat_step(1)]
+    async with proxy(NOWHERE) as px:
+        assert await guard(px, asked(history)) == (200, {"action": "NONE"})
+
+
+async def test_equal_calls_at_once_get_equal_answers():
+    body = asked([SYSTEM, QUESTION, *chat_step(1)])
+    async with proxy(NOWHERE) as px:
+        found = await asyncio.gather(*(guard(px, body) for _ in range(12)))
+    assert found[0][1]["action"] == "GUARDRAIL_INTERVENED"
+    assert all(one == found[0] for one in found)
