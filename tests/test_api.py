@@ -145,6 +145,22 @@ def test_a_prefix_compresses_to_the_same_messages_on_every_turn():
     assert longer.messages[: len(ANTHROPIC)] == shorter.messages
 
 
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [7],
+        [{}],
+        [{"function": "Bash"}],
+        [{"id": "a", "function": {"arguments": "\ud83d"}}],
+    ],
+)
+def test_calls_of_an_odd_shape_change_nothing_about_their_results(calls):
+    odd = {"role": "assistant", "content": None, "tool_calls": calls}
+    result = headroom.compress([*CHAT[:2], odd, CHAT[3]])
+    assert result.messages[2] is odd
+    assert len(result.messages[3]["content"]) < len(TEXT)
+
+
 def test_the_callers_messages_are_never_changed():
     before = json.dumps(ANTHROPIC)
     headroom.compress(ANTHROPIC, lossy=True)

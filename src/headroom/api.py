@@ -283,9 +283,11 @@ def _calls(message: Mapping[str, Any]) -> dict[str, ToolCall]:
             calls[call_id] = ToolCall(call_id, str(block.get("name", "")), raw)
     tool_calls = message.get("tool_calls")
     for item in tool_calls if isinstance(tool_calls, list) else ():
-        function = item.get("function") or {}
+        function = item.get("function") if isinstance(item, dict) else None
+        if not isinstance(function, dict):
+            continue
         call_id = str(item.get("id", ""))
-        raw = str(function.get("arguments", "")).encode()
+        raw = str(function.get("arguments", "")).encode("utf-8", "replace")
         calls[call_id] = ToolCall(call_id, str(function.get("name", "")), raw)
     return calls
 

@@ -39,6 +39,34 @@ def callbacks():
     litellm.callbacks = []
 
 
+async def test_what_was_left_out_is_asked_back_by_a_tool_of_ones_own_loop():
+    async with provider(retrieve_every=1) as (lab, url):
+        with headroom.Session(retrieval="mcp") as session:
+            litellm.callbacks = [HeadroomCallback(session)]
+            tools = [TOOL, session.retrieval_tool("openai_chat")]
+            messages, calls = list(START), True
+            while calls:
+                answer = await plain(url)(messages=messages, tools=tools)
+                message = answer.choices[0].message
+                messages.append(message.model_dump(exclude_none=True))
+                calls = message.tool_calls or ()
+                for call in calls:
+                    given = json.loads(call.function.arguments)
+                    is_ours = call.function.name == "headroom_retrieve"
+                    text = session.retrieve(given) if is_ours else log(given["part"])
+                    messages.append(
+                        {"role": "tool", "tool_call_id": call.id, "content": text}
+                    )
+        assert not [record.error for record in lab.records if record.error]
+        used = [record.usage for record in lab.records]
+        for before, after in itertools.pairwise(used):
+            assert after.read == before.read + before.write_5m
+    assert message.content == ANSWERS[2][0]["text"]
+    outputs = [m["content"] for m in messages if m["role"] == "tool"]
+    # Each log, as the tool returned it and as it was asked back.
+    assert sorted(outputs) == sorted([log(n) for n in range(3)] * 2)
+
+
 async def converse(ask):
     messages = list(START)
     for number in range(3):

@@ -167,12 +167,9 @@ class Sidecar:
         exchange.response_status = 200
         out = exchange.outgoing_body
         if is_guardrail:
-            answered = guardrail.NOTHING
             with Guard(exchange, "sidecar"):
-                answered = await _off_loop(
-                    size, lambda: guardrail.answer(given, body, out)
-                )
-            return answered
+                return await _off_loop(size, lambda: guardrail.answer(given, body, out))
+            return guardrail.NOTHING
         messages = await _off_loop(size, lambda: _raw_messages(out))
         return b'{"messages":%b,%b' % (messages, _report(exchange)[1:])
 
