@@ -78,6 +78,19 @@ def test_what_is_left_out_is_told_by_the_lines_of_the_text():
     assert all(last - first + 1 == count for first, last, count in spans)
 
 
+def test_a_document_in_pieces_keeps_about_as_many_rows_as_one():
+    text = long_texts.ORDINARY["array"](350_000)
+    assert kept_rows(ORDINARY["array"]) < 1.3 * kept_rows(text)
+
+
+def kept_rows(text):
+    """How many rows the account of what is left out leaves."""
+    omitted = headroom.compress_text(text, lossy=True).omitted
+    counts = re.findall(r"root: (\d+) of (\d+) rows, numbers", omitted)
+    assert counts
+    return sum(int(total) - int(gone) for gone, total in counts)
+
+
 def test_every_error_is_kept():
     lines = ORDINARY["log"].split("\n")
     lines[777] = "2024-03-01T00:12:57Z CRITICAL disk sdb1 vanished"

@@ -321,7 +321,8 @@ class _Block:
             expects = self.task.expects or expected
             task = msgspec.structs.replace(self.task, text=text, expects=expects)
             count = _counting_once(self.context.count)
-            context = msgspec.structs.replace(self.context, count=count)
+            share = min(1.0, len(text) / len(self.task.text))
+            context = msgspec.structs.replace(self.context, count=count, share=share)
             found = _Block(task, len(text.encode()), context, policy).best()
             if found.replacement is None:
                 left = found if found.action == "compressor_error" else left

@@ -466,6 +466,8 @@ class Context(Struct, frozen=True, gc=False):
         question: the last thing the user asked before it; empty if unknown.
         wants_lossy: a lossy form could be used; else do not spend time on one.
         is_tool: the text was returned by a tool.
+        share: the part of a long text that the text is a piece of; where a lossy form
+            keeps so many rows at most, it keeps that part of them.
     """
 
     count: CountTokens
@@ -473,6 +475,7 @@ class Context(Struct, frozen=True, gc=False):
     question: str = ""
     wants_lossy: bool = False
     is_tool: bool = True
+    share: float = 1.0
 
 
 class BlockTask(Struct, frozen=True, gc=False):

@@ -162,7 +162,7 @@ def _if_shorter(
 def _reduced(document: Document, ctx: Context) -> Candidate | None:
     """The form of what stays of the document, if anything goes."""
     asked = "" if ctx.call is None else ctx.call.input.decode("utf-8", "replace")
-    less, notes = reduce(document, f"{ctx.question} {asked}")
+    less, notes = reduce(document, f"{ctx.question} {asked}", ctx.share)
     if not notes:
         return None
     short = encode(less, notes)

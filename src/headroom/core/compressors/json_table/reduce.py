@@ -77,6 +77,7 @@ class Reduction:
     """What is wanted, and what was left out so far."""
 
     words: frozenset[str]
+    share: float = 1.0
     account: list[str] = field(default_factory=list)
     shortened: dict[str, list[int]] = field(default_factory=dict)
     cut_strings: int = 0
@@ -95,16 +96,19 @@ class Reduction:
         return notes
 
 
-def reduce(document: Document, wanted: str) -> tuple[Document, list[str]]:
+def reduce(
+    document: Document, wanted: str, share: float = 1.0
+) -> tuple[Document, list[str]]:
     """A smaller document, and what is missing from it; nothing missing: no notes.
 
     Args:
         document: as read.
         wanted: the question and the call's arguments; what matches is kept.
+        share: the part of the whole that the document is; see ``Context``.
     """
     words = {word.strip(".:/-") for word in _WORD.findall(wanted[:_MAX_WANTED])}
     longest = sorted(words - {""}, key=lambda word: (-len(word), word))
-    work = Reduction(frozenset(longest[:_MAX_WORDS]))
+    work = Reduction(frozenset(longest[:_MAX_WORDS]), share)
     value = _reduce(document.value, "", "", work)
     return Document(value, document.is_lines), work.notes()
 
@@ -208,9 +212,9 @@ def _table(
     columns = _columns(rows)
     dear = _dear(columns, len(rows), is_keyed=keys is not None)
     # Where all rows stay as they are, none need stand out.
-    is_less = bool(dear) or len(rows) > _MAX_ROWS
+    is_less = bool(dear) or len(rows) > _MAX_ROWS * work.share
     notable = _notable(rows, columns, work, keys) if is_less else set()
-    kept = _kept_rows(len(rows), notable)
+    kept = _kept_rows(len(rows), notable, work.share)
     label = path or "root"
     reduced: list[tuple[int, Value]] = []
     thinned = 0
@@ -394,11 +398,12 @@ def _is_label(name: str, values: list[Any]) -> bool:
     return all(len(one) >= 10 for one in values)
 
 
-def _kept_rows(size: int, notable: set[int]) -> list[int]:
-    if size <= _MAX_ROWS:
+def _kept_rows(size: int, notable: set[int], share: float) -> list[int]:
+    if size <= _MAX_ROWS * share:
         return list(range(size))
-    kept = set(sorted(notable)[: 2 * _KEPT_ROWS])
-    room = _KEPT_ROWS - len(kept)
+    most = max(MIN_ROWS, round(_KEPT_ROWS * share))
+    kept = set(sorted(notable)[: 2 * most])
+    room = most - len(kept)
     if room > 0:
         step = -(-size // room)
         kept |= set(range(0, size, step))

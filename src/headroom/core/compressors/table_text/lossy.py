@@ -60,7 +60,7 @@ def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
         full |= _standing_out(column, layout.names[i])
     full |= _errors(layout, height) | _asked(layout, ctx)
     rows: Sequence[int] = range(height)
-    share = _kept_share(height, has_dear=bool(dear))
+    share = _kept_share(height, ctx.share, has_dear=bool(dear))
     if share < 1:
         # Whole stretches stay, so that what follows what can be seen, and gaps are few.
         stretch = max(1, round(_STRETCH * share))
@@ -77,11 +77,12 @@ def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
     return Selection(list(rows), full, dear, notes)
 
 
-def _kept_share(height: int, *, has_dear: bool) -> float:
+def _kept_share(height: int, part: float, *, has_dear: bool) -> float:
     """The share of ordinary rows that stays."""
-    share = 1.0 if has_dear or height <= _BARE_ABOVE else _BARE_SHARE
-    if height * share > _THIN_ABOVE / 2 and height > _THIN_ABOVE:
-        share = min(share, _THIN_TO / height)
+    share = 1.0 if has_dear or height <= _BARE_ABOVE * part else _BARE_SHARE
+    above = _THIN_ABOVE * part
+    if height * share > above / 2 and height > above:
+        share = min(share, _THIN_TO * part / height)
     return share
 
 
