@@ -270,12 +270,15 @@ def test_lines_between_references_are_referred_to_where_they_were_sent(monkeypat
     assert [expand(form, known) for form in sent[1:]] == shown
 
 
-def test_a_compressed_result_is_never_referred_to():
+def test_what_is_shortened_again_refers_to_what_was_sent_and_not_to_what_came():
     store = DictStore()
     history = [ask(), use("a"), results(("a", LOG))]
     forward(body(*history), store)
     forwarded, _ = forward(body(*history, use("b"), results(("b", LOG))), store)
-    assert all(is_short(text) for text in texts(forwarded))
+    first, again = texts(forwarded)
+    assert is_short(first)
+    assert again.startswith("[repeats #1 Bash]\n[#1:1-")
+    assert expand(again, {"1": first}) == first
 
 
 def test_where_the_provider_may_drop_blocks_nothing_refers_to_them(monkeypatch):

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.core.digest import content_digest
-from headroom.core.repeats import expand, given_sources, make_source, refer
+from headroom.core.repeats import (
+    expand,
+    given_sources,
+    make_form_source,
+    make_source,
+    refer,
+)
 from headroom.core.types import ToolCall
 
 
@@ -212,6 +218,41 @@ def test_both_texts_of_an_edit_come_back_in_a_diff():
     assert expand(found.text, {"5c": new, "5d": old}) == text
 
 
+LEGEND = [
+    "build templates",
+    "$a=tests/unit/test_a_long_name_of_a_file.py:9: AssertionError",
+    "",
+]
+RUN = [
+    *(f"E   AssertionError: assert {i} == 0 in {'x' * 20}" for i in range(9)),
+    "$a",
+    "» 3 lines again from: E   AssertionError: assert 0 == 0",
+    *(f"E   AssertionError: assert {i} == 1 in {'x' * 20}" for i in range(9)),
+    "<<ccr:a87fff9a20174b18b3c52ba1>> omitted; full text: headroom_retrieve",
+]
+
+
+def test_a_run_again_refers_to_the_form_of_the_run_before():
+    before = "\n".join([*LEGEND, "1 failed, 3 passed in 2.97s", *RUN])
+    after = "\n".join([*LEGEND, "1 failed, 4 passed in 4.14s", *RUN])
+    found = refer(after, [make_form_source("7", "d", before, "Bash pytest")])
+    assert found.text == (
+        "[repeats #7 Bash pytest]\n[#7:1-3]\n1 failed, 4 passed in 4.14s\n[#7:5-14]\n"
+        f"{RUN[10]}\n[#7:16-24]\n{RUN[-1]}"
+    )
+    assert found.refers_to == ("d",)
+    assert expand(found.text, {"7": before}) == after
+
+
+def test_codes_that_mean_something_else_are_not_referred_to():
+    before = "\n".join([*LEGEND, *RUN])
+    after = "\n".join([LEGEND[0], "$a=tests/test_b.py:7: KeyError", "", *RUN])
+    found = refer(after, [make_form_source("7", "d", before, "Bash pytest")])
+    assert "[#7:3-12]\n$a\n" in found.text
+    assert "$a=tests/test_b.py:7: KeyError\n" in found.text
+    assert expand(found.text, {"7": before}) == after
+
+
 def test_a_diff_in_its_short_form_refers_to_what_edits_were_given():
     added = code(40)
     given = given_sources(edit("\n".join(added)), 100, "5")
@@ -221,6 +262,15 @@ def test_a_diff_in_its_short_form_refers_to_what_edits_were_given():
     found = refer(form, given)
     assert found.text.endswith("@118 def f():\n[+ #5c:1-40]")
     assert expand(found.text, {"5c": "\n".join(added)}) == form
+
+
+def test_a_blank_line_without_a_sign_does_not_take_lines_with_signs_along():
+    file = ["def f():", "", *code(40)]
+    hunk = ["@@ -1,40 +1,41 @@", "", *(f" {line}" for line in code(40)), "+    new = 1"]
+    text = "\n".join(["diff --git a/x b/x", *hunk])
+    found = refer(text, [source(numbered(file), 3, READ)])
+    assert "[  #3:3-42]" in found.text
+    assert expand(found.text, {"3": numbered(file)}) == text
 
 
 def test_added_lines_of_a_diff_refer_to_what_was_read():

@@ -13,7 +13,6 @@ by a line of it, and not referred to if another one is told alike.
 from collections import Counter
 from collections.abc import Mapping
 
-import msgspec
 from msgspec import Struct
 
 from headroom.core.calls import Calls
@@ -26,9 +25,9 @@ from headroom.core.repeats import (
     Source,
     SourceMemo,
     given_sources,
+    make_form_source,
     make_source,
 )
-from headroom.core.repeats import STRATEGY as REPEAT_STRATEGY
 from headroom.core.repeats.records import STRATEGY as RECORD_STRATEGY
 from headroom.core.repeats.records import Base
 from headroom.core.tool_choice import is_retrieval_tool
@@ -60,7 +59,7 @@ class Told(Struct, frozen=True):
     Attributes:
         is_verbatim: every line can be read word for word.
         is_complete: every value of a JSON document can be read.
-        form: what is sent, where it is lines of the result and references.
+        form: what is sent instead, where it has lines that can be read as they are.
         refers_to: digests of what a reader has to look up.
     """
 
@@ -79,7 +78,7 @@ def told_of(edit: SlotEdit | BlockOutcome) -> Told:
         is_verbatim=edit.strategy in VERBATIM_STRATEGIES,
         is_complete=not edit.is_lossy and edit.strategy in COMPLETE_STRATEGIES,
         refers_to=edit.refers_to,
-        form=(edit.replacement or "") if edit.strategy == REPEAT_STRATEGY else "",
+        form="" if edit.strategy in COMPLETE_STRATEGIES else (edit.replacement or ""),
     )
 
 
@@ -157,20 +156,16 @@ class Earlier:
         return Found(sources[::-1], bases[::-1])
 
     def _form_source(self, key: bytes, source: Source, form: str) -> Source:
-        """The lines that stand in what is sent in place of a result.
-
-        Its references are no lines of any result, so none is ever referred to.
-        """
+        """The lines that stand in what is sent in place of a result."""
         digest = content_digest(form)
         memo_key = b"".join((key, source.name.encode(), b"=", digest.encode()))
         found = self._memo.get(memo_key)
         if found is None:
-            made = make_source(source.name, source.digest, form, None)
-            # Without a call it is told by a line, which has to be one that is sent.
-            label = made.label if self._view.is_excerpt else source.label
-            made = msgspec.structs.replace(
-                made, label=label, value=None, form_digest=digest
-            )
+            label = source.label
+            if self._view.is_excerpt:
+                # Without a call it is told by a line, which has to be one that is sent.
+                label = make_source(source.name, source.digest, form, None).label
+            made = make_form_source(source.name, source.digest, form, label)
             found = MessageSources({"": made}, made.chars)
             self._memo.put(memo_key, found)
         return found.sources[""]

@@ -55,8 +55,8 @@ from headroom.core.types import (
 MAX_FORM_CHARS = 60_000
 """Longer texts' forms are not compared with earlier results once more."""
 
-LINE_KINDS = frozenset({"build", "trace", "diff", "mixed"})
-"""Whose forms have whole lines of the source in them, code above all."""
+LINE_KINDS = frozenset({"build", "trace", "diff", "mixed", "search", "log", "listing"})
+"""Whose forms have whole lines of the source in them, or those of an earlier form."""
 
 
 class _Referring(Struct, frozen=True):
@@ -324,12 +324,15 @@ class Rewrite:
             or len(outcome.replacement) < MIN_SOURCE_CHARS
         ):
             return None
-        if outcome.kind == "search" and repeat.task.wants_lossy:
-            way = msgspec.structs.replace(repeat.way, marker=self.policy.marker)
-            return referring.drop_context(repeat.task, repeat.sources, way)
         if outcome.kind not in LINE_KINDS:
             return None
-        return referring.refer_form(repeat.task, outcome, repeat.sources, repeat.way)
+        task, sources, way = repeat.task, repeat.sources, repeat.way
+        found = referring.refer_form(task, outcome, sources, way)
+        if outcome.kind == "search" and task.wants_lossy:
+            way = msgspec.structs.replace(way, marker=self.policy.marker)
+            less = referring.drop_context(task, sources, way)
+            return found if less is None else better(found, less)
+        return found
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""

@@ -21,6 +21,7 @@ from headroom.core.repeats import (
     MessageSources,
     Source,
     SourceMemo,
+    make_form_source,
     make_source,
 )
 from headroom.core.threads import Standing
@@ -129,12 +130,12 @@ def _source(one: Standing, texts: Mapping[str, str], memo: SourceMemo) -> Source
         text = texts.get(one.text)
         if text is None:
             return None
-        made = make_source(one.name, one.digest, text, None)
-        value = made.value if one.has_value else None
-        form = one.text if one.text != one.digest else ""
-        made = msgspec.structs.replace(
-            made, label=one.label, value=value, form_digest=form
-        )
+        if one.text == one.digest:
+            made = make_source(one.name, one.digest, text, None)
+            value = made.value if one.has_value else None
+            made = msgspec.structs.replace(made, label=one.label, value=value)
+        else:
+            made = make_form_source(one.name, one.digest, text, one.label)
         found = MessageSources({"": made}, made.chars)
         memo.put(key, found)
     return found.sources[""]

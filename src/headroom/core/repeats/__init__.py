@@ -28,9 +28,11 @@ made, and the whole must save ``MIN_SAVING`` of the text, else there is no form 
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from headroom.core.content.gutter import GUTTER
@@ -43,6 +45,8 @@ from headroom.core.repeats.sources import (
     SourceMemo,
     beside,
     given_sources,
+    legend_of,
+    make_form_source,
     make_source,
 )
 from headroom.core.types import Candidate, ToolCall
@@ -56,6 +60,7 @@ __all__ = [
     "SourceMemo",
     "expand",
     "given_sources",
+    "make_form_source",
     "make_source",
     "refer",
     "relate",
@@ -249,7 +254,7 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
         best: _Run | None = None
         if lines.bare[position].strip():
             for source, at in _candidates(position, lines, places):
-                run = _extend(position, at, lines, source)
+                run = _open(_extend(position, at, lines, source), lines)
                 steps -= run.length + 1
                 if (
                     best is None
@@ -273,10 +278,24 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
     return runs
 
 
+def _open(run: _Run, lines: Lines) -> _Run:
+    """The run up to the first line of its source that says nothing, or else, here."""
+    length = run.length
+    source = run.source
+    closed = (source.closed, source.coded)
+    if source.coded and legend_of(lines.raw) == legend_of(source.lines.raw):
+        closed = (source.closed, ())
+    for indices in closed:
+        at = bisect_left(indices, run.at)
+        if at < len(indices):
+            length = min(length, indices[at] - run.at)
+    return run if length == run.length else msgspec.structs.replace(run, length=length)
+
+
 def _from_further_back(run: _Run, covered: int, lines: Lines) -> _Run:
     """A run with the blank lines in front of it, which begin none themselves."""
     while run.start > covered and run.at and not lines.bare[run.start - 1].strip():
-        wider = _extend(run.start - 1, run.at - 1, lines, run.source)
+        wider = _open(_extend(run.start - 1, run.at - 1, lines, run.source), lines)
         if wider.length <= run.length:
             break
         run = wider
@@ -372,7 +391,11 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
     if their_number >= 0:
         length = _while(
             length,
-            lambda i: theirs.numbers[at + i] >= 0 and lines.numbers[start + i] < 0,
+            lambda i: (
+                theirs.numbers[at + i] >= 0
+                and lines.numbers[start + i] < 0
+                and not lines.signs[start + i]
+            ),
         )
         return _Run(start, length, source, at, "", " bare")
     return _Run(start, 0, source, at, "", "")

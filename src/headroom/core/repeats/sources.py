@@ -3,6 +3,7 @@
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +26,10 @@ MAX_SEEN_CHARS = 200
 MIN_QUOTED = 6
 """Letters and digits in the line that tells a result whose call is unknown."""
 
+_CODE = re.compile(r"\$[a-z]{1,2}(?![\w-])")
+_NOTE = re.compile(r"[»…|]|<<ccr:|\\*\[(?:repeats |JSON as |[+ -] )?#\d")
+"""What forms write for lines of their own, or of other results."""
+
 _LONG_PATH = re.compile(r"^/(?:[^/\s]+/)+(?=[^/\s]+/[^/\s]+$)")
 _SHORT_ARGUMENT = re.compile(r'"\s*:\s*"([^"\\]{1,40})"')
 
@@ -45,6 +50,9 @@ class Source(Struct, frozen=True):
         value: the object or array that the text is, if it is one.
         form_digest: content digest of what stands in place of the text, if its lines
             are the ones indexed.
+        closed: indices of lines of a form that say something only where they stand, in
+            order; they are never referred to.
+        coded: indices of lines of a form whose codes its legend explains.
     """
 
     name: str
@@ -55,6 +63,8 @@ class Source(Struct, frozen=True):
     chars: int
     value: Value = None
     form_digest: str = ""
+    closed: tuple[int, ...] = ()
+    coded: tuple[int, ...] = ()
 
 
 class MessageSources(Struct, frozen=True):
@@ -130,6 +140,37 @@ def make_source(name: str, digest: str, text: str, call: ToolCall | None) -> Sou
     source = _index(name, digest, text, label)
     value = parsed(text)
     return source if value is None else msgspec.structs.replace(source, value=value)
+
+
+def make_form_source(name: str, digest: str, form: str, label: str) -> Source:
+    """Index what is sent in place of a text: those of its lines that speak for all.
+
+    Lines with codes of the form are referred to only where the codes mean the same, and
+    never its notes and references.
+
+    Args:
+        name: the result's number.
+        digest: of the text.
+        form: what is sent.
+        label: the result's call, in a few words.
+    """
+    source = _index(name, digest, form, label)
+    lines = source.lines.raw
+    end = len(legend_of(lines)) and lines.index("", 1)
+    return msgspec.structs.replace(
+        source,
+        form_digest=content_digest(form),
+        closed=tuple(i for i, line in enumerate(lines) if _NOTE.match(line)),
+        coded=tuple(i for i, line in enumerate(lines) if i < end or _CODE.search(line)),
+    )
+
+
+def legend_of(lines: Sequence[str]) -> tuple[str, ...]:
+    """The lines by which a form explains its codes; empty if it has none."""
+    at = next((i for i, line in enumerate(lines[:4]) if line.startswith("$a=")), -1)
+    if at < 0 or "" not in lines:
+        return ()
+    return tuple(lines[at : lines.index("")])
 
 
 def given_sources(
