@@ -21,7 +21,7 @@ _UNEDITED = re.compile(
     re.IGNORECASE,
 )
 _GENERATED = re.compile(
-    r"^[ \t]*(?:/\*+|\*|//|#|--|;|<!--|\"\"\")?[^\n\w]*.{0,80}?(?:"
+    r"^[ \t]*+(?:/\*+|\*|//|#|--|;|<!--|\"\"\")?[^\n\w]*.{0,80}?(?:"
     r"generated\b.{0,80}\bdo not (?:edit|modify|change)"
     r"|do not (?:edit|modify|change)\b.{0,80}\bgenerated|@generated\b"
     r"|(?:file|code) (?:is|was) (?:automatically|auto-?) ?generated"

@@ -25,7 +25,7 @@ _TROUBLED = "(?i:" + "|".join(_STEMS).replace("err|", r"err(?:or)?s?\b|") + ")"
 _TROUBLE_FIRST = re.compile(_TROUBLED)
 _TROUBLE = re.compile(rf"[\s\"'(\[:!]{_TROUBLED}")
 _RAISED = re.compile(r"[a-z](?:Error|Exception|Warning)\b")
-_CODE_LINE = re.compile(r"(?:[>E] |\s*\d* *[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
+_CODE_LINE = re.compile(r"(?:[>E] |\s*+\d*+ *+[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
 
 _MAX_KNOWN = 8192
 """Lines whose answer is remembered; bounds memory."""

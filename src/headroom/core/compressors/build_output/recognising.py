@@ -89,7 +89,8 @@ _PLACES = (
     r"[^\s:]\S*?:\d+(?::\d+)?: (?:fatal )?(?:error|warning|note|[A-Z]{1,6}\d{2,5})\b",
     r"\S+\(\d+,\d+\): (?:error|warning) \w+: |\S+:\d+:\d+ - (?:error|warning)\b",
     r"\S+\.py [.FEsxX]+(?:\s|$)",
-    r"\S+::\S+(?:\[.*\])? (?:PASSED|FAILED|SKIPPED|ERROR|XFAIL)",
+    r"(?=\S+?::\S)\S++ (?:PASSED|FAILED|SKIPPED|ERROR|XFAIL)",
+    r"(?=[^\s\[]+?::\S)[^\s\[]++\[.*\] (?:PASSED|FAILED|SKIPPED|ERROR|XFAIL)",
     r"\S+: (?:Refreshing|Creating|Creation|Still|Destroying|Modif)",
 )
 """Lines that begin with a place in one word."""

@@ -20,7 +20,7 @@ _XML = re.compile(r"\s*(?:<\?xml\b|<!--|<[A-Za-z_][\w.:-]*[\s>])")
 _HTML = re.compile(
     r"<(?:!doctype html|html|head|body|div|span|p|a|script|table|ul)\b", re.IGNORECASE
 )
-_XML_LINE = re.compile(r"\s*(?:<.*>|[^<>]*</[\w.:-]+>|-->|[^<>=]*=\"[^\"]*\"/?>?)$")
+_XML_LINE = re.compile(r"\s*+(?:<.*>|[^<>]*</[\w.:-]+>|-->|[^<>=]*=\"[^\"]*\"/?>?)$")
 _YAML_LINE = re.compile(
     r"\s*(?:- )*(?:[\w./$@\"'*-][\w ./$@\"'()*-]{0,60}:(?: .*)?|- \S.*|#.*|---|\.\.\.)$"
 )

@@ -24,7 +24,7 @@ _DEVICE = re.compile(r"(\d+),\s+(\d+)")
 _HEAD = re.compile(r"(.+):\Z")
 _TOTAL = re.compile(r"total [\d.,]+[KMGTkB]?\Z")
 _STATUS = re.compile(r"(?:[ MADRCUT?!]{2}) (?=\S)")
-_SHORT_WORD = re.compile(r"[\w.,:+%-]*\w[\w.,:+%-]*\Z")
+_SHORT_WORD = re.compile(r"(?=[.,:+%-]*\w)[\w.,:+%-]*+\Z")
 _PATH = re.compile(r"(?:\.{0,2}/|[\w.@~+-]+/)\S*\Z|[\w@~+.-]*\.[A-Za-z0-9_]{1,10}\Z")
 _LINE_REF = re.compile(r":\d+(?::|\Z)|[=;{}()]\s*\Z|://")
 _MOST_WORDS = 7

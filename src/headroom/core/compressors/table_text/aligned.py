@@ -15,7 +15,7 @@ from operator import or_
 from headroom.core.compressors.table_text.grid import Grid, from_rows
 
 _INKED = re.compile(rb"\x01+")
-_RULE = re.compile(r"[-=+| ]*(?:--|==)[-=+| ]*\Z")
+_RULE = re.compile(r"(?=[-=+| ]*?(?:--|==))[-=+| ]*+\Z")
 _NUMERIC = re.compile(r"[-+]?\d[\d.,:]*[%KMGTBkmgi]*\Z")
 _HEAD_WORD = re.compile(
     r"(?:[%(/\[#]|\d{1,4}(?=[A-Z]))?[A-Za-z][\w%/().,:#<>\[\]=?+-]*\Z|%?\w{1,4}\Z|#\Z|\|\|/\Z"

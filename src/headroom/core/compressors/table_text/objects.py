@@ -14,7 +14,7 @@ from json.encoder import encode_basestring
 from msgspec import Struct
 
 _BARE = re.compile(r"[^\s\",{}\[\]\d+-](?:[^\",{}\[\]\\]*[^\s\",{}\[\]\\])?\Z")
-_BARE_DIGIT = re.compile(r"[\d+-][\w.:/%-]*[A-Za-z%][\w.:/%-]*\Z")
+_BARE_DIGIT = re.compile(r"[\d+-](?=[\w.:/%-]*?[A-Za-z%])[\w.:/%-]*+\Z")
 _FLOAT = re.compile(r"[\d.+-]+[eE][+-]?\d+\Z")
 _WORDS = frozenset(("true", "false", "null", "NaN", "Infinity", "-Infinity"))
 _STYLES = ((", ", ": "), (",", ":"))
