@@ -36,6 +36,20 @@ def test_json_in_the_middle_ends_where_the_document_ends():
     assert split(text) == ["before\n", ROWS, "\nafter\n"]
 
 
+def test_titles_that_scripts_print_begin_sections():
+    text = f"== disk\n{PROSE}== memory\n{PROSE}==> a.log <==\n{PROSE}"
+    assert split(text) == [
+        f"== disk\n{PROSE}",
+        f"== memory\n{PROSE}",
+        f"==> a.log <==\n{PROSE}",
+    ]
+
+
+def test_rulers_of_test_runners_and_comparisons_begin_none():
+    text = f"{PROSE}=== FAILURES ===\n{PROSE}==\n{PROSE}"
+    assert split(text) == [text]
+
+
 def test_documents_on_lines_of_their_own_are_one_section():
     lines = "\n".join([ROWS, ROWS, '{"done": true}'])
     assert split(f"before\n{lines}\nafter\n") == ["before\n", lines, "\nafter\n"]

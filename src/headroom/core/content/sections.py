@@ -25,7 +25,8 @@ MAX_JSON_ATTEMPTS = 12
 MAX_SECTIONS = 64
 
 # No prompt is a bare ``#``, which begins comments and headings, nor begins with a dash.
-_BREAK_SIGNS = r"[ \t]*(?:```|~~~)|[\[{]|[$❯] \S|(?!-)[\w.@~:/-]{1,60}+[$#] \S"
+# Scripts print ``== disk`` between what they report, tail ``==> name <==``.
+_BREAK_SIGNS = r"[ \t]*(?:```|~~~)|[\[{]|==>? \S|[$❯] \S|(?!-)[\w.@~:/-]{1,60}+[$#] \S"
 _BREAK = re.compile(_BREAK_SIGNS)
 _BREAK_BEHIND = re.compile(rf"\n(?:{_BREAK_SIGNS})")
 _FENCE = re.compile(r"[ \t]*(```|~~~)[^\n]*\n")
@@ -34,7 +35,7 @@ _SCAN = json.JSONDecoder().raw_decode
 
 _SIGNS = (
     ("`", "```"), ("~", "~~~"), ("[", "\n["), ("{", "\n{"),
-    ("$", "$ "), ("#", "# "), ("❯", "❯ "),
+    ("=", "== "), ("=", "==> "), ("$", "$ "), ("#", "# "), ("❯", "❯ "),
 )  # fmt: skip
 """Where none of these stands, only the text's beginning could be a break. One character
 first: the search for two is several times as slow."""
