@@ -18,7 +18,7 @@ OWN_FORM = 1.0
 
 _HEADER = re.compile(
     r"(?P<table>#table)|(?P<listing>#(?:ls|paths|tree))|(?P<json>#json)"
-    r"|(?:(?P<log>log)|(?P<trace>trace)|(?P<build>build)) [topl]"
+    r"|(?:(?P<log>log|lines)|(?P<trace>trace)|(?P<build>build)) [topl]"
     r"|(?P<config>config|xml) [topl]"
     r"|\[(?:(?P<diff>diff)|(?P<search>grep|rg --json|paths|Found, |File, )"
     r"|(?P<html>html) |(?P<prose>prose) |(?P<code>outline of |numbered view )"

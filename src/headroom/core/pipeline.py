@@ -105,6 +105,11 @@ def _is_of_one(whole: BlockOutcome) -> bool:
     return whole.kind in PARSED_KINDS or whole.strategy == json_table.NAME
 
 
+def _is_little(outcome: BlockOutcome) -> bool:
+    """Whether next to nothing was gained: the text may be of another kind."""
+    return outcome.compressed_tokens * 100 > outcome.original_tokens * 97
+
+
 def _counting_once(count: CountTokens) -> CountTokens:
     """The same counts, each text being counted once: compressors and the gate ask."""
     known: dict[str, int] = {}
@@ -269,9 +274,14 @@ class _Block:
         )
 
     def whole(self) -> BlockOutcome:
-        """The result of the surest compressor that gains anything on the whole text."""
+        """The result of the surest compressor that gains anything on the whole text.
+
+        One that gains next to nothing may have mistaken it: the others are asked for a
+        lossless form that gains more.
+        """
         task = self.task
         rejected: BlockOutcome | None = None
+        best: BlockOutcome | None = None
         for compressor in ranked(
             task.text,
             kind=task.kind,
@@ -281,12 +291,16 @@ class _Block:
         ):
             if compressor.kind == self.skipped_kind:
                 continue
-            outcome = self.attempt(compressor)
+            outcome = self.attempt(compressor, is_lossless=best is not None)
             if outcome is not None and outcome.action == "compressed":
-                return outcome
+                best = outcome if best is None else better(best, outcome)
+                if best.kind in PARSED_KINDS or not _is_little(best):
+                    return best
             rejected = rejected or outcome
-        return rejected or BlockOutcome(
-            "no_compression_applied", original_bytes=self.size_bytes
+        return (
+            best
+            or rejected
+            or BlockOutcome("no_compression_applied", original_bytes=self.size_bytes)
         )
 
     def sections(self) -> BlockOutcome | None:
@@ -339,10 +353,12 @@ class _Block:
         replacement = self._marked(candidate) if is_lossy else candidate.text
         return self._gate(kind, candidate, replacement, is_lossy=is_lossy) or left
 
-    def attempt(self, compressor: Compressor) -> BlockOutcome | None:
+    def attempt(
+        self, compressor: Compressor, *, is_lossless: bool = False
+    ) -> BlockOutcome | None:
         """One compressor's best result, gated; ``None`` if it found nothing to gain."""
         context = self.context
-        may_be_lossy = self._may_be_lossy(compressor)
+        may_be_lossy = not is_lossless and self._may_be_lossy(compressor)
         if context.wants_lossy and not may_be_lossy:
             context = msgspec.structs.replace(context, wants_lossy=False)
 

@@ -5,6 +5,7 @@ One that is sure of a text is asked before those behind it have looked at it.
 """
 
 from headroom.core.compressors import (
+    alike,
     build_output,
     clean,
     config_text,
@@ -36,5 +37,6 @@ COMPRESSORS: tuple[Compressor, ...] = (
     log.COMPRESSOR,
     table_text.COMPRESSOR,
     prose.COMPRESSOR,
+    alike.COMPRESSOR,
     clean.COMPRESSOR,
 )

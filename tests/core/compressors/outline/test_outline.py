@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headroom.core.compressors import outline
 from headroom.core.compressors.outline import grammars
-from headroom.core.compressors.outline.languages import (
+from headroom.core.content.languages import (
     language_of_path,
     language_of_text,
 )

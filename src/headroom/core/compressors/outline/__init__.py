@@ -16,11 +16,11 @@ import re
 
 from headroom.core.compressors.outline.grammars import dissect, is_installed
 from headroom.core.compressors.outline.keeping import kept_lines
-from headroom.core.compressors.outline.languages import (
+from headroom.core.content.gutter import GUTTER, is_numbered
+from headroom.core.content.languages import (
     language_of_path,
     language_of_text,
 )
-from headroom.core.content.gutter import GUTTER, is_numbered
 from headroom.core.content.paths import may_be_outlined, path_shown, paths_of
 from headroom.core.content.seal import is_stamped, stamped
 from headroom.core.protocols import Compressor
