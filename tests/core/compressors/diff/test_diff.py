@@ -169,6 +169,7 @@ TEXTS = {
     "no prefixes": GIT.replace("a/src", "src").replace("b/src", "src"),
     "two trees": GIT.replace("a/src", "a/v1/src").replace("b/src", "b/v2/src"),
     "carriage returns": GIT.replace("\n", "\r\n"),
+    "imitated binary": GIT.replace("+++ b/src/shop/cart.py", "+## x binary"),
 }
 
 
@@ -203,10 +204,52 @@ def test_headers_become_one_line_and_changes_stay_as_they_are():
     assert "## src/shop/tax.py new 7b18f2a" in lines
     assert "## run.sh mode 100644..100755" in lines
     assert "## src/shop/b.py renamed from src/a.py 96% aaaaaaa..bbbbbbb 100755" in lines
-    assert "Binary files a/logo.png and b/logo.png differ" in lines
+    assert "## logo.png 1234567..89abcde binary" in lines
     for line in GIT.split("\n"):
         if line[:1] in {"+", "-"} and line[:3] not in {"+++", "---"}:
             assert line in lines
+
+
+BINARIES = """\
+diff --git a/pkg-1.0/ui/logo.png b/pkg-1.1/ui/logo.png
+index 1234567..89abcde 100644
+Binary files a/pkg-1.0/ui/logo.png and b/pkg-1.1/ui/logo.png differ
+diff --git a/pkg-1.1/ui/new.ico b/pkg-1.1/ui/new.ico
+new file mode 100644
+index 0000000..7b18f2a
+Binary files /dev/null and b/pkg-1.1/ui/new.ico differ
+diff --git a/pkg-1.0/ui/old.ico b/pkg-1.0/ui/old.ico
+deleted file mode 100644
+index 7b18f2a..0000000
+Binary files a/pkg-1.0/ui/old.ico and /dev/null differ
+diff --git a/pkg-1.0/run.py b/pkg-1.1/run.py
+index 1111111..2222222 100755
+--- a/pkg-1.0/run.py
++++ b/pkg-1.1/run.py
+@@ -1 +1 @@
+-x = 1
++x = 2
+diff --git a/pkg-1.0/odd.bin b/pkg-1.1/odd.bin
+index 3333333..4444444 100644
+Binary files a/elsewhere and b/pkg-1.1/odd.bin differ
+"""
+
+
+def test_binary_files_are_named_once():
+    form = shorten(BINARIES)
+    assert unshorten(form) == BINARIES
+    assert form.splitlines() == [
+        "[diff a/pkg-1.0/ b/pkg-1.1/]",
+        "## ui/logo.png 1234567..89abcde binary",
+        "## ui/new.ico new 7b18f2a binary",
+        "## ui/old.ico deleted 7b18f2a binary",
+        "## run.py 1111111..2222222 100755",
+        "@1",
+        "-x = 1",
+        "+x = 2",
+        "## odd.bin 3333333..4444444",
+        "Binary files a/elsewhere and b/pkg-1.1/odd.bin differ",
+    ]
 
 
 def test_the_roots_of_two_trees_stand_once():
@@ -459,9 +502,30 @@ def test_lossy_logs_keep_subjects_and_references():
     assert unshorten(found.lossless.text) == text
     form = found.lossy.text
     assert all(f" Subject {i}\n" in form and f"Closes #{i}1" in form for i in range(8))
-    assert all(f"{i:040x}" in form for i in range(8))
+    assert all(f"commit {i:040x}"[:19] in form for i in range(8))
     assert "[10 lines omitted]" in form
-    assert found.lossy.omitted == "omitted: 80 lines of commit messages"
+    assert found.lossy.omitted == (
+        "omitted: 80 lines of commit messages, 224 digits of commit ids behind 12"
+    )
+
+
+def test_lossy_logs_keep_the_numbers_of_stat_lines_but_no_bars_of_both_signs():
+    text = "\n".join(
+        f"commit {i:040x}\nAuthor: A <a@example.com>\nDate:   Mon Jul 13 09:18:51 2026"
+        f" -0700\n\n    Subject {i}\n\n src/app/module{i}.py | 59 {'+' * 40}-----\n"
+        f" src/app/more{i}.py   |  3 +++\n 2 files changed, 50 insertions(+), 12"
+        " deletions(-)\n"
+        for i in range(12)
+    )
+    found = settled(compress(text, LOSSY))
+    assert unshorten(found.lossless.text) == text
+    form = found.lossy.text
+    assert all(f"module{i}.py 59\n" in form for i in range(12))
+    assert all(f"more{i}.py 3 +\n" in form for i in range(12))
+    assert form.count("2 files changed, 50 insertions(+), 12 deletions(-)") == 12
+    assert found.lossy.omitted == (
+        "omitted: 336 digits of commit ids behind 12, 12 bars of stat lines"
+    )
 
 
 LINE = st.sampled_from(

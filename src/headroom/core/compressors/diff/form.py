@@ -164,6 +164,10 @@ class _Shortener:
         has_hunk = self.lines[end - 1].startswith("+++ ")
         follows = end < len(self.lines) and self.lines[end].startswith("@@ ")
         heading = fold(self.lines[self.index : end], self.roots, has_hunk=has_hunk)
+        if heading is None and end - self.index > 1:
+            # What names the two binary files may say something else than the header.
+            end -= self.lines[end - 1].startswith("Binary files ")
+            heading = fold(self.lines[self.index : end], self.roots, has_hunk=has_hunk)
         self.shift = 0
         self.function = None
         if heading is None or has_hunk != follows or (follows and self._is_cut(end)):

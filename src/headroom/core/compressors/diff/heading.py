@@ -9,7 +9,8 @@
 
 After the path, in this order and only where they apply: ``new``, ``deleted``,
 ``renamed from PATH 95%``, ``copied from PATH 95%``, ``mode 100644..100755``, the blob
-ids, the mode if it is not 100644. ``---`` and ``+++`` are implied by a hunk below.
+ids, the mode if it is not 100644, ``binary`` for ``Binary files … and … differ``.
+``---`` and ``+++`` are implied by a hunk below.
 Everything is kept; a header this cannot print again stays as it is.
 
 Source: git-diff(1), "Generating patch text with -p".
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 PLAIN_MODE: Final = "100644"
+_BINARY: Final = "Binary files "
 
 _GIT = re.compile(r"diff --git (\S+) (\S+)\Z")
 _MODES = re.compile(r"(old|new|new file|deleted file) mode (\d{6})\Z")
@@ -33,7 +35,8 @@ _HEADING = re.compile(
     r"(?: (?P<moved>renamed|copied) from (?P<source>\S+)(?: (?P<similar>\d{1,3}%))?)?"
     r"(?: mode (?P<modes>\d{6}\.\.\d{6}))?"
     r"(?: (?P<ids>[0-9a-f]{4,64}(?:\.\.[0-9a-f]{4,64})?))?"
-    r"(?: (?P<mode>\d{6}))?\Z"
+    r"(?: (?P<mode>\d{6}))?"
+    r"(?P<binary> binary)?\Z"
 )
 
 
@@ -102,6 +105,7 @@ class _Header(NamedTuple):
     modes: str = ""
     ids: str = ""
     mode: str = ""
+    binary: str = ""
 
 
 def header_end(lines: Sequence[str], start: int) -> int:
@@ -109,7 +113,7 @@ def header_end(lines: Sequence[str], start: int) -> int:
     end = start + 1
     while end < len(lines) and end < start + 12:
         line = lines[end]
-        if line.startswith("+++ "):
+        if line.startswith(("+++ ", _BINARY)):
             return end + 1
         is_extended = (
             line.startswith("--- ")
@@ -139,7 +143,7 @@ def fold(header: Sequence[str], roots: Roots, *, has_hunk: bool) -> str | None:
 
 def _read_header(header: Sequence[str], right: str, roots: Roots) -> _Header | None:
     modes: dict[str, str] = {}
-    similar = source = moved = ids = mode = ""
+    similar = source = moved = ids = mode = binary = ""
     for line in header[1:]:
         if match := _MODES.match(line):
             modes[match[1]] = match[2]
@@ -150,6 +154,8 @@ def _read_header(header: Sequence[str], right: str, roots: Roots) -> _Header | N
             source = match[3] if match[2] == "from" else source
         elif match := _INDEX.match(line):
             ids, mode = f"{match[1]}..{match[2]}", match[3] or ""
+        elif line.startswith(_BINARY):
+            binary = " binary"
     kind = " new" if "new file" in modes else ""
     kind = " deleted" if "deleted file" in modes else kind
     prefix = roots.paths("", "", kind)[1]
@@ -170,6 +176,7 @@ def _read_header(header: Sequence[str], right: str, roots: Roots) -> _Header | N
         f"{modes['old']}..{modes.get('new')}" if "old" in modes else "",
         ids,
         mode,
+        binary,
     )
 
 
@@ -188,7 +195,7 @@ def _print_heading(header: _Header) -> str:
     if header.modes:
         words.append(f"mode {header.modes}")
     words += [word for word in (header.ids, header.mode) if word]
-    return " ".join(words)
+    return " ".join(words) + header.binary
 
 
 def unfold(heading: str, roots: Roots, *, has_hunk: bool) -> list[str] | None:
@@ -213,9 +220,12 @@ def unfold(heading: str, roots: Roots, *, has_hunk: bool) -> list[str] | None:
         out.append(f"{word} to {new.removeprefix(prefixes[1])}")
     if h.ids:
         out.append(_index_line(h))
+    old = "/dev/null" if h.kind == " new" else old
+    new = "/dev/null" if h.kind == " deleted" else new
     if has_hunk:
-        out.append("--- /dev/null" if h.kind == " new" else f"--- {old}")
-        out.append("+++ /dev/null" if h.kind == " deleted" else f"+++ {new}")
+        out += [f"--- {old}", f"+++ {new}"]
+    if h.binary:
+        out.append(f"{_BINARY}{old} and {new} differ")
     return out
 
 

@@ -222,7 +222,8 @@ def _lines(node: Node, depth: int, writer: TableWriter) -> list[str]:
         return lines
     if isinstance(node.value, (dict, list)):
         return [f"{pad}{node.key}: {BLANK.loose(node.value, nested=True)}"]
-    if depth == 0 and node.key != "-":
+    if depth == 0 and node.key != "-" and not isinstance(node.value, str):
+        # Counts, totals and switches of a whole document are looked for as JSON.
         key = node.key if node.key.startswith('"') else quote(node.key)
         return [f"{key}: {write(node.value)}"]
     return [f"{pad}{node.key}: {TAB.scalar(node.value, nested=False)}"]

@@ -20,7 +20,7 @@ from typing import Any, Final
 from headroom.core.compressors.json_table.columns import is_map
 from headroom.core.compressors.json_table.parse import Document, Value, write
 
-MIN_ROWS = 12
+MIN_ROWS = 8
 LEFT_OUT: Final = "…"
 
 _MAX_ROWS = 300
