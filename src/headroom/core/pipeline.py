@@ -37,6 +37,9 @@ from headroom.core.types import (
 
 _T = TypeVar("_T")
 
+AT_REST = 0.9
+"""A lossy form that would lose less than a tenth as a text is left as it is."""
+
 MIN_CONFIDENCE = 0.5
 """A compressor less sure than this is not asked."""
 
@@ -250,7 +253,14 @@ class _Block:
         if not self.task.wants_lossy and found.strategy != mixed.STRATEGY:
             # What wrote it has brought it to rest.
             again.skipped_kind = found.kind
-        return again.best().replacement is None
+        rest = again.best()
+        if rest.replacement is None:
+            return True
+        # Where parts are left out a marker tells so, and a few blanks less in the form
+        # are no reason to send several times as much.
+        return found.is_lossy and (
+            rest.compressed_tokens >= AT_REST * found.compressed_tokens
+        )
 
     def final(self) -> BlockOutcome:
         """The first result that stays as it is, where the best one does not."""
