@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import settled
+from headroom.core.compressors import log
 from headroom.core.compressors.table_text import COMPRESSOR
 from headroom.core.compressors.table_text.decode import decode
 from headroom.core.compressors.table_text.form import write
@@ -319,3 +320,45 @@ def test_json_values_keep_their_digits():
     grid = Grid((), ("c", "o"), ([str(i % 3) for i in range(20)], cells), (), ",")
     form, _, _ = write(grid, estimate_tokens)
     assert decode(form).columns[1] == cells
+
+
+SIZES = [f'{{"size": "{"SML"[i % 3]}", "n": {i}}}' for i in range(12)]
+
+
+def with_objects(cells, *names):
+    out = io.StringIO()
+    rows = [[str(i), f"n{i % 5}", cell] for i, cell in enumerate(cells)]
+    csv.writer(out, lineterminator="\n").writerows([names, *rows] if names else rows)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("names", [("id", "name", "options"), ()])
+@pytest.mark.parametrize(
+    "cell", ['{"size": "S", "n":', '{"size": S}', '"', "{", '{"n": 01}', "^", "@1"]
+)
+def test_damaged_objects_are_cells_like_others(cell, names):
+    for cells in (SIZES, [*SIZES[:5], cell, *SIZES[6:]]):
+        grid = parse_grid(with_objects(cells, *names))
+        assert grid.columns[2] == cells
+        assert same(decode(write(grid, len)[0]), grid)
+
+
+@pytest.mark.parametrize("end", ['12,n2,"{""size"": ""S"", ""', "12,n2", "12 rows"])
+def test_a_last_line_that_is_cut_off_stands_as_it_is(end):
+    grid = parse_grid(with_objects(SIZES, "id", "name", "options") + end)
+    assert (grid.height, grid.after) == (12, (end,))
+    assert same(decode(write(grid, len)[0]), grid)
+
+
+def test_columns_without_names_may_stand_between_the_rows_alone():
+    rows = [f"{i % 3}-x,{i},{'on' if i < 20 else 'off'}" for i in range(40)]
+    grid = parse_grid("\n".join(rows))
+    form = write(grid, len)[0]
+    assert "c3=off\n" in form
+    assert same(decode(form), grid)
+
+
+def test_lines_of_a_log_are_no_table_under_a_header():
+    rows = [f"INFO worker {i % 7} finished job-{i:04}" for i in range(400)]
+    assert COMPRESSOR.detect("\n".join(rows)) < log.detect("\n".join(rows))
+    assert parse_grid("\n".join(rows)).names == ()

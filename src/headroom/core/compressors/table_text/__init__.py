@@ -27,6 +27,9 @@ _MIN_LOSSY_CHARS = 1800
 _MIN_LOSSY_ROWS = 12
 _HEAD_CHARS = 6000
 _CUTS = 4
+_BARE_CONFIDENCE = 0.55
+"""Words in rows under no header may be lines of a log, or of another tool's output."""
+
 _HEAD_LINES = 4
 _RULE = re.compile(r"[-+|:=─━┼│ ]*[-─━=]{2}[-+|:=─━┼│ ]*")
 
@@ -51,6 +54,8 @@ def detect(text: str) -> float:
 def _confidence(grid: Grid) -> float:
     if grid.delimiter == "|":
         return 0.9
+    if not grid.names and grid.delimiter == " ":
+        return _BARE_CONFIDENCE
     return 0.85 if grid.delimiter != " " else 0.8
 
 

@@ -83,6 +83,13 @@ def _may_name(words: list[str]) -> bool:
     return all(match(word) and not word.endswith(_CODE_END) for word in words)
 
 
+def _is_a_row(names: list[str], rows: list[list[str]]) -> bool:
+    """Whether what may be a header says what most rows say: it is one of them."""
+    sample = rows[:80]
+    columns = zip(names, zip(*sample, strict=True), strict=True)
+    return any(name and 2 * cells.count(name) > len(cells) for name, cells in columns)
+
+
 def _solid(rows: list[list[str]], width: int) -> tuple[int, float]:
     """Columns that hold numbers throughout, and the share of filled cells."""
     sample = rows[:80]
@@ -120,6 +127,8 @@ def _by_gutters(
         return None
     rows = [_cut(s, bounds) for s in used[1:]]
     numeric, filled = _solid(rows, len(names))
+    if not has_rule and _is_a_row(names, rows):
+        return None
     if not has_rule and not (
         len(names) >= 3 and filled >= 0.5 and (numeric or header.upper() == header)
     ):
@@ -175,6 +184,8 @@ def _by_words(
     if not _is_header(names) or any(len(s.split(None, least)) < least for s in body):
         return None
     rows = [s.rstrip().split(None, len(names) - 1) for s in body]
+    if _is_a_row(names, rows):
+        return None
     numeric, _ = _solid(rows, len(names))
     if numeric < 2 and not (numeric and lines[rows_from - 1].isupper()):
         return None

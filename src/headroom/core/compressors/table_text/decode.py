@@ -142,11 +142,12 @@ def decode(form: str) -> Grid:
     legend = _read_legend(lines)
     tail = int(head.group(5) or 0)
     body = lines.take(len(lines.lines) - lines.at - tail)
-    work, shown = _names(names, legend)
     body, between = _take_comments(body)
+    plain = labels(names, len(names)) if names else _unnamed(legend, body)
+    work, shown = _names(plain, legend)
     columns = _read_body(body, legend, shown, sep, height)
     _fill(columns, legend, work, height)
-    original = _rejoin(columns, legend, labels(names, len(names)) if names else work)
+    original = _rejoin(columns, legend, plain)
     delimiter = BY_WORD.get(word or "blank", ",")
     after = tuple(lines.take(tail))
     return Grid(before, names, tuple(original), after, delimiter, between)
@@ -168,19 +169,23 @@ def _take_comments(body: list[str]) -> tuple[list[str], tuple[tuple[int, str], .
     return rest, tuple(between)
 
 
-def _names(names: tuple[str, ...], legend: _Legend) -> tuple[list[str], list[str]]:
+def _unnamed(legend: _Legend, body: list[str]) -> list[str]:
+    """What the columns are called of a table that has no names."""
+    known = [*legend.cells, *legend.same, *legend.counts]
+    for _, mapped, _ in legend.maps:
+        known += mapped
+    for line in body:
+        if line.startswith("## "):
+            known += [name for name, _ in read_pairs(line[3:], legend.codes)]
+    roots = {re.sub(r"\.(keys|values)\Z", "", n) for n in known}
+    if not all(re.fullmatch(r"c\d{1,4}", n) for n in roots):
+        raise ValueError("a table without names calls its columns c1, c2, …")
+    width = max((int(n[1:]) for n in roots), default=0)
+    return [f"c{i + 1}" for i in range(width)]
+
+
+def _names(plain: list[str], legend: _Legend) -> tuple[list[str], list[str]]:
     """All columns as they are called in the form, and those that rows show."""
-    if names:
-        plain = labels(names, len(names))
-    else:
-        known = [*legend.cells, *legend.same, *legend.counts]
-        for _, mapped, _ in legend.maps:
-            known += mapped
-        roots = {re.sub(r"\.(keys|values)\Z", "", n) for n in known}
-        if not all(re.fullmatch(r"c\d{1,4}", n) for n in roots):
-            raise ValueError("a table without names calls its columns c1, c2, …")
-        width = max((int(n[1:]) for n in roots), default=0)
-        plain = [f"c{i + 1}" for i in range(width)]
     work: list[str] = []
     for name in plain:
         if name in legend.objects:

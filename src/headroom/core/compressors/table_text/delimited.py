@@ -118,10 +118,20 @@ def _take_comments(text: str, delimiter: str) -> tuple[str, list[tuple[int, str]
     return "\n".join(lines), between
 
 
+def _ends_badly(rows: list[list[str]] | None) -> bool:
+    """Whether a last line that was cut off may be all that is wrong."""
+    if rows is None:
+        return True
+    return len(rows) > 1 and len(rows[-1]) != len(rows[0]) == len(rows[-2])
+
+
 def _parse_with(text: str, delimiter: str, before: list[str]) -> Grid | None:
     tail_blank = len(text) - len(text.rstrip("\n"))
     text, between = _take_comments(text.rstrip("\n"), delimiter)
-    rows = _read_csv(text, delimiter)
+    rows, cut_off = _read_csv(text, delimiter), ""
+    if delimiter != "\t" and not between and _ends_badly(rows):
+        whole, _, cut_off = text.rpartition("\n")
+        rows = _read_csv(whole, delimiter)
     if not rows or len(rows) < 4 or len(between) * 5 > len(rows):
         return None
     width = len(rows[0])
@@ -142,6 +152,7 @@ def _parse_with(text: str, delimiter: str, before: list[str]) -> Grid | None:
         return None
     skipped = int(has_header)
     after = [line for at, line in between if at == len(rows)]
+    after += [cut_off] if cut_off else []
     inner = [(max(0, at - skipped), line) for at, line in between if at < len(rows)]
     return Grid(
         tuple(before),
