@@ -300,6 +300,38 @@ def test_what_was_asked_for_and_trouble_stay():
     assert "step 40 failed in the job" in lossy
 
 
+def lossy_of(body, question):
+    context = Context(count=len, question=question, wants_lossy=True)
+    found = COMPRESSOR.compress(HEAD + body + TAIL, context)
+    return found.lossy.text if found.lossy else None
+
+
+def _linked(count):
+    return "".join(
+        f'<p>Part {n} works with <a href="../mod/core.html#part{n}">its neighbour</a>'
+        f" and the <a href='https://example.org/rfc/{n}'>standard {n}</a>, at"
+        f" least {n}.</p><pre>part {n}\npart on</pre>"
+        for n in range(count)
+    )
+
+
+NAMES = ("modules", "directives", "glossary", "questions", "sitemap", "bugs")
+MENU = "".join(f'<a href="/{name}.html">{name}</a> | ' for name in NAMES)
+
+
+def test_running_text_loses_targets_of_the_same_site_but_no_words():
+    form = lossy_of(f"<p>{MENU}</p>{_linked(40)}", "What does the page say?")
+    assert "[left out: 6 items of link bars]" in form
+    assert "Part 7 works with its neighbour and the" in form
+    assert "[standard 7](https://example.org/rfc/7), at least 7." in form
+    assert form.endswith("\n[left out: targets of 40 links in running text]\n")
+
+
+def test_links_that_are_asked_for_keep_their_targets():
+    form = lossy_of(f"<p>{MENU}</p>{_linked(40)}", "Which URL is part 9 linked to?")
+    assert form is None or "(../mod/core.html#part9)" in form
+
+
 def test_a_page_of_links_keeps_its_links():
     links = "".join(f"<li><a href='/d/{i}'>Document {i}</a>" for i in range(20))
     found = settled(

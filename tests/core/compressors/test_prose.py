@@ -205,6 +205,62 @@ def test_the_lossy_form_names_the_lines_it_left_out_and_keeps_what_is_quotable()
     assert found.lossy.omitted == "sentences in 12 paragraphs left out"
 
 
+BADGE = "[![{0}](https://img.example.org/{0}.svg)](https://ci.example.org/{0})"
+README = "\n".join(
+    [
+        "# kettle",
+        "",
+        *(BADGE.format(name) for name in ("build", "cover", "version", "chat")),
+        "",
+        "Kettle boils queues down.",
+        "",
+        *(f"- [Part {n}](#part-{n})" for n in range(6)),
+        "",
+        "```md",
+        *(f"- [Part {n}](#part-{n})" for n in range(6)),
+        "```",
+        "",
+        *(
+            f"## Part {n}\n\nSee [the guide {n}][guide{n}] for more.\n"
+            for n in range(40)
+        ),
+        *(f"[guide{n}]: https://example.org/kettle/guide/{n}.html" for n in range(40)),
+        "",
+    ]
+)
+
+
+def test_a_readme_loses_badges_contents_and_addresses_and_says_which_lines():
+    assert README.count("\n") > 150
+    found = settled(COMPRESSOR.compress(README, CTX))
+    lines = found.lossy.text.split("\n")
+    assert lines[0].endswith(
+        "[…1-2]: parts of lines 1-2 left out; […all 5-6]: the whole of lines 5-6"
+    )
+    assert lines[1:8] == [
+        "# kettle",
+        "",
+        "[…all 3-6]",
+        "",
+        "Kettle boils queues down.",
+        "",
+        "[…all 10-15]",
+    ]
+    assert lines[9:16] == README.split("\n")[16:23]
+    assert lines[-2] == "[…all 186-225]"
+    assert found.lossy.omitted == (
+        "50 lines of badges, contents and addresses left out"
+    )
+
+
+def test_badges_and_addresses_that_were_asked_for_stay():
+    question = "where is the address of guide17 at example.org"
+    context = Context(count=len, question=question, wants_lossy=True)
+    found = COMPRESSOR.compress(README, context)
+    assert "\n[guide17]: https://example.org/kettle/guide/17.html\n" in found.lossy.text
+    assert "[…all 10-15]" in found.lossy.text
+
+
 def test_what_answers_the_question_stays():
     text = DOCUMENT.replace("go for a walk", "feed the heron", 1)
     context = Context(count=len, question="who feeds the heron?", wants_lossy=True)

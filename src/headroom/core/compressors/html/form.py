@@ -24,7 +24,7 @@ LEFT_OUT: Final = "[left out"
 
 _HEADER = re.compile(rf"\[{NAME} [0-9a-f]{{4}}\]")
 _FENCE_RUN = re.compile(r"^`{3,}", re.MULTILINE)
-_LINK = re.compile(
+LINK: Final = re.compile(
     r"(?<!!)\[((?:[^\[\]]|!\[[^\[\]]*\]|\[[^\[\]]*\])*)\]\((<[^>]*>|[^()\s]*)\)"
 )
 _ALT = re.compile(r"!\[([^\]]*)\]")
@@ -119,7 +119,7 @@ def _plain(text: str, targets: list[str]) -> str:
         return match[1]
 
     if "](" in text:
-        text = _LINK.sub(take, text)
+        text = LINK.sub(take, text)
     text = _ALT.sub(r"\1", text)
     text = _TICKS.sub(lambda found: found[0][1:], text)
     text = _ESCAPED_START.sub(lambda found: found[0][1:], text)

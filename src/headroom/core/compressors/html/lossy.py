@@ -1,12 +1,14 @@
 """The page with less: what surrounds the text, and the middles of what is long.
 
 Left out, each in place with its count: lists of links in navigation, side bars and the
-like, tables of contents (the headings they repeat stay), the middles of long tables,
-samples and lists of links. Sentences stay wherever they stand, a footer's too, and so
-does everything that shares a rare word with the question or the call, or speaks of
-trouble.
+like, bars of links, tables of contents (the headings they repeat stay), the middles of
+long tables, samples and lists of links. Links within running text lose targets that are
+places of the same site, counted at the page's end, unless links are asked for.
+Sentences stay wherever they stand, a footer's too, and so does everything that shares a
+rare word with the question or the call, or speaks of trouble.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,6 +16,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from headroom.core.compressors.html.form import LINK
 from headroom.core.compressors.html.page import Block
 from headroom.core.content.passages import spare, split_sentences
 from headroom.core.content.relevance import words
@@ -25,6 +28,13 @@ _ROWS: Final = (20, 8, 3)
 _LINES: Final = (36, 18, 6)
 _LINKS: Final = (30, 12, 3)
 _SENTENCE_CHARS: Final = 40
+_MIN_BAR: Final = 4
+_MIN_TARGETS: Final = 8
+_MIN_TARGET_CHARS: Final = 6
+_ABSOLUTE = re.compile(r"<?(?:[a-zA-Z][\w+.-]*:|//)")
+_ASKS_LINKS = re.compile(
+    r"\b(?:links?|urls?|hrefs?|targets?|download\w*)\b", re.IGNORECASE
+)
 _MIN_KEPT: Final = 0.3
 _SENTENCE_SHARE: Final = 0.21
 """How much of the running text may go at most, in characters."""
@@ -38,6 +48,7 @@ def reduce_blocks(blocks: list[Block], question: str) -> tuple[list[Block], str]
     asked = _asked(blocks, question)
     total = sum(len(block.text) for block in blocks)
     kept, account = _drop_frame(blocks, asked)
+    kept = [_without_bar(block, asked, account) for block in kept]
     if sum(len(block.text) for block in kept) < _MIN_KEPT * total:
         kept, account = blocks, []  # the links are what the page is for
     out: list[Block] = []
@@ -49,6 +60,8 @@ def reduce_blocks(blocks: list[Block], question: str) -> tuple[list[Block], str]
             else:
                 out += _shorten_links(rows, asked, account)
     out = _spare_sentences(out, question, account)
+    if not _ASKS_LINKS.search(question):
+        out = _drop_targets(out, asked, account)
     if not account:
         return None
     counts: Counter[str] = Counter()
@@ -78,6 +91,50 @@ def _spare_sentences(
     if left:
         account.append(("paragraphs in part", len(left)))
     return out
+
+
+def _without_bar(block: Block, asked: frozenset[str], account: _Account) -> Block:
+    """A note in place of a line that is nothing but links: menus, languages, crumbs."""
+    if block.kind != "text" or block.text.count("](") < _MIN_BAR:
+        return block
+    links = sum(len(match[1]) for match in LINK.finditer(block.text))
+    rest = len(LINK.sub("", block.text).replace(" ", ""))
+    if links < 2 * rest or _is_asked(block.text, asked):
+        return block
+    return next(_note(block.text.count("]("), "link bars", account))
+
+
+def _drop_targets(
+    blocks: list[Block], asked: frozenset[str], account: _Account
+) -> list[Block]:
+    """Links of running text without targets on the same site; words of links stay."""
+    count = 0
+
+    def shorten(match: re.Match[str]) -> str:
+        nonlocal count
+        target = match[2]
+        if len(target) < _MIN_TARGET_CHARS or _ABSOLUTE.match(target):
+            return match[0]
+        count += 1
+        return match[1]
+
+    out: list[Block] = []
+    for block in blocks:
+        is_running = _is_running_text(block) and not _is_asked(block.text, asked)
+        short = LINK.sub(shorten, block.text) if is_running else block.text
+        out.append(replace(block, text=short) if is_running else block)
+    if count < _MIN_TARGETS:
+        return blocks
+    account.append(("targets of links in running text", count))
+    told = f"[left out: targets of {count} links in running text]"
+    return [*out, Block("note", 0, "", told)]
+
+
+def _is_running_text(block: Block) -> bool:
+    """A line with links that is more than its links."""
+    if block.kind not in {"text", "item"} or "](" not in block.text or _is_link(block):
+        return False
+    return 2 * block.link_chars < len(LINK.sub(r"\1", block.text))
 
 
 def _sentences(text: str) -> str:

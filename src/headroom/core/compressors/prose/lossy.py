@@ -1,11 +1,12 @@
 """The text with less: plain sentences, and lines that only repeat earlier lines, go.
 
 Headings, first sentences, option lines, samples and short lines stay; so does what
-answers the question (see ``passages``). Of a change log that names its newest version
-first, the entries of the oldest versions go too. In place stands which lines of the
-source are concerned: ``[…12-14]`` for parts of lines 12 to 14, ``[…all 50-69]`` for the
-whole of them, ``[…30-33=8-11]`` for lines 30 to 33, which say the same as lines 8 to
-11. The first line of the form says so, sealed (see ``core.content.seal``).
+answers the question (see ``passages``). Of a README go badges and pictures, tables of
+contents and the list of addresses that links name. Of a change log that names its
+newest version first, the entries of the oldest versions go too. In place stands which
+lines of the source are concerned: ``[…12-14]`` for parts of lines 12 to 14, ``[…all
+50-69]`` for the whole of them, ``[…30-33=8-11]`` for lines 30 to 33, which say the same
+as lines 8 to 11. The first line of the form says so, sealed (``core.content.seal``).
 """
 
 import re
@@ -22,6 +23,7 @@ from headroom.core.content.seal import is_sealed
 
 NAME: Final = "prose"
 HEADER: Final = " […1-2]: parts of lines 1-2 left out"
+_ALL_LEGEND: Final = "; […all 5-6]: the whole of lines 5-6"
 _REPEAT_LEGEND: Final = "; […3-4=1-2]: lines 3-4 repeat lines 1-2"
 SHARE: Final = 0.25
 """How much of a text may go at most, in characters."""
@@ -35,6 +37,20 @@ _VERSION = re.compile(
     r"[\w.]*\b.{0,40}\Z"
 )
 _MIN_REPEAT_CHARS: Final = 60
+
+_MIN_ENTRIES: Final = 4
+_FENCES = ("```", "~~~")
+# Pictures with or without a link around them, tags, and what stands between them.
+_PICTURE = re.compile(
+    r"\[?!\[[^\[\]]*\](?:\([^()\s]*(?: \"[^\"]*\")?\)|\[[^\[\]]*\])(?:\]\([^()\s]*\))?"
+    r"|<!--[^<>]*-->|</?[a-zA-Z][^<>]*>|&nbsp;|[\s|·•]+"
+)
+_IS_PICTURE = re.compile(r"!\[|<(?:img|picture|source)\b", re.IGNORECASE)
+_ENTRY = re.compile(r"(?:[-*+]|\d{1,3}[.)]) \[[^\[\]]*\]\(#[^()\s]*\)\Z")
+_ADDRESS = re.compile(
+    r"\[[^\[\]]+\]: <?(?:https?:|\.{0,2}/|#)\S+(?: \[[^\[\]]+\]: \S+)*\Z"
+    r"|\.\. _[^:]+: https?:\S+\Z"
+)
 
 
 class Reduced(Struct, frozen=True):
@@ -51,7 +67,8 @@ def reduce_units(units: Sequence[Unit], question: str) -> Reduced | None:
         replace(unit, text=escape(unit.text)) if "[…" in unit.text else unit
         for unit in units
     ]
-    kept, repeated = _drop_repeats(units)
+    kept, decoration = _drop_decoration(units, question)
+    kept, repeated = _drop_repeats(kept)
     kept, old = _drop_old(kept, question)
     texts = [unit.text if _may_lose(unit) else "" for unit in kept]
     budget = int(sum(len(unit.text) for unit in units) * SHARE)
@@ -69,16 +86,19 @@ def reduce_units(units: Sequence[Unit], question: str) -> Reduced | None:
             sentences += 1
         pieces.append(unit.text[at:])
         out[index] = replace(unit, text=" ".join(filter(None, pieces)))
-    if not (sentences or repeated or old):
+    if not (sentences or repeated or old or decoration):
         return None
     account = []
     if sentences:
         account.append(f"sentences in {len(left)} paragraphs")
+    if decoration:
+        account.append(f"{decoration} lines of badges, contents and addresses")
     if repeated:
         account.append(f"{repeated} lines that repeat earlier lines")
     if old:
         account.append(f"entries of the {old} oldest versions")
-    header = HEADER + (_REPEAT_LEGEND if repeated else "")
+    header = HEADER + (_ALL_LEGEND if old or decoration else "")
+    header += _REPEAT_LEGEND if repeated else ""
     return Reduced(out, header, "; ".join(account) + " left out")
 
 
@@ -98,6 +118,63 @@ def _may_lose(unit: Unit) -> bool:
 
 def _range(unit: Unit) -> str:
     return str(unit.first) if unit.first == unit.last else f"{unit.first}-{unit.last}"
+
+
+def _drop_decoration(units: Sequence[Unit], question: str) -> tuple[list[Unit], int]:
+    """Without runs of pictures, contents and addresses; how many lines they were."""
+    kept: list[Unit] = []
+    run: list[Unit] = []
+    lines = 0
+    runs_as = fence = ""
+    for unit in [*units, _END]:
+        text = unit.text
+        kind = _decoration(text) if not fence else ""
+        if run and (kind != runs_as if text else unit is _END):
+            lines += _close_run(run, runs_as, question, kept)
+            run = []
+        if text.startswith(_FENCES) and (not fence or text.startswith(fence)):
+            fence = "" if fence else text[:3]
+        if kind or run:
+            run.append(unit)
+            runs_as = kind or runs_as
+        elif unit is not _END:
+            kept.append(unit)
+    return kept, lines
+
+
+_END: Final = Unit(0, "", 0, 0, is_prose=False)
+
+
+def _decoration(text: str) -> str:
+    """What a line is that says nothing of the matter; empty if it says something."""
+    if text.startswith(("[", "..")) and _ADDRESS.match(text):
+        return "address"
+    if text.startswith(("-", "*", "+", *"0123456789")) and _ENTRY.match(text):
+        return "entry"
+    if text.startswith(("!", "[!", "<", "|", "&")) and not _PICTURE.sub("", text):
+        return "picture"
+    return ""
+
+
+def _close_run(run: list[Unit], kind: str, question: str, kept: list[Unit]) -> int:
+    """Put a note in place of a run that is worth one; how many lines it stands for."""
+    blank: list[Unit] = []
+    while not run[-1].text:
+        blank.insert(0, run.pop())
+    size = sum(len(unit.text) for unit in run)
+    is_worth_it = size >= _MIN_REPEAT_CHARS and (
+        any(_IS_PICTURE.search(unit.text) for unit in run)
+        if kind == "picture"
+        else sum(bool(unit.text) for unit in run) >= _MIN_ENTRIES
+        or (kind == "address" and size >= 4 * _MIN_REPEAT_CHARS)
+    )
+    if not is_worth_it or any(rank(question, [" ".join(unit.text for unit in run)])):
+        kept += [*run, *blank]
+        return 0
+    first, last = run[0].first, run[-1].last
+    note = f"[…all {first}-{last}]" if last > first else f"[…all {first}]"
+    kept += [replace(run[0], text=note, is_prose=False), *blank]
+    return last - first + 1
 
 
 def _drop_repeats(units: Sequence[Unit]) -> tuple[list[Unit], int]:

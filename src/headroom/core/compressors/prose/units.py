@@ -40,7 +40,7 @@ _ITEM = re.compile(
 _GAP = re.compile(r"\S( {2,})(?=\S)")
 _STARTS_ANEW = re.compile(
     r"\\#|[-*+•] |\(?\d{1,3}[.)] |[|>$%#]|>>>|\.\. |//|--?\w|:\w+:|@|```|\[\d+\] "
-    r"|[\w-]+: |<"
+    r"|\[[^\[\]]+\]: |[\w-]+: |<"
 )
 _ENDS_OPEN = re.compile(r"[-{;\\|]\Z|::\Z")
 _CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\w[(_]|::")
