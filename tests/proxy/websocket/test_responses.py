@@ -198,6 +198,27 @@ async def test_what_was_said_before_is_referred_to_however_it_was_begun(warmed):
     assert len(told) < 400
 
 
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [([], {"generate": False}), ([system(), user("go")], {}), ([result(2)], {})],
+        [([], {"prompt": {"id": "pmpt_1"}}), ([result(1)], {}), ([result(2)], {})],
+        [([system(), user("go")], {}), ([], {}), ([result(2)], {})],
+    ],
+    ids=["prewarm", "template", "in the middle"],
+)
+async def test_requests_without_items_have_the_tools_of_their_conversation(requests):
+    """Tools stand in front of all the provider keeps, whatever is sent behind them."""
+    previous = ""
+    async with running() as (_, up, px), open_(px) as ws:
+        for items, members in requests:
+            previous = await ask(ws, items, previous=previous, **members)
+    sent = [json.loads(message) for message in up.received]
+    names = [[tool["name"] for tool in event["tools"]] for event in sent]
+    assert names == [["exec_command", "headroom_retrieve"]] * 3
+    assert len(sent[-1]["input"][0]["output"]) < 9_000
+
+
 async def test_a_conversation_goes_on_in_another_process_by_the_answers_id(tmp_path):
     url = f"sqlite://{tmp_path}/store.db"
     async with running(STORE=url) as (model, up, px):

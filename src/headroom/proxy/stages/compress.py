@@ -138,10 +138,11 @@ class CompressStage:
             # Others may add to it, and what stands before cannot be known.
             exchange.pass_through("conversation_state")
             return
-        if not view.messages:
+        is_blank = not (view.messages or view.tool_names or view.continues)
+        if not view.messages and (is_blank or not view.is_threaded):
             exchange.decision, exchange.reason = "no_change", "no_messages"
-            if view.is_threaded and not view.continues:
-                # It may only prepare what comes: a conversation that begins behind it.
+            if view.is_threaded and view.is_prewarm:
+                # It only prepares what comes: a conversation that begins behind it.
                 exchange.on_reply = lambda reply: self._conversations.keep(
                     reply.id, NOTHING, {}
                 )
@@ -286,7 +287,7 @@ class CompressStage:
         exchange.view = view
         exchange.trail = trail_of(view, changes, rewrite.front)
         exchange.store_failures = int(bool(error)) + int(not is_complete)
-        exchange.chain_key = rewrite.keys[-1]
+        exchange.chain_key = rewrite.keys[-1] if rewrite.keys else rewrite.chain.end
         exchange.session_id = exchange.session_id or _session_id(view, rewrite)
         exchange.own_tools = rewrite.own_tools
         self._report_memory(exchange, rewrite)
