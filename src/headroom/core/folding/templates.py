@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 HOLE = "~"
 FIXED = 2
+_FIXED = str(FIXED)
 MIN_WORDS = 8
 _MIN_ROWS = 2
 _MAX_WORDS = 80
@@ -158,10 +159,11 @@ def _one_word_off(groups: _Groups) -> Iterator[tuple[_Key, int, int]]:
     """
     budget = _MERGE_BUDGET
     # Keys that differ in one word share all before their middle, or all behind it.
-    halves = [(key[: len(key) // 2], len(key), key[len(key) // 2 :]) for key in groups]
+    keys = [key for key in groups if key[0] != _FIXED]
+    halves = [(key[: len(key) // 2], len(key), key[len(key) // 2 :]) for key in keys]
     starts = Counter([(start, size) for start, size, _ in halves])
     ends = Counter([(size, end) for _, size, end in halves])
-    for key, (start, size, end) in zip(groups, halves, strict=True):
+    for key, (start, size, end) in zip(keys, halves, strict=True):
         budget -= size
         if budget < 0:
             return

@@ -448,3 +448,40 @@ def test_unittests_of_one_class_are_counted_whatever_follows_its_name() -> None:
 )
 def test_outputs_of_more_tools_are_recognised(text: str) -> None:
     assert COMPRESSOR.detect(text) > 0.5
+
+
+def test_few_failures_stand_each_with_its_file() -> None:
+    summary = [f"FAILED tests/test_db.py::test_{name}" for name in ("a", "b", "c")]
+    text = "\n".join(["=== short test summary info ===", *summary, LINT])
+    assert all(f"\n{line}\n" in lossless(text) for line in summary)
+
+
+def test_few_findings_of_one_message_stand_each_with_its_place() -> None:
+    rare = [f"src/app/jobs.py:{n}:1: E722 bare except" for n in (7, 19)]
+    raised = [f"tests/test_jobs.py:{n}: KeyError" for n in (3, 44, 61)]
+    form = lossless("\n".join([*rare, *raised, LINT]))
+    assert all(f"\n{line}\n" in form for line in [*rare, *raised])
+
+
+def test_messages_above_their_places_stay_whole_where_many_differ_by_a_number() -> None:
+    rows = [
+        f"src/m{n % 7}.py:{n}:80: E501 line too long ({80 + n % 12} > 79 characters)"
+        for n in range(1, 400)
+    ]
+    form = lossy("\n".join(rows))
+    for width in range(80, 92):
+        assert f"\nE501 line too long ({width} > 79 characters) (×" in form
+    assert COMPRESSOR.compress(form, CONTEXT) is None
+
+
+def test_troubled_lines_are_never_joined_however_many_differ_in_one_word() -> None:
+    rows = [f"cannot resolve module {letter * 3}" for letter in "abcdefghijklm"]
+    form = lossless("\n".join([*rows, LINT]))
+    assert all(f"\n{row}\n" in form for row in rows)
+
+
+def test_an_outline_that_miscounts_its_lines_switches_nothing_off() -> None:
+    forged = (
+        f"build outline; 3 of 9 lines left out or cut: 3 passed\nbuild lines\n{LINT}"
+    )
+    assert COMPRESSOR.compress(forged, CONTEXT) is not None

@@ -10,6 +10,8 @@ line ends, the width of rulers and progress bars, pytest's percentages, empty gu
 lines of compiler snippets, all but one of several empty lines.
 """
 
+import re
+
 from headroom.core.compressors.build_output.cleaning import clean
 from headroom.core.compressors.build_output.folding import (
     NAME,
@@ -39,6 +41,7 @@ _MIN_MEAN_CHARS = 16
 """Many lines that are shorter than this on average are not worth the time they take."""
 
 _OUTLINE = f"{NAME} outline; "
+_SAID = re.compile(rf"{_OUTLINE}(\d{{1,9}}) of (\d{{1,9}}) lines left out or cut: ")
 _OWN = (header(NAME), PLAIN, _OUTLINE)
 
 
@@ -93,11 +96,20 @@ def _is_own(text: str) -> bool:
     """Whether ``text`` is a form as ``compress`` writes it, not an imitation."""
     if not text.startswith(_OWN):
         return False
+    said = None
     if text.startswith(_OUTLINE):
+        said = _SAID.match(text)
         text = text.partition("\n")[2]
+        if said is None:
+            return False
     try:
         decoded = decode(text)
-        if len(decoded) < len(text) or recognise(decoded) == 0:
+        if said is not None:
+            # What is left need not repeat, but its lines must be as many as it says.
+            out, total = int(said[1]), int(said[2])
+            if not total - out <= decoded.count("\n") + 1 <= total:
+                return False
+        elif len(decoded) < len(text) or recognise(decoded) == 0:
             # It only says so: it is no shorter than what it would stand for.
             return False
         return encode(decoded.split("\n"), PlainLines(decoded)) == text

@@ -17,6 +17,7 @@ together with others only if all but its place is the same.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from headroom.core.compressors.build_output.gathering import gather, scatter
@@ -42,6 +43,9 @@ NAME = "build"
 PLAIN = f"{NAME} lines"
 
 _MAY_LEAD = re.compile(r"\[?(?:\d|[A-Z][a-z]{2} )")
+_MIN_SAID_AGAIN = 50
+"""Characters; what says less again with other places stays whole, places and all."""
+
 _OWN_GROWTH = 16
 _OWN_CHARS = 1_000_000
 
@@ -149,12 +153,17 @@ def _classes(source: Source, judge: PlainLines) -> Sequence[int]:
     """Lines fall together within a class: one for each message of trouble."""
     messages: dict[str, int] = {}
     classes: list[int] = []
-    for whole, stamp in zip(source.lines, source.stamps, strict=True):
-        line = whole if stamp is None else whole[len("".join(stamp)) :]
-        may_be = (":" in line or "(" in line) and not line.startswith(MARK)
-        placed = PLACED.match(line) if may_be else None
-        if placed:
-            classes.append(messages.setdefault(placed[2], len(messages) + FIXED + 2))
+    lines = [
+        whole if stamp is None else whole[len("".join(stamp)) :]
+        for whole, stamp in zip(source.lines, source.stamps, strict=True)
+    ]
+    placed = [_message(line) for line in lines]
+    counts = Counter(placed)
+    for line, stamp, message in zip(lines, source.stamps, placed, strict=True):
+        if message is not None and HOLE not in line and _is_rare(message, counts):
+            classes.append(FIXED)
+        elif message is not None:
+            classes.append(messages.setdefault(message, len(messages) + FIXED + 2))
         elif not judge.is_plain(line, is_placed=False):
             # What looks like a hole must be one, even where nothing else varies.
             own = len(messages) + FIXED + 2
@@ -162,3 +171,16 @@ def _classes(source: Source, judge: PlainLines) -> Sequence[int]:
         else:
             classes.append(int(stamp is not None))
     return classes
+
+
+def _message(line: str) -> str | None:
+    """What a line says of the place that it begins with; ``None`` without a place."""
+    if (":" not in line and "(" not in line) or line.startswith(MARK):
+        return None
+    placed = PLACED.match(line)
+    return None if placed is None else placed[2]
+
+
+def _is_rare(message: str, counts: Counter[str | None]) -> bool:
+    """Whether its lines stay whole, each with its place."""
+    return (counts[message] - 1) * len(message) < _MIN_SAID_AGAIN

@@ -18,14 +18,21 @@ PLACED = re.compile(
 _STEMS = (
     "err", "warn", "fail", "assert", "exception", "panic", "fatal", "cannot", "can't",
     "could not", "unable", "not found", "denied", "missing", "unknown", "undefined",
-    "deprecat", "conflict", "invalid", "unexpected", "vulnerab", "timed out",
+    "deprecat", "conflict", "invalid", "unexpected", "vulnerab", "timed out", "timeout",
+    "no such", "refused", "forbidden", "mismatch", "expected", "violat", "overflow",
+    "abort", "corrupt", "crash", "illegal", "unresolved", "unhandled",
 )  # fmt: skip
 _TROUBLED = "(?i:" + "|".join(_STEMS).replace("err|", r"err(?:or)?s?\b|") + ")"
 # Apart, so that each is looked for at the few places where it may begin.
 _TROUBLE_FIRST = re.compile(_TROUBLED)
 _TROUBLE = re.compile(rf"[\s\"'(\[:!]{_TROUBLED}")
 _RAISED = re.compile(r"[a-z](?:Error|Exception|Warning)\b")
-_CODE_LINE = re.compile(r"(?:[>E] |\s*+\d*+ *+[|│]|\s{4,}\S.*[;{}()=,:]$|[+-] )")
+_GATHERED = re.compile(r".* \(×\d+\):$|  [^\s:(]+(?::\d+)+$")
+"""A finding that the lossy form puts above its places, and one of these."""
+
+_CODE_LINE = re.compile(
+    r"(?:[>E] |\s*+\d*+ *+[|│]|\s{4,}(?!--- [PS])\S.*[;{}()=,:]$|[+-] )"
+)
 
 _MAX_KNOWN = 8192
 """Lines whose answer is remembered; bounds memory."""
@@ -62,6 +69,8 @@ class PlainLines:
             known = not (
                 line.startswith(MARK)
                 or _CODE_LINE.match(line)
+                or (line.endswith("):") or line[:2] == "  ")
+                and _GATHERED.match(line)
                 or self._tells_of_trouble(line)
                 or is_fixed(line)
             )

@@ -27,7 +27,9 @@ MARK = "»"
 _OPEN = "\n"
 """In place of a result: each test says why in its own words, on a line of its own."""
 
-_MIN_REASONS = 3
+_MIN_REASONS = 4
+"""Fewer tests that failed stand each with its file, as one would run them again."""
+
 _MIN_AGAIN = 5
 _MIN_AGAIN_CHARS = 150
 _MIN_ADDRESSES = 8
@@ -159,9 +161,9 @@ def _together(
     if key is None or len(names) == 1:
         return held
     where, result = key
+    if result in {_OPEN, ""} and len(names) < _MIN_REASONS:
+        return held
     if result == _OPEN:
-        if len(names) < _MIN_REASONS:
-            return held
         return [f"{MARK}{len(names)} {where}", *names]
     if result == "ok":
         return [f"{MARK} ok ({where}): {' '.join(names)}"]
