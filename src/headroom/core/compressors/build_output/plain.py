@@ -69,14 +69,18 @@ class PlainLines:
             known = not (
                 line.startswith(MARK)
                 or _CODE_LINE.match(line)
-                or (line.endswith("):") or line[:2] == "  ")
-                and _GATHERED.match(line)
+                or self._is_gathered(line)
                 or self._tells_of_trouble(line)
                 or is_fixed(line)
             )
             if len(self._known) < _MAX_KNOWN:
                 self._known[line] = known
         return known
+
+    @staticmethod
+    def _is_gathered(line: str) -> bool:
+        may_be = line.endswith("):") or line.startswith("  ")
+        return may_be and _GATHERED.match(line) is not None
 
     def _tells_of_trouble(self, line: str) -> bool:
         lower = line.lower()
