@@ -43,10 +43,14 @@ _FIRST, _LAST = 3, 2
 # Tables longer than this lose ordinary rows, down to about that many; those without a
 # dear column, whose rows are all that can go, sooner.
 _THIN_ABOVE, _THIN_TO = 1200, 600
-_BARE_ABOVE, _BARE_SHARE = 200, 0.5
+_BARE_ABOVE, _BARE_SHARE = 40, 0.5
 _STRETCH = 20
 _SAMPLE = 60
 _MAX_BEFORE = 12
+# Extremes of each amount: the least, the most; of one each, where there are so many
+# amounts that more would keep most rows of a table.
+_ENDS, _FEW_ENDS = (2, 3), (1, 1)
+_MAX_ENDS_SHARE = 0.15
 
 
 def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
@@ -54,10 +58,12 @@ def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
     height = grid.height
     dear = _dear_columns(layout)
     full = {*range(min(_FIRST, height)), *range(max(0, height - _LAST), height)}
-    for i, column in enumerate(layout.columns):
-        if i in layout.same or i in layout.counted:
-            continue
-        full |= _standing_out(column, layout.names[i])
+    said = {*layout.same, *layout.counted}
+    told = [i for i in range(len(layout.columns)) if i not in said]
+    has_many = sum(_ENDS) * len(told) > _MAX_ENDS_SHARE * height
+    for i in told:
+        ends = _FEW_ENDS if has_many else _ENDS
+        full |= _standing_out(layout.columns[i], layout.names[i], ends)
     full |= _errors(layout, height) | _asked(layout, ctx)
     rows: Sequence[int] = range(height)
     share = _kept_share(height, ctx.share, has_dear=bool(dear))
@@ -123,8 +129,14 @@ def _amount(cell: str) -> float | None:
     return float(digits) * (_SCALE[unit.group()] if unit else 1.0)
 
 
-def _standing_out(column: list[str], name: str) -> set[int]:
-    """Rows whose cell is extreme, rare or of odd length among its column."""
+def _standing_out(column: list[str], name: str, ends: tuple[int, int]) -> set[int]:
+    """Rows whose cell is extreme, rare or of odd length among its column.
+
+    Args:
+        column: its cells.
+        name: what it is called; the extremes of ids and times tell nothing.
+        ends: how many of the least and of the greatest amounts stand out.
+    """
     height = len(column)
     times = Counter(column)
     sample = column[:: max(1, height // _SAMPLE)]
@@ -134,8 +146,9 @@ def _standing_out(column: list[str], name: str) -> set[int]:
             return set()
         values = [(v, r) for r, c in enumerate(column) if (v := _amount(c)) is not None]
         values.sort()
-        ends = {r for _, r in (*values[:2], *values[-3:])}
-        return ends | {r for r, c in enumerate(column) if not _AMOUNT.match(c)}
+        least, most = ends
+        extremes = {r for _, r in (*values[:least], *values[-most:])}
+        return extremes | {r for r, c in enumerate(column) if not _AMOUNT.match(c)}
     if len(times) * 3 <= height:
         rare = {v for v, n in times.items() if n <= max(1, height // 400)}
         return {r for r, c in enumerate(column) if c in rare}
