@@ -155,6 +155,19 @@ def test_a_row_that_differs_from_a_constant_says_so():
     assert json.loads(restored(form)) == rows
 
 
+def test_what_is_rarely_true_needs_no_value():
+    rows = [
+        {"id": n, "late": n in {4, 7}, "x y": n == 5, "at": {"sea": n == 9, "day": n}}
+        for n in range(30)
+    ]
+    form = lossless(json.dumps(rows))
+    lines = form.split("\n")
+    assert lines[5].endswith(" late")
+    assert lines[6].endswith(' "x y"')
+    assert lines[10].endswith(" at.sea")
+    assert json.loads(restored(form)) == rows
+
+
 def test_rows_of_one_file_stand_below_its_name():
     rows = [
         {"file": f"src/part {i // 9}.py", "name": name, "line": 7 * i}

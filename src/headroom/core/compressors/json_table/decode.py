@@ -41,7 +41,7 @@ from headroom.core.compressors.json_table.schema import (
 )
 
 _LEGEND = re.compile(r"(\*[0-9]+)=(.*)\Z", re.DOTALL)
-_PATH = re.compile(rf"{PATH}(?==)")
+_PATH = re.compile(rf"{PATH}(?=[= \t;\]}}]|\Z)")
 _SPECIAL = re.compile(r"[\"\[{*=\\]")
 _COUNT = re.compile(r"[0-9]+")
 _ENDS = frozenset(";]}")
@@ -232,7 +232,12 @@ class _Cells:
                 match = _PATH.match(line, at + 1)
                 if match is None or match[0] not in items.paths:
                     raise FormError("a row says something of no field")
-                said, at = self._said(line, match.end() + 1, nested=nested)
+                if line.startswith("=", match.end()):
+                    said, at = self._said(line, match.end() + 1, nested=nested)
+                elif _get(value, items.paths[match[0]]) is False:
+                    said, at = True, match.end()
+                else:
+                    raise FormError("a row says nothing of a field")
                 holder = _put(value, items.paths[match[0]], said)
                 if said is ABSENT:
                     self._absent.append((holder, items.paths[match[0]][-1]))

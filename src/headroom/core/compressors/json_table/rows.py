@@ -182,8 +182,11 @@ class TableWriter:
         for i, one in enumerate(record.fields):
             label = str(i) if record.is_array else name(one.key)
             for row, value in one.overrides.items():
-                cell = _said(value, notation, nested=nested)
-                tails.setdefault(row, []).append(f"{label}={cell}")
+                # Where the rest is false, what is true need not say so.
+                is_true = value is True and one.default is False
+                cell = "" if is_true else _said(value, notation, nested=nested)
+                said = label if is_true else f"{label}={cell}"
+                tails.setdefault(row, []).append(said)
             if one.mode != "cell" or one.is_block or one.column is None:
                 continue
             cells, inner = self.cells(one.column, notation, nested=nested)
