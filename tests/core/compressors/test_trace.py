@@ -248,3 +248,30 @@ def test_any_mixture_of_lines_decodes_and_never_grows(lines):
     if found is not None and found.lossless is not None:
         assert decode(found.lossless.text) == normalise(text)
         assert len(found.lossless.text) < len(text)
+
+
+def test_calls_that_failed_stay_but_for_searches_of_one_name():
+    found = [
+        f'openat(AT_FDCWD, "/usr/lib/lib{n}.so.6", O_RDONLY) = 3' for n in range(60)
+    ]
+    failed = '"{}", O_RDONLY) = -1 ENOENT (No such file or directory)'
+    searched = [
+        "openat(AT_FDCWD, " + failed.format(f"/opt/{place}/libledger.so.2")
+        for place in "abcdefghijkl"
+    ]
+    missing = [
+        "openat(AT_FDCWD, " + failed.format(f"/etc/app/{name}.toml")
+        for name in ("limits", "routes", "tenants")
+    ]
+    form = lossy_of("\n".join([*found, *searched, *missing, *found])).text
+    assert all(f"\n{line}\n" in form for line in missing)
+    assert form.count("libledger.so.2") == 2  # the first and the last
+
+
+def test_frames_of_libraries_keep_their_file():
+    frames = [
+        f"\tat {SPRING}.Resolver{n}.find(Resolver{n}.java:{n}0)" for n in range(1, 9)
+    ]
+    text = "\n".join(["java.lang.IllegalStateException: no bean", *frames])
+    form = settled(COMPRESSOR.compress(text, Context(count=len))).lossless.text
+    assert all(f"find(Resolver{n}.java:{n}0)" in form for n in range(1, 9))

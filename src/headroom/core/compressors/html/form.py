@@ -28,7 +28,7 @@ LINK: Final = re.compile(
     r"(?<!!)\[((?:[^\[\]]|!\[[^\[\]]*\]|\[[^\[\]]*\])*)\]\((<[^>]*>|[^()\s]*)\)"
 )
 _ALT = re.compile(r"!\[([^\]]*)\]")
-_CELL_END = re.compile(r" ?(?<!\\)\| ?")
+_CELL_END = re.compile(r" \|(?: |$)")
 _MARK = re.compile(r"(?:#{1,6}|-|\d{1,9}\.)(?: |$)")
 _TICKS = re.compile(r"\\?`")
 _ESCAPED_START = re.compile(r"(?<=\])\\(\\*)(?=\()|(?<=!)\\(\\*)(?=\[)")

@@ -4,6 +4,7 @@ Cells stand side by side, ``|`` between them, without padding. A cell that spans
 is followed by empty ones; one that spans rows is ``^`` in the rows below it.
 """
 
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ BREAK: Final = "\x01"
 
 _BREAK_FORM: Final = " / "
 _MAX_SPAN: Final = 20
+_BORDER: Final = re.compile(r"(?<![^\s\\])\||\|(?!\S)")
+"""What could be taken for the sign between cells; ``on|off`` cannot."""
 
 
 class Table(Struct):
@@ -48,7 +51,7 @@ class Table(Struct):
     def close_cell(self, parts: list[str]) -> None:
         """End the cell with what it holds."""
         text = _BREAK_FORM.join(parts)
-        text = text.replace("|", "\\|")
+        text = _BORDER.sub(r"\\|", text)
         columns, rows = self.spans
         if rows > 1:
             self.below[len(self.cells)] = rows - 1

@@ -26,6 +26,9 @@ _OUTLINE = re.compile(
 
 # Addresses, frame numbers and arguments, in which calls of one function differ.
 _VALUES = re.compile(r"0x[0-9a-fA-F]+\??|=-?\d+|\([\d, ]+\)|\+0x\w+")
+# strace's calls that failed: what was asked for, without its directories, which are
+# searched one after the other, and the error's name.
+_FAILED_CALL = re.compile(r"([^/\s\"(]*)\"?,?[^\"]*\) += -\d+ (E[A-Z0-9]+) \(")
 _FRAME_NUMBER = re.compile(r"#\d+")
 
 
@@ -123,15 +126,25 @@ def _leave_alike(
     for family in find_families(read_lines(text, has_times=False)):
         if len(family.rows) < _ALIKE:
             continue
-        shown: set[tuple[str, ...]] = set()
+        shown = {
+            _failed_call(lines[others[place]]) or values
+            for place, values in (family.rows[0], family.rows[-1])
+        }
         for place, values in family.rows[1:-1]:
             line = lines[others[place]]
             if not line:
                 continue
-            if values not in shown and has_trouble(line):
-                shown.add(values)
+            failed = _failed_call(line)
+            told = failed or values
+            if told not in shown and (failed or has_trouble(line)):
+                shown.add(told)
                 continue
             reasons[others[place]] = "lines alike"
+
+
+def _failed_call(line: str) -> tuple[str, ...]:
+    found = _FAILED_CALL.search(line)
+    return () if found is None else (found[1], found[2])
 
 
 def _raising(lines: Sequence[str], units: Sequence[Unit]) -> set[int]:

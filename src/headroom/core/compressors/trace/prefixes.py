@@ -8,10 +8,10 @@
 
     TypeError: x is not a function
         at next (@a/router/route.js:149:13)
-        at @b.BeanFactory.create(:318)
+        at @b.BeanFactory.create(BeanFactory.java:318)
 
-A Java frame whose file has the name of its class leaves the file out. Only what
-``_LIBRARY`` names is shortened; paths and frames of one's own code stay quotable.
+Only what is known as a library's is shortened; paths and frames of one's own code stay
+quotable, and every frame has its file and line.
 """
 
 import re
@@ -41,12 +41,6 @@ _PACKAGE = re.compile(
     r"|org\.springframework|org\.apache|org\.hibernate|org\.junit|org\.eclipse|io\.netty|com\.google|com\.sun|com\.android"
     r"|com\.fasterxml|com\.zaxxer|System|Microsoft)(?:\.[A-Za-z]\w*)*?(?=\.[A-Z]\w*[.$]|\.\w+\()"
 )
-_SAME_FILE = re.compile(
-    r"(@[a-h]\.(?:[\w]+\.)*?(\w+)(?:\$[\w$]*)?\.[\w$<>]+\()\2\.java(?=:\d+\))"
-)
-_NO_FILE = re.compile(
-    r"(@[a-h]\.(?:[\w]+\.)*?(\w+)(?:\$[\w$]*)?\.[\w$<>]+\()(?=:\d+\))"
-)
 _SAMPLE = 200_000
 
 
@@ -61,7 +55,7 @@ def shorten(text: str) -> tuple[str, str] | None:
     legend = [f"@{x}={place}" for x, place in zip(_LETTERS, chosen, strict=False)]
     codes = {place: f"@{x}" for x, place in zip(_LETTERS, chosen, strict=False)}
     short = _coded(text, codes)
-    return "\n".join([HEADER, *legend, ""]), _SAME_FILE.sub(r"\1", short)
+    return "\n".join([HEADER, *legend, ""]), short
 
 
 def _places(sample: str) -> dict[str, int]:
@@ -148,5 +142,4 @@ def lengthen(form: str) -> str:
         if not equal or len(code) != 2 or code in places:
             raise ValueError("legend entry without a code of its own")
         places[code[1:]] = place
-    text = _NO_FILE.sub(r"\1\2.java", text)
     return _CODE.sub(lambda m: places.get(m[1], m[0]), text)
