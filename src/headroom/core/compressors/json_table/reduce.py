@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headroom.core.compressors.json_table.columns import is_map
+from headroom.core.compressors.json_table.events import Events
 from headroom.core.compressors.json_table.parse import Document, Value, write
 
 MIN_ROWS = 8
@@ -34,6 +35,9 @@ _MAX_WORDS = 40
 _MAX_NAMED = 8
 _MIN_COLUMN_SHARE = 0.2
 _MAX_RARE_COLUMNS = 12
+_MAX_AMOUNTS = 8
+_MAX_CATEGORIES = 24
+_SELDOM = 40
 _MAX_PROSE = 400
 _KEPT_PROSE = 200
 _MAX_DOCUMENTATION = 160
@@ -78,6 +82,7 @@ class Reduction:
 
     words: frozenset[str]
     share: float = 1.0
+    is_lines: bool = False
     account: list[str] = field(default_factory=list)
     shortened: dict[str, list[int]] = field(default_factory=dict)
     cut_strings: int = 0
@@ -109,6 +114,7 @@ def reduce(
     words = {word.strip(".:/-") for word in _WORD.findall(wanted[:_MAX_WANTED])}
     longest = sorted(words - {""}, key=lambda word: (-len(word), word))
     work = Reduction(frozenset(longest[:_MAX_WORDS]), share)
+    work.is_lines = document.is_lines
     value = _reduce(document.value, "", "", work)
     return Document(value, document.is_lines), work.notes()
 
@@ -210,6 +216,9 @@ def _table(
 ) -> list[tuple[int, Value]]:
     """The rows that stay, each with its place."""
     columns = _columns(rows)
+    events = Events(rows) if work.is_lines and not path and keys is None else None
+    if events is not None and events.is_log:
+        return _events(rows, columns, events, work)
     dear = _dear(columns, len(rows), is_keyed=keys is not None)
     # Where all rows stay as they are, none need stand out.
     is_less = bool(dear) or len(rows) > _MAX_ROWS * work.share
@@ -235,6 +244,66 @@ def _table(
             f"numbers {_gaps(kept, len(rows))}"
         )
     return reduced
+
+
+def _events(
+    rows: list[Any],
+    columns: dict[Path, dict[int, Any]],
+    events: Events,
+    work: Reduction,
+) -> list[tuple[int, Value]]:
+    """The events of a log that tell something, each with its place."""
+    size = len(rows)
+    texts = _texts(rows, work)
+    kept = events.telling() | _extremes(columns) | _asked(texts, work)
+    trouble = _holding(_TROUBLE, [text.lower() for text in texts])
+    if len(trouble) * _SELDOM <= size:
+        kept |= set(trouble)
+    for cells in columns.values():
+        values = list(cells.values())
+        if any(isinstance(one, (list, dict)) for one in values):
+            continue
+        counts = Counter(values)
+        if len(counts) <= _MAX_CATEGORIES:
+            kept |= {i for i, one in cells.items() if counts[one] == 1}
+    if 2 * len(kept) > size:
+        kept = set(range(size))
+    else:
+        work.account.append(
+            f"{size - len(kept)} of {size} events, {events.account()}; "
+            f"numbers {_gaps(sorted(kept), size)}"
+        )
+    return [(i, _reduce_members(rows[i], "", work)) for i in sorted(kept)]
+
+
+def _extremes(columns: dict[Path, dict[int, Any]]) -> set[int]:
+    """Rows with the least or the greatest of the first amounts."""
+    found: set[int] = set()
+    numeric = 0
+    for names, cells in columns.items():
+        values = list(cells.values())
+        if numeric == _MAX_AMOUNTS or not all(isinstance(v, bytes) for v in values):
+            continue
+        if not _is_label(str(names[-1]), values):
+            numeric += 1
+            numbers = {i: float(one) for i, one in cells.items()}
+            found.add(min(numbers, key=numbers.__getitem__))
+            found.add(max(numbers, key=numbers.__getitem__))
+    return found
+
+
+def _texts(rows: list[Any], work: Reduction) -> list[str]:
+    """Rows as words are looked for in them."""
+    # As Python shows them: words are found as in JSON, in much less time.
+    return list(map(repr if work.words.isdisjoint(_CONSTANTS) else write, rows))
+
+
+def _asked(texts: list[str], work: Reduction) -> set[int]:
+    """Places of the texts with a word that was asked for, unless many have it."""
+    found: set[int] = set()
+    for word in sorted(work.words):
+        found |= _few(_holding((word,), texts), len(texts))
+    return found
 
 
 def _reduce_members(
@@ -340,32 +409,27 @@ def _notable(
     shapes = Counter(map(tuple, rows))
     rare = max(1, size // 33)
     notable |= {i for i, row in enumerate(rows) if shapes[tuple(row)] <= rare}
-    numeric = 0
     seldom: list[set[int]] = []
+    common: dict[Path, dict[int, Any]] = {}
     for names, cells in columns.items():
         values = list(cells.values())
         if len(cells) <= rare:
             seldom.append(set(cells))
-        elif all(isinstance(one, bytes) for one in values):
-            if numeric < 8 and not _is_label(str(names[-1]), values):
-                numeric += 1
-                numbers = {i: float(one) for i, one in cells.items()}
-                notable.add(min(numbers, key=numbers.__getitem__))
-                notable.add(max(numbers, key=numbers.__getitem__))
-        elif not any(isinstance(one, (list, dict)) for one in values):
+            continue
+        common[names] = cells
+        is_plain = not any(isinstance(one, (list, dict)) for one in values)
+        if is_plain and not all(isinstance(one, bytes) for one in values):
             counts = Counter(values)
             if len(counts) * 4 <= size:
                 notable |= {i for i, one in cells.items() if counts[one] <= rare}
+    notable |= _extremes(common)
     if len(seldom) <= _MAX_RARE_COLUMNS:  # more are objects whose keys are data
         notable |= set().union(*seldom)
-    # As Python shows them: words are found as in JSON, in much less time.
-    texts = list(map(repr if work.words.isdisjoint(_CONSTANTS) else write, rows))
+    texts = _texts(rows, work)
     if keys is not None:
         texts = [key + text for key, text in zip(keys, texts, strict=True)]
     notable |= _few(_holding(_TROUBLE, [text.lower() for text in texts]), size)
-    for word in sorted(work.words):
-        notable |= _few(_holding((word,), texts), size)
-    return notable
+    return notable | _asked(texts, work)
 
 
 _CONSTANTS = frozenset(("true", "false", "null", "fals", "alse"))
