@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -350,3 +352,37 @@ def test_degenerate_texts_end_after_a_bounded_number_of_steps():
     new = "\n".join([f"{line}{'' if i % 7 else ' but'}" for i in range(4000)])
     sources = [source(old, i) for i in range(1, 60)]
     assert refer(new, sources) == refer(new, sources)
+
+
+MANY = [f"value_{i % 50} = compute_something({i}, 1, 2)" for i in range(12_000)]
+TALL = "\n" * 50_000 + "a line that is long enough to be referred to " * 5
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        (
+            source(
+                "\n".join(f"{i:6}\tvalue_{i % 50} = f(1, 2)" for i in range(12_000))
+            ),
+            "\n".join(f"{i}:value_{i % 50} = f(1, 2)" for i in range(12_000)),
+        ),
+        (
+            source("\n".join(MANY)),
+            "@@ -1,5 +1,5 @@\n"
+            + "\n".join(f"{'+-'[i % 2]}{line}" for i, line in enumerate(MANY)),
+        ),
+        (
+            make_form_source("1", "d" * 24, "\n".join(f"| {m} |" for m in MANY), "x"),
+            "\n".join(f"| {line} |" for line in MANY),
+        ),
+        (source(f"{TALL}\n"), TALL),
+    ],
+    ids=["other separators", "changing signs", "lines of a form", "blank lines"],
+)
+def test_lines_that_are_compared_in_vain_take_no_more_than_linear_time(earlier, later):
+    started = time.process_time()
+    found = refer(later, [earlier])
+    assert time.process_time() - started < 2
+    if found is not None:
+        assert expand(found.text, {"1": "\n".join(earlier.lines.raw)}) == later

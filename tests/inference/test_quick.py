@@ -103,6 +103,20 @@ def test_an_engine_that_spent_long_on_new_words_is_loaded_anew():
     assert len(loaded) == 5
 
 
+def test_where_the_engine_cannot_be_loaded_anew_the_other_counts_on():
+    engines = [Counted()]
+    ticks = itertools.count()
+    full = OSError("no space left on device")
+
+    def load():
+        if not engines:
+            raise full
+        return engines.pop()
+
+    counter = QuickCounter(load, most=2.5, clock=lambda: float(next(ticks)))
+    assert [counter.count("a b c") for _ in range(5)] == [3, 3, 3, None, None]
+
+
 def test_known_words_are_remembered_however_much_text_there_is():
     loaded = []
 

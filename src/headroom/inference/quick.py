@@ -33,6 +33,9 @@ _UNSURE = re.compile(
     "[^\x00-\u086f\u0900-\u0c5b\u0d00-\u0fff\u1e00-\u2bff\u3000-\u318f\u3400-\u9fff"
     "\uac00-\ud7a3\ufe00-\ufe0f\ufeff\uff00-\uffef\U0001f000-\U0001faff]"
 )
+_FAILURES = (OSError, RuntimeError, TypeError, ValueError, AttributeError)
+"""How loading ends where it cannot be had: files, versions of the package."""
+
 SAMPLE = (
     'Words, It\'s HTTPServer 12345678 -- {"a": [1.5e3]}\r\n\r\n\t  x = y(z)  \n'
     "café Ünïcode 日本語 😀🏽 <|endoftext|> https://example.org/a?b=c#d e\u0301 \u2003."
@@ -77,16 +80,17 @@ class QuickCounter:
     ) -> None:
         self._load = load
         self._clock = clock
-        self._engine = load()
+        self._engine: Engine | None = load()
         self._lock = threading.Lock()
         self._most = self._room = most
 
     def count(self, text: str) -> int | None:
         """How many tokens a text has; ``None``: the other engine must say."""
-        if not text.isascii() and _UNSURE.search(text):
+        engine = self._engine
+        if engine is None or (not text.isascii() and _UNSURE.search(text)):
             return None
         start = self._clock()
-        tokens = self._engine.encode(text).size
+        tokens = engine.encode(text).size
         spent = self._clock() - start - len(text) * KNOWN_SECONDS
         if spent > 0:
             self._room -= spent
@@ -96,9 +100,14 @@ class QuickCounter:
 
     def _forget(self) -> None:
         with self._lock:
-            if self._room < 0:
-                self._room = self._most
+            if self._room >= 0:
+                return
+            self._room = self._most
+            try:
                 self._engine = self._load()
+            except _FAILURES:
+                # A disk may be full by now; counting goes on, with bounded memory.
+                self._engine = None
 
 
 def quick_counter(
@@ -128,5 +137,5 @@ def quick_counter(
     try:
         found = QuickCounter(load)
         return found if found.count(SAMPLE) == count(SAMPLE) else None
-    except (OSError, RuntimeError, TypeError, ValueError, AttributeError):
+    except _FAILURES:
         return None

@@ -127,3 +127,9 @@ def test_pieces_are_in_order_and_nothing_but_punctuation_stands_between(text):
         assert end <= piece.start < piece.end <= len(text)
         assert piece.first <= piece.last
         end = piece.end
+
+
+def test_lines_are_counted_across_blank_ones_before_documents():
+    document = json.dumps([{"number": i, "name": "x" * 20} for i in range(2000)])
+    text = f"\n\n\n{document}\n\n\n{document}\n{lines(20)}"
+    assert list(cut(text))[-1].place == "lines 8-27"

@@ -207,3 +207,19 @@ def test_a_text_of_nothing_but_half_pairs_is_read_in_linear_time():
         found = json_spans.members(body, Span(0, len(body)))
         assert found["a"].end == len(body) - 1
         assert time.process_time() - started < 2
+
+
+def test_what_is_no_escape_makes_half_pairs_malformed():
+    for literal in (rb'"\UD83D \ud83d"', rb'"\ud83d\UDE00"'):
+        with pytest.raises(MalformedBodyError):
+            json_spans.string(literal, Span(0, len(literal)))
+
+
+def test_many_texts_with_half_pairs_are_read_in_linear_time():
+    text = rb'["\ud83d", "%b"]' % (b"x" * 1000)
+    body = b"[%b]" % b",".join([text] * 4000)
+    started = time.process_time()
+    found = json_spans.elements(body, Span(0, len(body)))
+    first = [json_spans.elements(body, one)[0] for one in found]
+    assert {json_spans.string(body, span) for span in first} == {"\ud83d"}
+    assert time.process_time() - started < 2

@@ -106,6 +106,7 @@ def cut(text: str) -> Iterator[Piece]:
         looked = document.looked
         end = len(text) if document.end < 0 else document.start
         if text[at:end].isspace():
+            line += text.count("\n", at, end)
             at = end
         while at < end:
             border = _border(text, at, end)

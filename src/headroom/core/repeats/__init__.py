@@ -242,7 +242,7 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
     The comparisons are counted, and end the search when there have been too many:
     degenerate texts (thousands of equal lines) would take time without bound.
     """
-    places = _places(lines, sources)
+    places = _places(lines, _with_known_codes(lines, sources))
     if not places:
         return []
     runs: list[_Run] = []
@@ -254,7 +254,7 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
         best: _Run | None = None
         if lines.bare[position].strip():
             for source, at in _candidates(position, lines, places):
-                run = _open(_extend(position, at, lines, source), lines)
+                run = _extend(position, at, lines, source)
                 steps -= run.length + 1
                 if (
                     best is None
@@ -278,27 +278,46 @@ def _find_runs(lines: Lines, sources: Sequence[Source]) -> list[_Run]:
     return runs
 
 
-def _open(run: _Run, lines: Lines) -> _Run:
-    """The run up to the first line of its source that says nothing, or else, here."""
-    length = run.length
-    source = run.source
-    closed = (source.closed, source.coded)
-    if source.coded and legend_of(lines.raw) == legend_of(source.lines.raw):
-        closed = (source.closed, ())
-    for indices in closed:
-        at = bisect_left(indices, run.at)
-        if at < len(indices):
-            length = min(length, indices[at] - run.at)
-    return run if length == run.length else msgspec.structs.replace(run, length=length)
+def _with_known_codes(lines: Lines, sources: Sequence[Source]) -> Sequence[Source]:
+    """The sources; lines with codes are like others where these mean the same here."""
+    legend = legend_of(lines.raw)
+    if not legend:
+        return sources
+    return [
+        msgspec.structs.replace(source, coded=())
+        if source.coded and legend_of(source.lines.raw) == legend
+        else source
+        for source in sources
+    ]
+
+
+def _reach(start: int, at: int, lines: Lines, source: Source) -> int:
+    """How long a run may get: to the first line that says nothing, or else, here."""
+    reach = min(len(lines.raw) - start, len(source.lines.raw) - at)
+    for indices in (source.closed, source.coded):
+        found = bisect_left(indices, at)
+        if found < len(indices):
+            reach = min(reach, indices[found] - at)
+    return reach
 
 
 def _from_further_back(run: _Run, covered: int, lines: Lines) -> _Run:
     """A run with the blank lines in front of it, which begin none themselves."""
-    while run.start > covered and run.at and not lines.bare[run.start - 1].strip():
-        wider = _open(_extend(run.start - 1, run.at - 1, lines, run.source), lines)
-        if wider.length <= run.length:
-            break
-        run = wider
+    theirs = run.source.lines.bare
+    most = min(run.start - covered, run.at)
+    before = _while(
+        most,
+        lambda i: (
+            lines.bare[run.start - i - 1] == theirs[run.at - i - 1]
+            and not theirs[run.at - i - 1].strip()
+        ),
+    )
+    # Halved, as each of them may be dressed otherwise: linear in all but for a factor.
+    while before:
+        wider = _extend(run.start - before, run.at - before, lines, run.source)
+        if wider.length >= run.length + before:
+            return wider
+        before //= 2
     return run
 
 
@@ -354,7 +373,9 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
     """The longest run of lines from here on that are dressed alike."""
     theirs = source.lines
     number, their_number = lines.numbers[start], theirs.numbers[at]
-    reach = min(len(lines.raw) - start, len(theirs.raw) - at)
+    reach = _reach(start, at, lines, source)
+    if not reach:
+        return _Run(start, 0, source, at, "", "")
     if lines.raw[start] == theirs.raw[at]:
         ours, others = lines.raw, theirs.raw
         length = 1
@@ -367,47 +388,49 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
             reach, lambda i: lines.raw[start + i] == indented(theirs.bare[at + i])
         )
         return _Run(start, length, source, at, "", " indented")
+
+    def is_same(i: int) -> bool:
+        return lines.bare[start + i] == theirs.bare[at + i]
+
+    # No line is looked at behind the run, so that its length tells what it cost.
     if sign:
-        length = _same(start, at, reach, lines, theirs)
-        signs = lines.signs[start : start + length]
-        alike = next((i for i, s in enumerate(signs) if s != sign), length)
-        return _Run(start, alike, source, at, sign, "")
-    length = _same(start, at, reach, lines, theirs)
+        length = _while(reach, lambda i: lines.signs[start + i] == sign and is_same(i))
+        return _Run(start, length, source, at, sign, "")
     if number >= 0 and their_number >= 0 and lines.separator == theirs.separator:
         shift = number - their_number
         length = _while(
-            length,
+            reach,
             lambda i: (
                 lines.numbers[start + i] - theirs.numbers[at + i] == shift
                 and theirs.numbers[at + i] >= 0
+                and is_same(i)
             ),
         )
         return _Run(start, length, source, at, "", f" numbers {shift:+d}")
     if number >= 0:
-        length = _while(length, lambda i: lines.numbers[start + i] == number + i)
-        if theirs.numbers[at] >= 0 or any(theirs.signs[at : at + length]):
+        if their_number >= 0:
             return _Run(start, 0, source, at, "", "")
+        length = _while(
+            reach,
+            lambda i: (
+                lines.numbers[start + i] == number + i
+                and not theirs.signs[at + i]
+                and is_same(i)
+            ),
+        )
         return _Run(start, length, source, at, "", f" numbered {number}")
     if their_number >= 0:
         length = _while(
-            length,
+            reach,
             lambda i: (
                 theirs.numbers[at + i] >= 0
                 and lines.numbers[start + i] < 0
                 and not lines.signs[start + i]
+                and is_same(i)
             ),
         )
         return _Run(start, length, source, at, "", " bare")
     return _Run(start, 0, source, at, "", "")
-
-
-def _same(start: int, at: int, reach: int, lines: Lines, theirs: Lines) -> int:
-    """How many lines say the same, however they are dressed."""
-    ours, others = lines.bare, theirs.bare
-    length = 0
-    while length < reach and ours[start + length] == others[at + length]:
-        length += 1
-    return length
 
 
 def _while(length: int, holds: Callable[[int], bool]) -> int:

@@ -78,11 +78,11 @@ def members(body: bytes, span: Span) -> dict[str, Span]:
     Raises:
         MalformedBodyError: not an object, or in any doubt where its members stand.
     """
-    raws, body = _decode(_OBJECT, body, span, "an object")
+    raws, body, shift = _decode(_OBJECT, body, span, "an object")
     _check_count(len(raws), span)
     found: dict[str, Span] = {}
-    position = span.start + 1
-    last = span.end - 1
+    position = span.start - shift + 1
+    last = span.end - shift - 1
     for key, raw in raws.items():
         if found:
             position = _expect(body, position, last, _COMMA)
@@ -96,7 +96,7 @@ def members(body: bytes, span: Span) -> dict[str, Span]:
         end = position + len(value)
         if body[position:end] != value:
             raise MalformedBodyError("key is repeated", position)
-        found[key] = Span(position, end)
+        found[key] = Span(position + shift, end + shift)
         position = end
     if _skip_space(body, position, last) != last:
         raise MalformedBodyError("key is repeated", position)
@@ -109,17 +109,17 @@ def elements(body: bytes, span: Span) -> list[Span]:
     Raises:
         MalformedBodyError: not an array.
     """
-    raws, body = _decode(_ARRAY, body, span, "an array")
+    raws, body, shift = _decode(_ARRAY, body, span, "an array")
     _check_count(len(raws), span)
     found: list[Span] = []
-    position = span.start + 1
-    last = span.end - 1
+    position = span.start - shift + 1
+    last = span.end - shift - 1
     for raw in raws:
         if found:
             position = _expect(body, position, last, _COMMA)
         position = _skip_space(body, position, last)
         end = position + memoryview(raw).nbytes
-        found.append(Span(position, end))
+        found.append(Span(position + shift, end + shift))
         position = end
     if _skip_space(body, position, last) != last:
         raise MalformedBodyError("elements do not line up", position)
@@ -149,7 +149,7 @@ def string(body: bytes, span: Span) -> str:
     Raises:
         MalformedBodyError: not a string.
     """
-    text, read = _decode(_STRING, body, span, "a string")
+    text, read, _ = _decode(_STRING, body, span, "a string")
     if read is body:
         return text
     found: str = json.loads(span.of(body))
@@ -197,27 +197,31 @@ def without_member(body: bytes, span: Span, value: Span) -> tuple[Span, Span]:
 
 def _decode(
     decoder: msgspec.json.Decoder[_T], body: bytes, span: Span, expected: str
-) -> tuple[_T, bytes]:
-    """The value of a span, and the body it was read from; see the module."""
+) -> tuple[_T, bytes, int]:
+    """The value of a span, the bytes it was read from, and where they begin.
+
+    These are the body or, see the module, the span alone with other escapes in it.
+    """
     try:
-        return decoder.decode(memoryview(body)[span.start : span.end]), body
+        return decoder.decode(memoryview(body)[span.start : span.end]), body, 0
     except _DOUBTS as error:
-        whole_pairs = _without_half_pairs(body, span)
-        if whole_pairs is not None:
-            return _decode(decoder, whole_pairs, span, expected)
+        read = _without_half_pairs(body, span)
+        if read is not None:
+            value, _, _ = _decode(decoder, read, Span(0, len(read)), expected)
+            return value, read, span.start
         raise MalformedBodyError(f"expected {expected}: {error}", span.start) from error
 
 
 def _without_half_pairs(body: bytes, span: Span) -> bytes | None:
-    """The body with other escapes for a span's half pairs; ``None`` if it has none."""
+    """A span with other escapes for its half pairs; ``None`` if it has none."""
     pieces: list[bytes] = []
-    position = 0
+    position = span.start
     for start in _half_pairs(body, span):
         pieces += (body[position:start], _STAND_IN)
         position = start + len(_STAND_IN)
     if not pieces:
         return None
-    pieces.append(body[position:])
+    pieces.append(body[position : span.end])
     return b"".join(pieces)
 
 
@@ -226,7 +230,7 @@ def _half_pairs(body: bytes, span: Span) -> Iterator[int]:
     if all(body.find(sign, span.start, span.end) < 0 for sign in (b"\\ud", b"\\uD")):
         return
     waiting = -1
-    for start, is_first in _surrogates(span.of(body).lower(), span.start):
+    for start, is_first in _surrogates(body, span):
         if waiting >= 0 and not is_first and start == waiting + len(_STAND_IN):
             waiting = -1
             continue
@@ -239,8 +243,9 @@ def _half_pairs(body: bytes, span: Span) -> Iterator[int]:
         yield waiting
 
 
-def _surrogates(text: bytes, origin: int) -> Iterator[tuple[int, bool]]:
+def _surrogates(body: bytes, span: Span) -> Iterator[tuple[int, bool]]:
     """Where escapes of surrogates begin, and whether they are the first of a pair."""
+    text = span.of(body).lower()
     at = text.find(_SURROGATE)
     while at >= 0:
         digits = text[at + len(_SURROGATE) : at + len(_STAND_IN)]
@@ -250,11 +255,12 @@ def _surrogates(text: bytes, origin: int) -> Iterator[tuple[int, bool]]:
         # Behind an odd number of backslashes this is a text about escapes.
         if (
             (at - before) % 2 == 0
+            and body[span.start + at + 1] == _SURROGATE[1]  # \U is no escape
             and len(digits) == 3
             and all(digit in _HEX for digit in digits)
             and digits[0] in _FIRST + _SECOND
         ):
-            yield origin + at, digits[0] in _FIRST
+            yield span.start + at, digits[0] in _FIRST
         at = text.find(_SURROGATE, at + 1)
 
 
