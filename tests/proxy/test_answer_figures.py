@@ -93,6 +93,20 @@ async def test_service_tier_unknown_bucketed_to_other(told, counted, path):
     assert found == [1]
 
 
+async def test_words_that_cannot_be_written_cost_neither_answer_nor_record(caplog):
+    caplog.set_level(logging.INFO, "headroom.proxy")
+    told = {"id": "r", "status": "incomplete", "output": [], "service_tier": "\ud800x"}
+    told["incomplete_details"] = {"reason": "\udc00"}
+    names = [
+        ("proxy_service_tier_count_total", {"tier": "other"}),
+        ("headroom_requests_in_flight", {}),
+    ]
+    found = await figures(RESPONSES, told, names, path=b"/v1/responses")
+    assert found == [1, 0]
+    (record,) = (r for r in caplog.records if getattr(r, "answer", "") == "incomplete")
+    assert (record.service_tier, record.incomplete_reason) == ("\\ud800x", "\\udc00")
+
+
 async def test_incomplete_status_logged_with_reason(caplog):
     caplog.set_level(logging.INFO, "headroom.proxy")
     told = {"id": "r", "status": "incomplete", "output": []}

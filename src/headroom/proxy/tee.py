@@ -182,7 +182,9 @@ class Tee:
         exchange.answer_status = message.status
         for name in ("service_tier", "incomplete_reason"):
             if found := getattr(message, name, ""):
-                exchange.fields[name] = found[:_MAX_WORD_CHARS]
+                # Half a surrogate pair can be written nowhere.
+                word = found[:_MAX_WORD_CHARS].encode("utf-8", "backslashreplace")
+                exchange.fields[name] = word.decode()
         if message.usage is not None:
             exchange.usage = {
                 name: count
