@@ -199,3 +199,9 @@ def test_a_small_form_that_stands_for_very_much_is_not_unfolded(body):
 def test_normalising_folds_colours_progress_and_line_ends():
     text = "\x1b[31merror\x1b[0m: no\x1b[K  \r\n10%\r50%\r100%\r\nend \t\n\n"
     assert normalise(text) == "error: no\n100%\nend"
+
+
+@pytest.mark.parametrize("ends", ["(1,)", "[a, ]", "f(,)", "(a, (b,), [c,])", "()|,)"])
+def test_signs_that_stand_side_by_side_come_back_in_their_order(ends):
+    lines = [f"2026-04-03 09:00:{i:02} took {i} of {ends}" for i in range(40)]
+    assert assert_round_trip("\n".join(lines)) is not None

@@ -14,6 +14,7 @@ from headroom.core.folding.times import TIME_MARK, find_notation
         ("short", True, "17/06/09 20:10:{:02} INFO spark: up"),
         ("packed", True, "081109 2036{:02} 148 INFO dfs.DataNode: up"),
         ("packed", True, "20171223-22:15:{:02}:606|Step|up"),
+        ("packed", True, "20171224-0:7:{:02}:9|Step|up"),
         ("dmy", True, "11-Mar-2024 08:14:{:02}.113 up"),
         ("clock", True, "08:14:{:02} INFO up"),
         ("uptime", True, "[    0.0000{:02}] usb: up"),

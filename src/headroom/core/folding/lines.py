@@ -97,6 +97,7 @@ def join_words(words: Sequence[str], time: str) -> str:
     text = " ".join(words)
     if text.isprintable():
         return text
-    for sign, word in (*_SEPARATORS, _EQUALS):
+    # What was put in last goes first: a word may stand next to another's sign, `,)`.
+    for sign, word in (_EQUALS, *reversed(_SEPARATORS)):
         text = text.replace(word, sign)
     return _TIME_BEFORE_DIGIT.sub(f"{time}{END}", text).replace(f" {TIME_MARK} ", time)

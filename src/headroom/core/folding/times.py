@@ -28,7 +28,7 @@ _CLOCK = r"(\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?)"
 _ZONE = r"((?:Z|[+-]\d\d:?\d\d| (?:UTC|GMT|[+-]\d{4})(?![\w.-]))?\]?)"
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
-_PACKED = r"(\d\d:\d\d:\d\d:\d{1,3}|\d{6})"
+_PACKED = r"(\d{1,2}:\d{1,2}:\d{1,2}:\d{1,3}|\d{6})"
 _DOTTED = r"(\d\d\.\d\d\.\d\d(?:\.\d{1,9})?)"
 _UPTIME = r"(\d+\.\d{6})"
 _EPOCH = r"(1\d{9}(?:\.\d{1,9})?)"
@@ -54,13 +54,13 @@ _SOURCES: dict[str, tuple[str, str, str]] = {
 }
 
 _MAY_HAVE_TIME = re.compile(
-    r"[0-9](?::[0-9]{2}:[0-9]{2}|[0-9](?:[0-9]{4}|\.[0-9]{2}\.[0-9]{2}))"
+    r"[0-9](?::[0-9]{1,2}:[0-9]{1,2}|[0-9](?:[0-9]{4}|\.[0-9]{2}\.[0-9]{2}))"
 )
 """What every notation has within its clock, in one shape that is searched for fast."""
 
 _LED_CLOCK = re.compile(r"[T :_][0-9]{1,2}:[0-9]{2}:[0-9]{2}")
 _HINTS = {
-    "packed": re.compile(r"[0-9]{6}[ T-][0-9]{2}"),
+    "packed": re.compile(r"[0-9]{6}[ T-][0-9]{1,2}"),
     "dotted": re.compile(r"-[0-9]{2}\.[0-9]{2}\.[0-9]{2}"),
     "uptime": re.compile(r"\[ *[0-9]+\."),
     "epoch": re.compile(r"1[0-9]{9}"),

@@ -47,6 +47,9 @@ _DETECT_CHARS = 12_000
 _DETECT_LINES = 100
 _MIN_ENTRIES = 40
 _DATED = re.compile(r"[0-9][0-9]{3}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}")
+# Each entry of MySQL's and MariaDB's slow query logs; see the servers' manuals.
+_SLOW_QUERY = "# Query_time: "
+_MIN_QUERIES, _OF_QUERIES = 3, 0.92
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 _RARE_ERROR = 12
 """Trouble up to this frequency has its first line in full in the lossless form."""
@@ -145,6 +148,8 @@ def detect(text: str) -> float:
         return 0.0
     if sum(line.startswith("{") for line in lines) * 2 > len(lines):
         return 0.1
+    if sum(line.startswith(_SLOW_QUERY) for line in lines) >= _MIN_QUERIES:
+        return _OF_QUERIES
     times = find_notation(lines)
     if times is None:
         if _are_levelled(lines):
