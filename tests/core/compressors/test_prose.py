@@ -57,8 +57,8 @@ frob - turn widgets around
 frob [-q] [--size=N] FILE...
 
 # DESCRIPTION
-Frob reads each FILE in turn and turns the widgets it finds there until they point the \
-right way. Files that hold no widgets are passed over in silence.
+Frob reads each FILE in turn and turns the widgets it finds there until they  point \
+the right way. Files that hold no widgets are passed over in silence.
 
 With more than one FILE the results are joined in the order in which the files were \
 named on the command line.

@@ -5,9 +5,9 @@ The lossless form joins what a line breaker split and takes away what only sets 
 the marks of headings is the same. It needs no header: the form of a form is itself. The
 lossy form (``lossy``) leaves out plain sentences and repeated lines, and says which.
 
-Normalised away: line breaks inside paragraphs, blanks that justify lines, indentation
-of whole blocks beyond its rank, blank lines in a row, lengths of rulers, overstrikes,
-colours, blanks at line ends. Custom tags in the text survive the lossy form (``tags``).
+Normalised away: line breaks inside paragraphs, indentation of whole blocks
+beyond its rank, blank lines in a row, lengths of rulers, overstrikes, colours, blanks
+at line ends. Custom tags in the text survive the lossy form (``tags``).
 """
 
 import re

@@ -5,9 +5,9 @@ line's first word did not fit any more. So the break says nothing, and only line
 words qualify; code, tables, addresses, verse and short lines stay lines.
 
 What a unit does not keep: where its lines were broken, the indentation of its second
-and later lines, blanks that only justify a line, blanks at line ends, overstrikes
-(``a\ba``), the colours of a terminal, the length of a ruler, the number of blank lines
-in a row.
+and later lines, blanks at line ends, overstrikes (``a\ba``), the colours of a
+terminal, the length of a ruler, the number of blank lines in a row. Blanks that only
+justify a line stay, so that what stood on one line can be quoted.
 """
 
 import itertools
@@ -45,7 +45,6 @@ _STARTS_ANEW = re.compile(
 _ENDS_OPEN = re.compile(r"[-{;\\|]\Z|::\Z")
 _CODE_SIGNS = re.compile(r"[{};=<>|\\$]|\w[(_]|::")
 _CODE_BYTES = b"{};=<>|\\$"
-_JUSTIFIED_GAP = re.compile(r"(?<=[^\s.?!:]) {2,3}(?=\S)")
 _LETTERS = bytes((*range(65, 91), *range(97, 123)))
 _RULERS = frozenset("=~^*+#._-")
 _WIDE_GAP = re.compile(r"\S {4,}\S")
@@ -205,17 +204,7 @@ class _Lines:
         return Unit(indent, text, at + 1, at + 1, is_prose=is_prose)
 
     def _joined(self, at: int, end: int, indent: int) -> Unit:
-        lines = self.lines[at:end]
-        parts = [line.lstrip(" ") for line in lines]
-        full = self.width * 0.97
-        parts[1:-1] = [
-            _JUSTIFIED_GAP.sub(" ", part) if "  " in part else part
-            for part in parts[1:-1]
-        ]
-        if "  " in parts[0] and len(lines[0]) >= full and parts[0][0] != "-":
-            item = _ITEM.match(parts[0])
-            start = item.end() if item is not None else 0
-            parts[0] = parts[0][:start] + _JUSTIFIED_GAP.sub(" ", parts[0][start:])
+        parts = [line.lstrip(" ") for line in self.lines[at:end]]
         return Unit(indent, " ".join(parts), at + 1, end, is_prose=True)
 
 
