@@ -1,6 +1,7 @@
 """A mixed text is cut where it changes its nature, and every section comes back."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -178,3 +179,22 @@ def test_a_prompt_begins_a_section_but_no_heading_and_no_line_of_a_diff_does():
     text = f"intro\nuser@host:~/dir# ls\n{PROSE}\n# Title\n{PROSE}\n-# Title\n"
     assert split(text) == ["intro\n", text.removeprefix("intro\n")]
     assert len(split(f"a\n$ b\n{PROSE}")) == 2
+
+
+def test_tables_one_below_the_other_are_sections_of_their_own():
+    first = " id | name\n----+------\n  1 | a\n  2 | b\n(2 rows)\n\n"
+    second = '      Table "x.y"\n id | kind\n----+------\n  1 | c\n(1 row)\n\n'
+    third = "NAME   READY   STATUS   AGE\na      1/1     Running  3d\n"
+    assert split(first + second) == [first, second]
+    assert split(f"{third}\n{third}") == [f"{third}\n", third]
+    assert split(first) == [first]
+
+
+@pytest.mark.parametrize(
+    "line", ["\n", "|\n", "a|b\n", "---+---\n", "A B C D \n", "\n\nA ", "|", "-", "A "]
+)
+def test_looking_for_tables_takes_linear_time(line):
+    text = "x -+- y\n\n" + line * (400_000 // len(line)) + "\n---+---"
+    start = time.process_time()
+    assert "".join(split(text)) == text
+    assert time.process_time() - start < 1

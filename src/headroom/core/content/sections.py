@@ -84,6 +84,38 @@ def _reported(text: str) -> tuple[int, int]:
 
 
 def _split(text: str) -> list[str]:
+    """The sections by signs, each of them cut between the tables it lists."""
+    sections = _split_by_signs(text)
+    if "\n\n" not in text:
+        return sections
+    found: list[str] = []
+    for section in sections:
+        cuts = _tables(section)
+        found += [section[a:b] for a, b in pairwise([0, *cuts, len(section)])]
+    return found
+
+
+# What is taken is not given back, lest long lines take quadratic time.
+_RULED = re.compile(r"\n\n(?:[^\n|]{1,120}+\n)?+[^\n|]*+\|[^\n]*+\n-{3,}+\+-[-+]*+\n")
+_CAPITALS = re.compile(
+    r"\n\n(?=[A-Z][A-Z0-9()%/-]*+(?: ++[A-Z%][A-Z0-9()%/-]*+){2,}+ *+\n)"
+)
+
+
+def _tables(text: str) -> list[int]:
+    """Where the second and each further table of a text begins.
+
+    Database shells print results one after the other, a rule below each header, and
+    ``kubectl get all`` tables whose headers are in capitals, a blank line between them.
+    """
+    if "-+-" in text:
+        starts = [found.start() + 2 for found in _RULED.finditer(text)]
+    else:
+        starts = [found.start() + 2 for found in _CAPITALS.finditer(text)]
+    return starts[: MAX_SECTIONS - 1]
+
+
+def _split_by_signs(text: str) -> list[str]:
     if text[:1] not in {"[", "{"} and not any(
         one in text and sign in text for one, sign in _SIGNS
     ):
