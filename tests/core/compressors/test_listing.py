@@ -98,6 +98,17 @@ M  src/models.py
 MM src/views.py
 ?? notes.txt
 """
+DU_LAST = """\
+4.0K\tshop/api/v1
+12K\tshop/api/v2
+20K\tshop/api
+8.0K\tshop/web/src
+9.1M\tshop/web/static
+9.2M\tshop/web
+4.0K\tshop/docs
+9.3M\tshop
+"""
+CUT = "\n".join(UNZIP.split("\n")[:-3])
 TREE = """\
 shop
 ├── api
@@ -130,7 +141,7 @@ AGENT = """\
 
 
 @pytest.mark.parametrize(
-    "text", [LS, LS_NAMES, FIND, FIND_PRINTF, DU, TAR, UNZIP, STATUS]
+    "text", [LS, LS_NAMES, FIND, FIND_PRINTF, DU, DU_LAST, TAR, UNZIP, CUT, STATUS]
 )
 def test_every_kind_of_list_is_recognised_and_decodes_to_its_entries(text):
     assert COMPRESSOR.detect(text) >= 0.8
@@ -205,7 +216,7 @@ def test_other_texts_are_no_listings(text):
 
 def big_listing():
     lines = ["/srv/data:", "total 9000"]
-    for i in range(300):
+    for i in range(500):
         size = 88_123_456 if i == 150 else 1000 + i * 7
         lines.append(f"-rw-r--r-- 1 dev staff {size} Mar  3 09:12 chunk{i:03d}.bin")
     lines.append("-rw-r--r-- 1 dev staff 12 Mar  3 09:12 LICENSE")
@@ -221,6 +232,47 @@ def test_the_lossy_form_keeps_the_largest_the_rare_and_what_was_asked():
     assert "more names here: .bin" in lossy.text
     assert "sizes" in lossy.omitted
     assert "names in crowded directories" in lossy.omitted
+
+
+def test_directories_that_follow_what_they_hold_stand_on_its_head_line():
+    listing = parse_listing(DU_LAST.split("\n"))
+    form = encode(listing, make_classes(listing))
+    assert form.rstrip("\n").split("\n")[2:] == [
+        "#dirs-last -",
+        "#under shop/",
+        "20K api/:",
+        "4.0K v1",
+        "12K v2",
+        "9.2M web/:",
+        "8.0K src",
+        "9.1M static",
+        "9.3M :",
+        "4.0K docs",
+    ]
+    assert same_entries(decode(form), listing)
+
+
+def test_files_that_tools_made_are_counted_in_lossy_lists_and_trees():
+    names = [f"worker_{n}_queue" for n in range(40)]
+    paths = "\n".join(
+        [f"/srv/shop/core/{name}.py" for name in names]
+        + [f"/srv/shop/core/__pycache__/{name}.cpython-311.pyc" for name in names]
+    )
+    tree = "\n".join(
+        ["core", *(f"├── {name}.py" for name in names), "└── __pycache__"]
+        + [f"    ├── {name}.cpython-311.pyc" for name in names]
+    )
+    for text, said in (
+        (paths, "# 40 more names here: .pyc 40"),
+        (tree, " __pycache__: +40"),
+    ):
+        lossy = COMPRESSOR.compress(text, CTX).lossy
+        assert said in lossy.text
+        assert all(f"{name}.py" in lossy.text for name in names)
+        assert "worker_7_queue.cpython" not in lossy.text
+        asking = Context(count=len, wants_lossy=True, question="queue.cpython?")
+        kept = COMPRESSOR.compress(text, asking)
+        assert text == paths or kept.lossy is None
 
 
 def test_deduped_packages_are_counted_in_the_lossy_tree():
@@ -269,6 +321,24 @@ WORD = st.sampled_from(["1", "22", "Mar", "$", "4.0K", "-rw-r--r--"])
 )
 def test_any_list_of_paths_decodes_in_order(items, prefix):
     entries = [Entry(words, prefix + path) for words, path in items]
+    listing = Listing([], [Group(None, "", entries)], [], is_blocks=False)
+    regroup(listing)
+    assert same_entries(decode(encode(listing, make_classes(listing))), listing)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.sampled_from(["", "/srv/long/prefix/", "./"]))
+def test_any_list_of_directories_behind_what_they_hold_decodes(data, prefix):
+    entries = []
+
+    def hold(path, depth):
+        for name in data.draw(st.lists(NAME, max_size=3, unique=True)):
+            if depth < 3 and data.draw(st.booleans()):
+                hold(f"{path}{name}/", depth + 1)
+            entries.append(Entry((data.draw(WORD),), prefix + path + name))
+
+    hold("top/", 0)
+    entries.append(Entry(("9M",), f"{prefix}top"))
     listing = Listing([], [Group(None, "", entries)], [], is_blocks=False)
     regroup(listing)
     assert same_entries(decode(encode(listing, make_classes(listing))), listing)

@@ -111,7 +111,8 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         reduced = reduce_diff(plain)
         if reduced is not None:
             short = shorten(reduced.text)
-            if len(short) < len(text):
+            # A form that is no shorter than what it says could not be known again.
+            if len(short) < min(len(text), len(reduced.text)):
                 least = reduced.chars_in_hunks
                 lossy = Candidate(
                     text=short, strategy="diff_reduced", omitted=reduced.omitted

@@ -23,7 +23,10 @@ STAT_LINE: Final = re.compile(
 SUMMARY: Final = re.compile(
     r" ?\d+ files? changed(?:, \d+ insertions?\(\+\))?(?:, \d+ deletions?\(-\))?\Z"
 )
-SHORT_LINE: Final = re.compile(r"(\S.*?) (\d+|Bin)(?: (\++-*|-+|\d+ -> \d+ bytes))?\Z")
+# Names with blanks other than a renaming's would read as any line with a number.
+SHORT_LINE: Final = re.compile(
+    r"(\S+(?: => \S+)?) (\d+|Bin)(?: (\++-*|-+|\d+ -> \d+ bytes))?\Z"
+)
 ROOT: Final = "./"
 
 _WIDTH = re.compile(r"\[width \d{1,4}\]\Z")

@@ -69,7 +69,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         form = encode_tree(tree)
         if decode_tree(form) != tree.nodes:
             return None
-        cut = reduce_tree(tree) if ctx.wants_lossy else None
+        cut = reduce_tree(tree, asked_words(ctx)) if ctx.wants_lossy else None
         lossy = (encode_tree(*cut), cut[1]) if cut else None
         return _choose(text, form, lossy, "listing_tree")
     listing = parse_listing(lines)

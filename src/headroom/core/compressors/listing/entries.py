@@ -348,6 +348,8 @@ def _words_hold(entries: list[Entry]) -> bool:
 def parse_zip(lines: list[str]) -> Listing | None:
     """``unzip -l``: length, day, time and name between two rules."""
     rules = [i for i, s in enumerate(lines) if s.startswith("-----")]
+    if len(rules) == 1:  # its end was cut off
+        rules.append(len(lines) - (not lines[-1]))
     if len(rules) != 2 or rules[0] > 4 or rules[1] - rules[0] < 4:
         return None
     entries = []

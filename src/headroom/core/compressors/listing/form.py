@@ -12,8 +12,9 @@
 ``#line`` shows how the lines looked: ``$`` is what stands before the names in the form,
 the mark behind ``name`` tells which ``#line`` an entry is of. Names that stand on one
 line have the same words before them. With ``#dirs`` a directory's first head line is an
-entry itself, in front of what it holds. ``#codes`` names long words that come back.
-Names with blanks are quoted.
+entry itself, in front of what it holds; with ``#dirs-last`` a head line with words is
+an entry behind what it holds, as ``du`` lists them. ``#codes`` names long words that
+come back. Names with blanks are quoted.
 """
 
 import json
@@ -237,6 +238,42 @@ def _fold_dirs(groups: list[Group]) -> list[tuple[Group, Entry | None]] | None:
     return out if folded >= 2 else None
 
 
+def _fold_dirs_last(groups: list[Group]) -> list[tuple[Group, Entry | None]] | None:
+    """Groups with the entry of their own directory that follows them, if most have."""
+    entries = [group.entries for group in groups]
+    owns: list[Entry | None] = [None] * len(groups)
+    for n in range(1, len(groups)):
+        first = next(iter(entries[n]), None)
+        if first is None or first.is_brief:
+            continue
+        if groups[n - 1].head == f"{groups[n].head or ''}{first.name}/":
+            owns[n - 1] = first
+            entries[n] = entries[n][1:]
+    if sum(own is not None for own in owns) * 3 < len(groups):
+        return None
+    return [
+        (Group(group.head, "", rest, group.note), own)
+        for group, rest, own in zip(groups, entries, owns, strict=True)
+        if rest or own is not None or group.note
+    ]
+
+
+def _folded(
+    groups: list[Group], body: _Body
+) -> tuple[list[tuple[Group, Entry | None]], str]:
+    """Groups with the entries of their own directories, and the legend of that."""
+    for fold, word in ((_fold_dirs, "#dirs"), (_fold_dirs_last, "#dirs-last")):
+        folded = fold(groups)
+        if folded is None:
+            continue
+        owns = [body.read(own.words) for _, own in folded if own is not None]
+        marks = {kind.mark for kind, _ in owns}
+        is_told = all(shown for _, shown in owns) or word == "#dirs"
+        if len(marks) == 1 and is_told:
+            return folded, f"{word} {marks.pop() or '-'}"
+    return [(group, None) for group in groups], ""
+
+
 def encode(listing: Listing, classes: list[LineClass], omitted: str = "") -> str:
     """The form of the listing; ``omitted`` is said in a lossy one."""
     total = sum(len(g.entries) for g in listing.groups)
@@ -273,15 +310,8 @@ def _write_blocks(listing: Listing, body: _Body) -> None:
 
 
 def _write_paths(listing: Listing, body: _Body, classes: list[LineClass]) -> list[str]:
-    legend: list[str] = []
-    folded = _fold_dirs(listing.groups)
-    if folded is not None:
-        owns = {body.read(e.words)[0].mark for _, e in folded if e is not None}
-        if len(owns) == 1:
-            legend.append(f"#dirs {owns.pop() or '-'}")
-        else:
-            folded = None
-    plain = folded or [(g, None) for g in listing.groups]
+    plain, dirs = _folded(listing.groups, body)
+    legend = [dirs] if dirs else []
     root = _common_root([g.head or "" for g, _ in plain])
     if root:
         legend.append(f"#under {root}")
@@ -289,7 +319,7 @@ def _write_paths(listing: Listing, body: _Body, classes: list[LineClass]) -> lis
     said: set[str] = set()
     for n, (group, own) in enumerate(plain):
         head = (group.head or "")[len(root) :]
-        if n or head or not group.entries:
+        if n or head or own or not group.entries:
             shown = body.read(own.words)[1] if own else ()
             if own or group.entries or not n or head not in said:
                 words = body.words(shown)
@@ -319,6 +349,7 @@ def decode(form: str) -> Listing:
     before, after = lines[1:at], lines[stop:]
     classes: list[LineClass] = []
     dirs: str | None = None
+    is_last = False
     root = ""
     codes: dict[str, str] = {}
     while at < stop and lines[at].startswith("#"):
@@ -330,8 +361,9 @@ def decode(form: str) -> Listing:
         elif word == "#codes":
             pairs = (pair.partition("=") for pair in rest.split(" "))
             codes.update((code, value) for code, _, value in pairs)
-        elif word == "#dirs":
+        elif word in {"#dirs", "#dirs-last"}:
             dirs = "" if rest == "-" else rest
+            is_last = word != "#dirs"
         elif word == "#under":
             root = rest
         else:
@@ -340,8 +372,10 @@ def decode(form: str) -> Listing:
     reader = _Reader(classes or [LineClass("", ())], root, dirs)
     reader.is_blocks = is_blocks
     reader.codes = codes
+    reader.is_last = is_last
     for line in lines[at:stop]:
         reader.line(line)
+    reader.place_own()
     groups = reader.groups
     if sum(len(g.entries) for g in groups) != int(match.group(2)):
         raise ValueError("entries are missing")
@@ -356,6 +390,8 @@ class _Reader:
         self.root = root
         self.dirs = dirs
         self.is_blocks = False
+        self.is_last = False
+        self.own: tuple[str, Entry] | None = None
         self.codes: dict[str, str] = {}
         self.seen: set[str] = set()
         self.groups: list[Group] = []
@@ -384,6 +420,16 @@ class _Reader:
             )
             return
         head = self.root + _unhead(token)
+        if self.dirs is not None and self.is_last:
+            self.place_own()
+            self._continue(head)
+            if words:
+                parent, slash, name = head[:-1].rpartition("/")
+                full = self.by_mark[self.dirs].full(
+                    [self.codes.get(w, w) for w in words]
+                )
+                self.own = parent + slash, Entry(full, name)
+            return
         if self.dirs is not None and self.groups and head not in self.seen:
             parent, slash, name = head[:-1].rpartition("/")
             if self.groups[-1].head != parent + slash:
@@ -393,6 +439,18 @@ class _Reader:
             self.groups[-1].entries.append(Entry(kind.full(words), name))
         self.seen.add(head)
         self.groups.append(Group(head, "", []))
+
+    def place_own(self) -> None:
+        """Put a directory behind what it holds, where its group ends."""
+        if self.own is not None:
+            parent, entry = self.own
+            self._continue(parent)
+            self.groups[-1].entries.append(entry)
+            self.own = None
+
+    def _continue(self, head: str) -> None:
+        if not self.groups or self.groups[-1].head != head:
+            self.groups.append(Group(head, "", []))
 
     def _entries(self, tokens: list[str]) -> None:
         if not self.groups:

@@ -21,7 +21,10 @@ _UNITS = {"": 1.0, "K": 1024.0, "M": 1024.0**2, "G": 1024.0**3, "T": 1024.0**4}
 # Share of the entries that keep their words because they are large; at least this many.
 _LARGE_SHARE, _LARGE_MIN = 0.2, 8
 _RARE = 2
-_CROWDED, _HEAD_NAMES, _TAIL_NAMES = 150, 40, 10
+_CROWDED, _HEAD_NAMES, _TAIL_NAMES = 400, 260, 60
+# Directories that tools fill: their files follow from others, or mean nothing by name.
+_MADE = re.compile(r"(?:\A|/)(?:__pycache__|\.git/objects)(?:/|\Z)")
+_MIN_MADE = 4
 
 
 def asked_words(ctx: Context) -> frozenset[str]:
@@ -82,7 +85,8 @@ def reduce_listing(
         order.sort(key=size_of.__getitem__)
     large = order[: max(_LARGE_MIN, int(_LARGE_SHARE * len(entries)))]
     kept = {*large, *order[-2:], *range(3), len(entries) - 1}
-    kept |= _asked(entries, asked)
+    wanted = _asked(entries, asked)
+    kept |= wanted
     rare = {suffix for suffix, times in suffixes.items() if times <= _RARE}
     if rare:
         kept.update(n for n, suffix in enumerate(suffix_of) if suffix in rare)
@@ -91,8 +95,9 @@ def reduce_listing(
     for group in listing.groups:
         out: list[Entry] = []
         kept_here: set[int] = set()
+        is_made = len(group.entries) >= _MIN_MADE and _MADE.search(group.head or "")
         for entry in group.entries:
-            if n in kept:
+            if n in (wanted if is_made else kept):
                 kept_here.add(len(out))
             if n in kept or not has_words:
                 out.append(entry)
@@ -100,7 +105,7 @@ def reduce_listing(
                 out.append(Entry(entry.words, entry.name, is_brief=True))
                 briefs.append(entry)
             n += 1
-        thin, note, left = _thin(out, kept_here)
+        thin, note, left = _thin(out, kept_here, is_made=bool(is_made))
         names += left
         groups.append(Group(group.head, group.total, thin, note))
     if not briefs and not names:
@@ -125,15 +130,23 @@ def _say(briefs: list[Entry], names: int, size_at: int) -> str:
     return "; ".join(parts)
 
 
-def _thin(entries: list[Entry], kept: set[int]) -> tuple[list[Entry], str, int]:
-    """A crowded directory's first, last and notable names; the others by count."""
-    if len(entries) <= _CROWDED:
+def _thin(
+    entries: list[Entry], kept: set[int], *, is_made: bool
+) -> tuple[list[Entry], str, int]:
+    """A crowded directory's first, last and notable names; the others by count.
+
+    Of a directory that tools fill only those stay that were asked for.
+    """
+    if len(entries) <= _CROWDED and not is_made:
         return entries, "", 0
     last = len(entries) - _TAIL_NAMES
-    out, left = [], []
+    out: list[Entry] = []
+    left: list[Entry] = []
     for n, entry in enumerate(entries):
         is_dir = entry.words and any(w[:1] == "d" and len(w) > 9 for w in entry.words)
-        if n < _HEAD_NAMES or n >= last or n in kept or is_dir:
+        if is_made:
+            (out if n in kept else left).append(entry)
+        elif n < _HEAD_NAMES or n >= last or n in kept or is_dir:
             out.append(entry)
         else:
             left.append(entry)
@@ -144,13 +157,53 @@ def _thin(entries: list[Entry], kept: set[int]) -> tuple[list[Entry], str, int]:
     return out, f"# {len(left)} more names here: {counts}", len(left)
 
 
-def reduce_tree(tree: Tree) -> tuple[Tree, str] | None:
-    """The tree without the packages that stand in full elsewhere in it."""
+def reduce_tree(tree: Tree, asked: frozenset[str]) -> tuple[Tree, str] | None:
+    """The tree without what stands elsewhere in it, or follows from it."""
+    said: list[str] = []
+    for reduced in (_without_repeats, lambda nodes: _without_made(nodes, asked)):
+        nodes, left = reduced(tree.nodes)
+        if left:
+            tree = Tree(nodes, tree.style)
+            said.append(left)
+    return (tree, "; ".join(said)) if said else None
+
+
+def _without_made(nodes: list[Node], asked: frozenset[str]) -> tuple[list[Node], str]:
+    """Without the files of directories that tools fill."""
+    out: list[Node] = []
+    left = 0
+    held: list[Node] = []
+    top = -1
+    for node in [*nodes, Node(0, "")]:
+        if top >= 0 and node.depth > top:
+            held.append(node)
+            continue
+        if held:
+            found = {
+                word for each in held for word in _WORD.findall(each.label.lower())
+            }
+            if len(held) >= _MIN_MADE and asked.isdisjoint(found):
+                out.append(Node(top + 1, f"+{len(held)}"))
+                left += len(held)
+            else:
+                out += held
+            held = []
+        out.append(node)
+        top = node.depth if node.depth and _MADE.search(node.label.rstrip("/")) else -1
+    out.pop()
+    return (
+        out,
+        f"{left} names in __pycache__ and the like, counted as +n" if left else "",
+    )
+
+
+def _without_repeats(tree_nodes: list[Node]) -> tuple[list[Node], str]:
+    """Without the packages that stand in full elsewhere in the tree."""
     nodes: list[Node] = []
     left = 0
     run = 0
     depth = 0
-    for node in [*tree.nodes, Node(0, "")]:
+    for node in [*tree_nodes, Node(0, "")]:
         is_repeat = node.label.endswith(DEDUPED)
         if run and (not is_repeat or node.depth != depth):
             nodes.append(Node(depth, f"+{run}{DEDUPED}"))
@@ -163,5 +216,5 @@ def reduce_tree(tree: Tree) -> tuple[Tree, str] | None:
             nodes.append(node)
     nodes.pop()
     if left < 8:
-        return None
-    return Tree(nodes, tree.style), f"names of {left} deduped packages, counted as +n*"
+        return tree_nodes, ""
+    return nodes, f"names of {left} deduped packages, counted as +n*"
