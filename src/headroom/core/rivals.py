@@ -98,7 +98,11 @@ def rather(
     if lossy is None or lossy.replacement is None:
         return lossless or lossy
     if lossless is None or lossless.replacement is None:
-        return lossy
+        # The text as it is stands for its lossless form: what was not worth leaving
+        # out of that form is not when the form is read again.
+        gain = lossy.original_tokens - lossy.compressed_tokens
+        is_worth_it = gain >= lossy.original_tokens * MIN_LOSSY_GAIN
+        return lossy if is_worth_it else lossless
     gain = lossless.compressed_tokens - lossy.compressed_tokens
     is_worth_it = gain >= max(
         MIN_LOSSY_GAIN_TOKENS, lossless.compressed_tokens * MIN_LOSSY_GAIN
