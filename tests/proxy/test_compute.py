@@ -1,9 +1,11 @@
 """Compression runs where it disturbs least, and every task gets an outcome."""
 
 import asyncio
+import errno
 import gc
 import os
 import signal
+from multiprocessing.popen_spawn_posix import Popen
 
 import pytest
 
@@ -56,6 +58,21 @@ async def test_a_process_that_dies_leaves_its_blocks_and_the_next_is_started(poo
     assert pooled.failures == 1
     (outcome,) = await pooled.run(tasks, Policy())
     assert outcome.action == "compressed"
+
+
+async def test_where_no_process_can_be_started_threads_do_its_work(pooled, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    tasks = [task(2 * THREAD_BYTES)]
+    with monkeypatch.context() as patched:
+        patched.setattr(Popen, "_launch", refuse)
+        for failures in (1, 2):
+            assert await pooled.run(tasks, Policy()) == run_tasks(tasks, Policy())
+            assert pooled.failures == failures
+    await warmed(pooled)
+    assert await pooled.run(tasks, Policy()) == run_tasks(tasks, Policy())
+    assert pooled.failures == 2
 
 
 async def test_a_task_that_runs_out_of_time_is_left_and_says_so():

@@ -6,7 +6,7 @@ to a process of their own, so that a small request beside them never waits. The 
 made on first need and, until it is warm, threads do its work.
 
 What always holds: every task gets an outcome. A task whose process died or ran out of
-time is left as it was, and says so.
+time is left as it was, and says so; where no process can be started, threads do all.
 
 The borders come from ``benchmarks/proxy_overhead.py``. Counting a long text's tokens in
 a second thread while it is compressed was measured, too: what the other core gains, the
@@ -108,14 +108,13 @@ class Compute:
         size = sum(len(task.text) for task in tasks)
         if size <= INLINE_BYTES and self._is_counter_loaded:
             return run_tasks(tasks, policy)
-        pool = self._warm_pool() if size > THREAD_BYTES else None
-        executor: ProcessPoolExecutor | ThreadPoolExecutor = pool or self._threads
-        work = run_tasks if pool is None else run_apart
-        loop = asyncio.get_running_loop()
         try:
+            future = self._begin_apart(tasks, policy) if size > THREAD_BYTES else None
+            is_apart = future is not None
+            if future is None:
+                future = self._threads.submit(run_tasks, tasks, policy)
             outcomes = await asyncio.wait_for(
-                loop.run_in_executor(executor, work, tasks, policy),
-                self._deadline_s,
+                asyncio.wrap_future(future), self._deadline_s
             )
         except BrokenProcessPool:
             self._drop_pool()
@@ -124,7 +123,7 @@ class Compute:
         except TimeoutError:
             self.failures += 1
             return _left(tasks, f"not done within {self._deadline_s} s")
-        if pool is None:
+        if not is_apart:
             self._is_counter_loaded = True
         return outcomes
 
@@ -132,6 +131,25 @@ class Compute:
         """Stop the threads and the pool; running tasks are given up."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._drop_pool()
+
+    def _begin_apart(
+        self, tasks: Sequence[BlockTask], policy: Policy
+    ) -> Future[list[BlockOutcome]] | None:
+        """The tasks under way in a process of their own; ``None``: there is none.
+
+        Nor is there where the machine lets no further one start: a limit on processes,
+        or on open files, or no memory.
+
+        Raises:
+            BrokenProcessPool: the process died.
+        """
+        try:
+            pool = self._warm_pool()
+            return None if pool is None else pool.submit(run_apart, tasks, policy)
+        except OSError:
+            self._drop_pool()
+            self.failures += 1
+            return None
 
     def _warm_pool(self) -> ProcessPoolExecutor | None:
         """The pool once its process has loaded; until then ``None``."""
