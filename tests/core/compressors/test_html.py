@@ -367,3 +367,14 @@ def test_work_is_linear_in_the_size_of_the_text(unit):
 def test_indentation_ends_at_some_depth():
     form = form_of("<ul class=nested><li>x" * 200)
     assert max(len(re.match(" *", line)[0]) for line in form.split("\n")) <= 8
+
+
+def test_an_empty_line_that_is_left_of_a_sample_between_asked_ones_stands_alone():
+    lines = [f"value = compute({i})" for i in range(300)]
+    lines[58:61] = ["zebra = 1", "", "zebra = 2"]
+    lines[57] = lines[61] = ""
+    body = "<p>A page of samples.</p><pre>{}</pre>".format("\n".join(lines))
+    form = lossy_of(body, "what is zebra?")
+    assert "zebra = 1" in form
+    assert "zebra = 2" in form
+    assert "[left out: lines " in form

@@ -363,3 +363,8 @@ def test_no_text_raises_and_nothing_grows(text):
     for form in (result.lossless, result.lossy) if result else ():
         if form is not None:
             assert len(form.text) < len(text)
+
+
+def test_a_tree_that_breaks_off_within_its_branches_is_none():
+    lines = ["  │ │ │ └── types@8.9.0", "  │ │ └─┬ colours@8.1.1", "  │ │"]
+    assert COMPRESSOR.compress("\n".join(lines * 20), CTX) is None

@@ -63,7 +63,8 @@ def write_blocks(blocks: Iterable[Block]) -> list[str]:
 
 def _sample(block: Block, pad: str) -> str:
     text, mark = block.text, block.mark
-    if "\n" not in text and "`" not in text and text[-1] != "\\":
+    # Of a long sample an empty line may be all that is left at a place.
+    if text and "\n" not in text and "`" not in text and text[-1] != "\\":
         return f"{pad}{mark}`{text}`"
     fence = "```"
     if fence in text:

@@ -24,6 +24,7 @@ from headroom.core.compressors.listing.lossy import (
 )
 from headroom.core.compressors.listing.tree import (
     MARK,
+    Tree,
     decode_tree,
     encode_tree,
     parse_tree,
@@ -67,7 +68,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     tree = parse_tree(lines)
     if tree is not None:
         form = encode_tree(tree)
-        if decode_tree(form) != tree.nodes:
+        if not _gives_back(form, tree):
             return None
         cut = reduce_tree(tree, asked_words(ctx)) if ctx.wants_lossy else None
         lossy = (encode_tree(*cut), cut[1]) if cut else None
@@ -85,6 +86,14 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     )
     short = (encode(less[0], classes, less[1]), less[1]) if less else None
     return _choose(text, form, short, "listing_paths")
+
+
+def _gives_back(form: str, tree: Tree) -> bool:
+    try:
+        return decode_tree(form) == tree.nodes
+    except ValueError:
+        # A tree that breaks off may have nodes that read like branches.
+        return False
 
 
 def _choose(
