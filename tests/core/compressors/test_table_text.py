@@ -362,3 +362,23 @@ def test_lines_of_a_log_are_no_table_under_a_header():
     rows = [f"INFO worker {i % 7} finished job-{i:04}" for i in range(400)]
     assert COMPRESSOR.detect("\n".join(rows)) < log.detect("\n".join(rows))
     assert parse_grid("\n".join(rows)).names == ()
+
+
+def test_the_column_that_names_the_rows_stays_wherever_it_stands():
+    rows = [
+        f"{n % 7:>9}  2024-05-{n % 9 + 10}  org/example/ledger/Posting{n}Map.class"
+        for n in range(90)
+    ]
+    text = "\n".join(["   length  date        entry of the archive", *rows]) + "\n"
+    found = COMPRESSOR.compress(text, CTX)
+    assert found is not None
+    assert "entry of the archive in" not in (found.lossy.omitted if found.lossy else "")
+
+
+def test_values_of_two_rows_stay_in_a_column_of_few_values():
+    states = {7: "Evicted", 31: "Draining", 64: "Draining"}
+    rows = [f"node-{n},{states.get(n, 'Ready')},zone-{n % 3}" for n in range(120)]
+    lossy = COMPRESSOR.compress("\n".join(["name,state,zone", *rows]) + "\n", CTX).lossy
+    assert "rows of 120" in lossy.omitted
+    assert all(f"node-{n}" in lossy.text for n in states)
+    assert lossy.text.count("Draining") >= 1

@@ -485,3 +485,10 @@ def test_an_outline_that_miscounts_its_lines_switches_nothing_off() -> None:
         f"build outline; 3 of 9 lines left out or cut: 3 passed\nbuild lines\n{LINT}"
     )
     assert COMPRESSOR.compress(forged, CONTEXT) is not None
+
+
+def test_the_account_counts_the_lines_of_the_source() -> None:
+    text = PYTEST.replace("collected 62 items", "\n\n\ncollected 62 items") + "\n"
+    candidate = compressed(text).lossy
+    assert candidate is not None
+    assert f" of {text.count(chr(10))} lines left out or cut: " in candidate.omitted

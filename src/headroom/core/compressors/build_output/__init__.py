@@ -41,7 +41,7 @@ _MIN_MEAN_CHARS = 16
 """Many lines that are shorter than this on average are not worth the time they take."""
 
 _OUTLINE = f"{NAME} outline; "
-_SAID = re.compile(rf"{_OUTLINE}(\d{{1,9}}) of (\d{{1,9}}) lines left out or cut: ")
+_SAID = re.compile(rf"{_OUTLINE}\d{{1,9}} of (\d{{1,9}}) lines left out or cut: ")
 _OWN = (header(NAME), PLAIN, _OUTLINE)
 
 
@@ -56,7 +56,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         return None
     lossy = None
     if ctx.wants_lossy and len(cleaned) >= _MIN_LOSSY_CHARS:
-        lossy = _outline(lines, judge, len(text))
+        lossy = _outline(text, lines, judge)
     least = 0 if lossy is None else least_chars(cleaned)
 
     def prove(form: str) -> Candidate | None:
@@ -72,15 +72,15 @@ def _is_dust(text: str, count: int) -> bool:
     return count > _MANY_LINES and len(text) < _MIN_MEAN_CHARS * count
 
 
-def _outline(lines: list[str], judge: PlainLines, longest: int) -> Candidate | None:
+def _outline(source: str, lines: list[str], judge: PlainLines) -> Candidate | None:
     """What failed, and how much went well; ``None`` if that is hardly shorter."""
-    reduced = reduce(lines, judge)
+    reduced = reduce(lines, judge, source.removesuffix("\n").count("\n") + 1)
     if reduced is None:
         return None
     left = "\n".join(reduced.lines)
     form = encode(left.split("\n"), PlainLines(left, judge))
     text = f"{_OUTLINE}{reduced.omitted}\n{form}"
-    if form is None or 20 * len(text) > 19 * longest:
+    if form is None or 20 * len(text) > 19 * len(source):
         return None
     return Candidate(text=text, strategy=_STRATEGY, omitted=reduced.omitted)
 
@@ -105,9 +105,8 @@ def _is_own(text: str) -> bool:
     try:
         decoded = decode(text)
         if said is not None:
-            # What is left need not repeat, but its lines must be as many as it says.
-            out, total = int(said[1]), int(said[2])
-            if not total - out <= decoded.count("\n") + 1 <= total:
+            # What is left need not repeat, but it is no more lines than it says.
+            if decoded.count("\n") >= int(said[1]):
                 return False
         elif len(decoded) < len(text) or recognise(decoded) == 0:
             # It only says so: it is no shorter than what it would stand for.

@@ -75,12 +75,13 @@ class Reduced(NamedTuple):
     omitted: str
 
 
-def reduce(lines: list[str], judge: PlainLines) -> Reduced | None:
+def reduce(lines: list[str], judge: PlainLines, total: int) -> Reduced | None:
     """The lines without what went well; ``None`` if nothing can be left out.
 
     Args:
         lines: the lines.
         judge: knows which of them are plain.
+        total: how many lines the source has.
     """
     sheet = _Sheet(lines, judge)
     text = "\n".join(lines)
@@ -92,7 +93,7 @@ def reduce(lines: list[str], judge: PlainLines) -> Reduced | None:
     said = ", ".join(f"{count} {reason}" for reason, count in sheet.counts.items())
     left = sum(sheet.counts.values())
     return Reduced(
-        list(sheet.rows()), f"{left} of {len(lines)} lines left out or cut: {said}"
+        list(sheet.rows()), f"{left} of {total} lines left out or cut: {said}"
     )
 
 

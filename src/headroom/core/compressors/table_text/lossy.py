@@ -51,6 +51,8 @@ _MAX_BEFORE = 12
 # amounts that more would keep most rows of a table.
 _ENDS, _FEW_ENDS = (2, 3), (1, 1)
 _MAX_ENDS_SHARE = 0.15
+_FEW_VALUES = 12
+"""Of a column with so few values those count as rare, too, that two rows have."""
 
 
 def select(grid: Grid, layout: Layout, ctx: Context) -> Selection:
@@ -103,11 +105,14 @@ def cut_before(grid: Grid) -> tuple[Grid, str]:
 
 
 def _dear_columns(layout: Layout) -> list[int]:
-    """Shown texts and objects; never the first column, which names the row."""
+    """Shown texts and objects; never the first column, nor the one that names rows."""
     objects = {i + 1 for i in layout.objects}
+    naming = _naming_column(layout)
     out = []
     for i in layout.shown[1:]:
         column = layout.columns[i]
+        if i == naming:
+            continue
         sample = [c for c in column[:: max(1, len(column) // _SAMPLE)] if c]
         if not sample or i in layout.mapped.values():
             continue
@@ -117,6 +122,18 @@ def _dear_columns(layout: Layout) -> list[int]:
         if is_text or cost >= _VERY_DEAR_TOKENS:
             out.append(i)
     return out
+
+
+def _naming_column(layout: Layout) -> int:
+    """The first column that differs from row to row and is no amount; -1 if none."""
+    for i, column in enumerate(layout.columns):
+        if 20 * len(set(column)) < 19 * len(column):
+            continue
+        sample = column[:: max(1, len(column) // _SAMPLE)]
+        amounts = sum(1 for c in sample if _AMOUNT.match(c))
+        if 2 * amounts < len(sample) or _ID_NAME.match(layout.names[i]):
+            return i
+    return -1
 
 
 def _amount(cell: str) -> float | None:
@@ -150,7 +167,8 @@ def _standing_out(column: list[str], name: str, ends: tuple[int, int]) -> set[in
         extremes = {r for _, r in (*values[:least], *values[-most:])}
         return extremes | {r for r, c in enumerate(column) if not _AMOUNT.match(c)}
     if len(times) * 3 <= height:
-        rare = {v for v, n in times.items() if n <= max(1, height // 400)}
+        most_rare = max(1 + (len(times) <= _FEW_VALUES), height // 400)
+        rare = {v for v, n in times.items() if n <= most_rare}
         return {r for r, c in enumerate(column) if c in rare}
     lengths = [len(c) for c in column]
     limit = 3 * (sum(lengths) / height) + 20
