@@ -141,3 +141,34 @@ def test_hostile_texts_take_little_time_too(question):
     start = time.process_time()
     compress(text, context)
     assert time.process_time() - start < 3.0
+
+
+def test_hashes_stay_at_the_ends_and_in_rows_that_were_asked_for():
+    def lock(n):
+        entry = {"version": f"{n}.0.{n}", "integrity": f"sha512-{n:03}{'aZ9/' * 20}"}
+        return entry | ({"os": ["linux"]} if n == 17 else {})
+
+    text = json.dumps({"packages": {f"node_modules/p{n}": lock(n) for n in range(40)}})
+    context = Context(
+        count=estimate_tokens, wants_lossy=True, question="which is node_modules/p23?"
+    )
+    found = compress(text, context).lossy
+    kept = [n for n in range(40) if f"sha512-{n:03}aZ9" in found.text]
+    assert kept == [0, 23, 39]
+    assert all(f"node_modules/p{n}" in found.text for n in range(40))
+    assert "linux" in found.text
+    assert "37 of 40 rows without integrity" in found.omitted
+
+
+def test_long_lists_of_words_stay_in_rows_that_stand_out():
+    words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"]
+
+    def row(n):
+        topics = [f"{word}{n}-{n * 7}" for word in words]
+        return {"name": f"pkg{n}", "topics": topics, "stars": n * n % 41}
+
+    found = both([row(n) for n in range(40)]).lossy
+    assert "alpha0-0" in found.text
+    assert "alpha20-140" not in found.text
+    assert all(f"pkg{n}" in found.text for n in range(40))
+    assert "rows without topics" in found.omitted

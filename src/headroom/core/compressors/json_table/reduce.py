@@ -28,6 +28,8 @@ _MAX_ROWS = 300
 _KEPT_ROWS = 200
 _DEAR_TOKENS = 6
 _MAX_DEAR_IDS = 2
+_MAX_LIST_TOKENS = 16
+_MIN_LONG_HASH = 80
 _MIN_SCALARS = 40
 _KEPT_SCALARS = 10
 _MAX_WANTED = 20_000
@@ -225,12 +227,16 @@ def _table(
     notable = _notable(rows, columns, work, keys) if is_less else set()
     kept = _kept_rows(len(rows), notable, work.share)
     label = path or "root"
+    hashes = [names for names in dear if _are_long_hashes(names, columns[names])]
+    # Rows whose hashes may be asked for: at both ends, and those that match.
+    named = _named(rows, work, keys) if hashes else set()
     reduced: list[tuple[int, Value]] = []
     thinned = 0
     for i in kept:
         row = _reduce_members(rows[i], path, work)
-        if i not in notable:
-            thinned += _thin(row, dear)
+        # A long hash says nothing of why its row stands out.
+        gone = hashes if i in notable - named else [] if i in notable else dear
+        thinned += _thin(row, gone)
         reduced.append((i, row))
     if thinned:
         said = [_said(names, columns[names]) for names in dear]
@@ -374,6 +380,8 @@ def _dear(
         if len(values) < _MIN_COLUMN_SHARE * size:
             continue
         if not all(isinstance(one, (str, bytes)) for one in values):
+            if _are_long_lists(values) and not _NAMING.search(str(names[-1])):
+                dear.append(names)
             continue
         name = next((str(one) for one in names[::-1] if len(str(one)) > 1), "")
         is_hash = _ENCODED_NAME.search(name) is not None
@@ -393,6 +401,20 @@ def _dear(
     dear += ids[_MAX_DEAR_IDS:]
     wanted = set(dear)
     return [names for names in columns if names in wanted]
+
+
+def _are_long_hashes(names: Path, cells: dict[int, Any]) -> bool:
+    return _ENCODED_NAME.search(str(names[-1])) is not None and all(
+        len(one) >= _MIN_LONG_HASH for one in cells.values()
+    )
+
+
+def _are_long_lists(values: list[Any]) -> bool:
+    """Lists of words that cost more than a row can pay for them."""
+    sample = values[:: max(1, len(values) // 40)]
+    if not all(type(one) is list and _all_scalars(one) for one in sample):
+        return False
+    return sum(map(_tokens, sample)) > _MAX_LIST_TOKENS * len(sample)
 
 
 _ENCODED_NAME = re.compile(r"(?:sha|hash|token|digest|etag|integrity)", re.IGNORECASE)
@@ -430,6 +452,18 @@ def _notable(
         texts = [key + text for key, text in zip(keys, texts, strict=True)]
     notable |= _few(_holding(_TROUBLE, [text.lower() for text in texts]), size)
     return notable | _asked(texts, work)
+
+
+def _named(rows: list[Any], work: Reduction, keys: list[str] | None) -> set[int]:
+    """The first and the last row, and the few that hold a wanted word."""
+    found = {0, len(rows) - 1}
+    if work.words:
+        texts = list(map(write, rows))
+        if keys is not None:
+            texts = [key + text for key, text in zip(keys, texts, strict=True)]
+        for word in sorted(work.words):
+            found |= _few(_holding((word,), texts), len(rows))
+    return found
 
 
 _CONSTANTS = frozenset(("true", "false", "null", "fals", "alse"))
