@@ -56,6 +56,7 @@ _MOST_CODE = 0.3
 _FIELD = re.compile(r"[ \t]*[\w.-]+(?: ?[:=] |:$)")
 _MOST_FIELDS = 0.5
 _SENTENCE = re.compile(r"(?:[A-Za-z][a-z']*[,.;]? ){7}")
+_SENTENCE_BLANKS = 7
 _MOST_WORDED = 0.2
 """Of characters in lines that people wrote for people."""
 
@@ -76,25 +77,32 @@ def detect(text: str) -> float:
         return 0.0
     if is_numbered(sample.split("\n")):
         return 0.0
-    # A name and its value are read together.
-    if sum(map(bool, map(_FIELD.match, lines))) > _MOST_FIELDS * len(lines):
-        return 0.0
-    worded = sum(map(len, filter(_SENTENCE.search, lines)))
-    if worded > _MOST_WORDED * sum(map(len, lines)):
-        return 0.0
     written = sum(line.rstrip()[-1:] in _CODE_ENDS for line in lines)
     if written > _MOST_CODE * len(lines):
         return 0.0
+    # A name and its value are read together.
+    if sum(map(bool, map(_FIELD.match, lines))) > _MOST_FIELDS * len(lines):
+        return 0.0
+    if not _has_alike(lines):
+        return 0.0
+    # Last, as it takes longest; a sentence has seven blanks.
+    long = [line for line in lines if line.count(" ") >= _SENTENCE_BLANKS]
+    worded = sum(map(len, filter(_SENTENCE.search, long)))
+    return 0.0 if worded > _MOST_WORDED * sum(map(len, lines)) else _CONFIDENCE
+
+
+def _has_alike(lines: list[str]) -> bool:
+    """Whether enough of the lines begin or end like one before them."""
     alike = 0
     seen: set[tuple[int, str, str]] = set()
-    for line in lines:
-        words = _DIGITS.sub("0", line).split()
+    for line in _DIGITS.sub("0", "\n".join(lines)).split("\n"):
+        words = line.split()
         begins = (len(words), words[0], words[min(1, len(words) - 1)])
         ends = (-len(words), words[-1], words[max(-2, -len(words))])
         alike += begins in seen or ends in seen
         seen.add(begins)
         seen.add(ends)
-    return _CONFIDENCE if alike >= _MIN_SHARE * len(lines) else 0.0
+    return alike >= _MIN_SHARE * len(lines)
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:
