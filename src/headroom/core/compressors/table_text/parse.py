@@ -9,6 +9,7 @@ from headroom.core.compressors.table_text.delimited import (
     parse_markdown,
 )
 from headroom.core.compressors.table_text.grid import Grid
+from headroom.core.compressors.table_text.unheaded import parse_unheaded
 from headroom.core.content.crumbs import is_crumbled
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -36,4 +37,4 @@ def parse_grid(text: str) -> Grid | None:
         grid = parse_markdown(lines)
     if grid is None and ("--" in head or "──" in head or "━━" in head):
         grid = parse_box(lines)
-    return grid or parse_csv(text) or parse_aligned(lines)
+    return grid or parse_csv(text) or parse_aligned(lines) or parse_unheaded(lines)
