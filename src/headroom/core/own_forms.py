@@ -28,6 +28,11 @@ _KINDS = {"config": "json"}
 _MIXED = "mixed"
 
 
+def has_header(text: str) -> bool:
+    """Whether the text begins as forms do, whoever wrote it."""
+    return _HEADER.match(text) is not None
+
+
 def is_own_form(text: str) -> bool:
     """Whether a compressor wrote the text: by its header, and by decoding it."""
     header = _HEADER.match(text)

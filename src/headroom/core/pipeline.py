@@ -19,7 +19,7 @@ from headroom.core import markers, mixed
 from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.mixed import Section, compress_sections
-from headroom.core.own_forms import at_rest, is_decodable, is_own_form
+from headroom.core.own_forms import at_rest, has_header, is_decodable, is_own_form
 from headroom.core.pieces import compress_pieces
 from headroom.core.protocols import Compressor
 from headroom.core.rivals import Rival, better, chosen
@@ -55,6 +55,9 @@ PARSED_KINDS = frozenset({"code", "diff", "html", "listing", "search", "table"})
 DEFAULT_MIN_LOSSY_BYTES = 1024
 """Below this a marker and a possible retrieval outweigh what is left out (SPEC B.3)."""
 
+_HIDDEN_SHARE = 0.9
+"""A form of which sections save less than the rest of this is one as a whole."""
+
 LONG_BYTES = 400_000
 """Longer texts are served piece by piece."""
 
@@ -82,17 +85,31 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
     )
     # Of long texts pieces alone have forms.
     may_be_own = not is_long or task.text.startswith(f"[{mixed.NAME} ")
-    if may_be_own and _tried(lambda: is_own_form(task.text)) is True:
+    work = _Block(task, size_bytes, context, policy)
+    is_own = may_be_own and _tried(lambda: is_own_form(task.text)) is True
+    if is_own and not work.hides_others():
         return BlockOutcome(
             "no_compression_applied",
             reason="a form already",
             original_bytes=size_bytes,
         )
-    work = _Block(task, size_bytes, context, policy)
     if is_long:
         return work.pieces()
     found = work.best()
+    if has_header(task.text) and _hardly_changes(found, found.original_tokens):
+        # As it may have been sent as a lossy form.
+        return BlockOutcome(
+            "no_compression_applied",
+            reason="a form already, or hardly longer than one",
+            original_bytes=size_bytes,
+        )
     return found if work.is_final(found) else work.final()
+
+
+def _hardly_changes(found: BlockOutcome, tokens: int) -> bool:
+    """Whether what became of a form saves less than a tenth of its tokens."""
+    is_change = found.replacement is not None
+    return is_change and found.compressed_tokens >= AT_REST * tokens
 
 
 def _is_whole(task: BlockTask) -> bool:
@@ -244,12 +261,13 @@ class _Block:
     def is_final(self, found: BlockOutcome) -> bool:
         """Whether the result stays as it is when it comes as a text (SPEC F28)."""
         form = found.replacement
-        if form is None or (not found.is_lossy and is_decodable(form, found.kind)):
-            return True
-        if _tried(lambda: is_own_form(form)) is True:
+        if form is None:
             return True
         task = msgspec.structs.replace(self.task, text=form, kind="")
         again = _Block(task, len(form.encode("utf-8")), self.context, self.policy)
+        is_proven = not found.is_lossy and is_decodable(form, found.kind)
+        if is_proven or _tried(lambda: is_own_form(form)) is True:
+            return not again.hides_others()
         if not self.task.wants_lossy and found.strategy != mixed.STRATEGY:
             # What wrote it has brought it to rest.
             again.skipped_kind = found.kind
@@ -258,9 +276,20 @@ class _Block:
             return True
         # Where parts are left out a marker tells so, and a few blanks less in the form
         # are no reason to send several times as much.
-        return found.is_lossy and (
-            rest.compressed_tokens >= AT_REST * found.compressed_tokens
-        )
+        return found.is_lossy and _hardly_changes(rest, found.compressed_tokens)
+
+    def hides_others(self) -> bool:
+        """Whether sections of a form would be shortened: others stand behind it.
+
+        A form may hold lines as they were, and whoever writes it in front of a text
+        must not switch compression off.
+        """
+        if self.task.text.startswith(f"[{mixed.NAME} "):
+            return False
+        found = None if self.hint.is_file else self.sections()
+        if found is None or found.replacement is None:
+            return False
+        return found.compressed_tokens < _HIDDEN_SHARE * found.original_tokens
 
     def final(self) -> BlockOutcome:
         """The first result that stays as it is, where the best one does not."""

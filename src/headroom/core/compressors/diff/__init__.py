@@ -15,6 +15,7 @@ from typing import Final
 from headroom.core.compressors.diff.form import (
     COMMIT,
     HUNK,
+    hunk_size,
     shorten,
     unshorten,
 )
@@ -37,6 +38,12 @@ _COLOURED = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
 _FILE = re.compile(r"diff --(?:git|cc|combined) |diff -\w|Index: \S|--- \S")
+_AROUND = re.compile(
+    r"diff |index |Index: |={20}|new |old |deleted |rename |copy |(?:dis)?similarity "
+    r"|Binary |GIT |\+\+\+ |--- |commit [0-9a-f]|Author|Date|Merge: |Commit|    |\\"
+    r"|Only in | \d+ files? changed| (?:create|delete|rename|mode) "
+)
+_MAX_OTHER_CHARS = 600
 _OWN_HEADER = re.compile(r"\[diff(?: \S+ \S+)?(?: bare)?\]\Z")
 _COMBINED = re.compile(r"@@@+ -")
 
@@ -63,7 +70,7 @@ def detect(text: str) -> float:
     lines = sample.split("\n")
     if _OWN_HEADER.match(lines[0]) and _is_own(text):
         return 1.0
-    files = hunks = stats = commits = 0
+    files = hunks = stats = barred = commits = 0
     for line in lines:
         if line.startswith("@@"):
             hunks += HUNK.match(line) is not None or _COMBINED.match(line) is not None
@@ -72,15 +79,15 @@ def detect(text: str) -> float:
         elif COMMIT.match(line):
             commits += 1
         elif line.startswith(" "):
-            stats += (
-                STAT_LINE.match(line) is not None or SUMMARY.match(line) is not None
-            )
+            row = STAT_LINE.match(line)
+            stats += row is not None or SUMMARY.match(line) is not None
+            barred += row is not None and row[3] is not None
     if hunks and (files or lines[0].startswith("@@")):
         starts = _FILE.match(lines[0]) or COMMIT.match(lines[0]) or hunks + files > 3
         return 0.98 if starts else 0.7
     if commits and COMMIT.match(lines[0]):
         return 0.95
-    if stats >= 2 and 2 * stats >= len(lines) - 1:
+    if barred and stats >= 2 and 2 * stats >= len(lines) - 1:
         return 0.9
     return 0.9 if lines[0].startswith("diff --git ") else 0.0
 
@@ -94,11 +101,35 @@ def _may_be_diff(sample: str) -> bool:
     )
 
 
+def _is_mostly_other(plain: str) -> bool:
+    """Whether most of the text is neither diff nor log, but stands around one."""
+    lines = plain.split("\n")
+    others = at = 0
+    is_combined = False
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        hunk = HUNK.match(line) if line.startswith("@@ ") else None
+        if hunk is not None:
+            old, new = int(hunk[2] or 1), int(hunk[4] or 1)
+            size = hunk_size(lines, at, old, new)
+            at = len(lines) if size is None else at + size
+        elif line.startswith("@@@"):
+            is_combined = True
+        elif not (is_combined and line[:1] in {" ", "+", "-"}):
+            is_part = not line or _AROUND.match(line) or STAT_LINE.match(line)
+            others += 0 if is_part else len(line)
+            is_combined = is_combined and not is_part
+    return others > max(_MAX_OTHER_CHARS, len(plain) // 2)
+
+
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Both forms of a diff; ``None`` for own output and for anything else."""
     if is_crumbled(text) or _is_own(text) or not detect(text):
         return None
     plain = normalise(text)
+    if _is_mostly_other(plain):
+        return None
 
     def prove(form: str) -> Candidate | None:
         if len(form) < len(text) and unshorten(form) == plain:
@@ -129,7 +160,8 @@ def _is_own(text: str) -> bool:
         plain = unshorten(form)
         if plain is not None and shorten(plain) == form:
             # A text that only says so is no shorter than what it would stand for.
-            return len(form) < len(plain) and detect(plain) > 0
+            is_diff = detect(plain) > 0 and not _is_mostly_other(plain)
+            return len(form) < len(plain) and is_diff
         form = form.rpartition("\n")[0]
     return False
 
