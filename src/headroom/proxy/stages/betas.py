@@ -59,14 +59,14 @@ class BetaStage:
         self._log(exchange, given, merged)
 
     def of_handshake(self, exchange: Exchange) -> str:
-        """The value of the beta header that a handshake leaves with.
+        """The value that a handshake's beta header is to have.
 
         Args:
             exchange: the handshake, whose conversation is not known.
 
         Returns:
-            The client's words and those that its session has used; empty if there are
-            none, or none are kept.
+            The client's words and those that its session has used; empty if the header
+            is to stay as it came.
         """
         name = HEADERS.get(exchange.route.api)
         session = _named_session(exchange)
@@ -77,7 +77,7 @@ class BetaStage:
         given = client_value(exchange.headers, name)
         merged = self._tracker.merged(exchange.route.api, session, given)
         self._log(exchange, given, merged)
-        return merged
+        return merged if _count(merged) > _count(given) else ""
 
     def refused(self, exchange: Exchange) -> None:
         """A handshake was answered with an error; forget its session's words."""
