@@ -88,7 +88,7 @@ def hidden_edits(
     """
     after = index + 1
     places = placement.places
-    if placement.results and not _isuser_turn(view, after):
+    if placement.results and not _is_user_turn(view, after):
         # Without a place for its results a call would make the request invalid.
         turns = [n for n, place in enumerate(places) if place.kind == "turn"]
         places = places[: turns[-1] + 1] if turns else ()
@@ -99,7 +99,7 @@ def hidden_edits(
     return edits
 
 
-def _isuser_turn(view: RequestView, index: int) -> bool:
+def _is_user_turn(view: RequestView, index: int) -> bool:
     return index < len(view.messages) and view.messages[index].role == "user"
 
 
