@@ -172,3 +172,34 @@ def test_long_lists_of_words_stay_in_rows_that_stand_out():
     assert "alpha20-140" not in found.text
     assert all(f"pkg{n}" in found.text for n in range(40))
     assert "rows without topics" in found.omitted
+
+
+def test_a_member_called_error_hides_no_row_that_speaks_of_trouble():
+    rows = [{**row, "error": None} for row in orders(60)]
+    rows[37]["status"] = "quota exceeded at the carrier"
+    lossy = both(rows).lossy
+    assert lossy is not None
+    assert digest(37) in lossy.text
+    assert digest(38) not in lossy.text
+
+
+def test_codes_that_one_row_has_stay():
+    rows = [{**row, "code": 200} for row in orders(80)]
+    rows[30]["code"], rows[50]["code"] = 404, 503
+    lossy = both(rows).lossy
+    assert lossy is not None
+    assert digest(30) in lossy.text
+    assert digest(50) in lossy.text
+    assert digest(40) not in lossy.text
+
+
+def test_rows_of_trouble_stay_where_more_stand_out_than_can_stay():
+    rows = [
+        {**row, "zone": f"zone-{n // 3}" if n % 2 else "zone"}
+        for n, row in enumerate(orders(2400))
+    ]
+    for n in range(2000, 2400, 20):
+        rows[n]["status"] = f"refused by gate {n}"
+    lossy = both(rows).lossy
+    assert lossy is not None
+    assert all(f"refused by gate {n}" in lossy.text for n in range(2000, 2400, 20))

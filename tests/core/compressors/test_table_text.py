@@ -382,3 +382,15 @@ def test_values_of_two_rows_stay_in_a_column_of_few_values():
     assert "rows of 120" in lossy.omitted
     assert all(f"node-{n}" in lossy.text for n in states)
     assert lossy.text.count("Draining") >= 1
+
+
+def test_a_cell_that_speaks_of_trouble_keeps_its_row_whatever_others_say():
+    notes = {17: "unknown sender", 40: "disk quota exceeded on volume 17"}
+    rows = [
+        f"job-{n},{'unknown host' if n % 3 else 'nightly copy of all postings'},"
+        f"{notes.get(n, 'nothing to say about this run of the job')}"
+        for n in range(100)
+    ]
+    lossy = COMPRESSOR.compress("\n".join(["job,kind,note", *rows]) + "\n", CTX).lossy
+    assert "rows of 100" in lossy.omitted
+    assert all(note in lossy.text for note in notes.values())

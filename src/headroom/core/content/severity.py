@@ -30,17 +30,24 @@ _LETTER = re.compile(
     r"[^A-Za-z]{0,40}(?:(?P<error>[EF])|(?P<warning>W)|(?P<info>I)|(?P<debug>[DV]))"
     r"(?= \S+ *:|/[\w$.]|\d{4} | \x02)"
 )
-# Parts of words, in lower case. The list can never be complete: what is rare is kept
-# for being rare.
-_TROUBLE = (
-    "fail", "fatal", "panic", "abort", "corrupt", "crash", "invalid", "illegal",
-    "unexpected", "traceback", "backtrace", "segfault", " oom", "deny", "denied",
-    "refus", "reject", "kill", "timed out", "timeout", "time out", "unable", "missing",
-    "not found", "lost", "broken", "violat", "attack", "break-in", "forbidden",
-    "unauthori", "overflow", "deadlock", "caused by", "cannot", "can't", "could not",
-    "unknown", "unreachable", "conflict", "retry", "evict", "exceed", "out of ",
-    "exception", "error", "disconnect",
+TROUBLE = (
+    "error", "fail", "fatal", "exception", "panic", "denied", "deny", "refus", "reject",
+    "timeout", "timed out", "time out", "critical", "crash", "invalid", "illegal",
+    "disput", "chargeback", "declin", "unhealthy", "unreachable", "not found", "killed",
+    "abort", "unauthor", "forbidden", "evict", "degraded", "exceed", "exhaust",
+    "unavailable", "corrupt", "segfault", "traceback", "overflow", "deadlock",
+    "no such", "throttl", "violat", "expired", "mismatch",
 )  # fmt: skip
+"""Parts of words that speak of trouble in data, in lower case."""
+
+_TROUBLE = (
+    *TROUBLE,
+    "unexpected", "backtrace", " oom", "kill", "unable", "missing", "lost", "broken",
+    "attack", "break-in", "caused by", "cannot", "can't", "could not", "unknown",
+    "conflict", "retry", "out of ", "disconnect",
+)  # fmt: skip
+"""Those of messages. No list of such words can be complete: what is rare is kept for
+being rare."""
 _SERVER_ERROR = re.compile(r'" 5\d\d |\bstatus[=:] ?5\d\d\b')
 _HEAD = 120
 """Levels stand near the start of a line; further on the words are the message's."""

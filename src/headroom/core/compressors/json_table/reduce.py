@@ -20,6 +20,7 @@ from typing import Any, Final
 from headroom.core.compressors.json_table.columns import is_map
 from headroom.core.compressors.json_table.events import Events
 from headroom.core.compressors.json_table.parse import Document, Value, write
+from headroom.core.content.severity import TROUBLE
 
 MIN_ROWS = 8
 LEFT_OUT: Final = "…"
@@ -47,12 +48,6 @@ _KEPT_DOCUMENTATION = 80
 _MAX_ENCODED = 120
 _KEPT_ENCODED = 32
 
-_TROUBLE: Final = (
-    "error", "fail", "fatal", "exception", "panic", "denied", "refused", "timeout",
-    "timed out", "time out", "critical", "crash", "invalid", "disput", "chargeback",
-    "declin", "unhealthy", "unreachable", "not found", "killed", "abort", "unauthor",
-    "forbidden", "evicted", "degraded",
-)  # fmt: skip
 _NAMES = (
     "id|name|key|path|file|title|number|status|state|error|message|code|type|reason"
     "|version|text|level|severity|url|uri|sku|price|amount|total|ip|address|host"
@@ -224,8 +219,9 @@ def _table(
     dear = _dear(columns, len(rows), is_keyed=keys is not None)
     # Where all rows stay as they are, none need stand out.
     is_less = bool(dear) or len(rows) > _MAX_ROWS * work.share
-    notable = _notable(rows, columns, work, keys) if is_less else set()
-    kept = _kept_rows(len(rows), notable, work.share)
+    ranked = _notable(rows, columns, work, keys) if is_less else []
+    kept = _kept_rows(len(rows), ranked, work.share)
+    notable = set(ranked)
     label = path or "root"
     hashes = [names for names in dear if _are_long_hashes(names, columns[names])]
     # Rows whose hashes may be asked for: at both ends, and those that match.
@@ -262,9 +258,9 @@ def _events(
     size = len(rows)
     texts = _texts(rows, work)
     kept = events.telling() | _extremes(columns) | _asked(texts, work)
-    trouble = _holding(_TROUBLE, [text.lower() for text in texts])
+    trouble = _troubled(texts)
     if len(trouble) * _SELDOM <= size:
-        kept |= set(trouble)
+        kept |= trouble
     for cells in columns.values():
         values = list(cells.values())
         if any(isinstance(one, (list, dict)) for one in values):
@@ -425,7 +421,8 @@ def _notable(
     columns: dict[Path, dict[int, Any]],
     work: Reduction,
     keys: list[str] | None,
-) -> set[int]:
+) -> list[int]:
+    """Rows that stand out; those first that must not give way to others."""
     size = len(rows)
     notable = {0, 1, 2, size - 2, size - 1}
     shapes = Counter(map(tuple, rows))
@@ -444,14 +441,16 @@ def _notable(
             counts = Counter(values)
             if len(counts) * 4 <= size:
                 notable |= {i for i, one in cells.items() if counts[one] <= rare}
-    notable |= _extremes(common)
+        elif is_plain and len(set(values)) <= _MAX_CATEGORIES:  # of codes, say
+            counts = Counter(values)
+            notable |= {i for i, one in cells.items() if counts[one] == 1}
     if len(seldom) <= _MAX_RARE_COLUMNS:  # more are objects whose keys are data
         notable |= set().union(*seldom)
     texts = _texts(rows, work)
     if keys is not None:
         texts = [key + text for key, text in zip(keys, texts, strict=True)]
-    notable |= _few(_holding(_TROUBLE, [text.lower() for text in texts]), size)
-    return notable | _asked(texts, work)
+    first = _troubled(texts) | _asked(texts, work) | _extremes(common)
+    return [*sorted(first), *sorted(notable - first)]
 
 
 def _named(rows: list[Any], work: Reduction, keys: list[str] | None) -> set[int]:
@@ -472,7 +471,7 @@ _CONSTANTS = frozenset(("true", "false", "null", "fals", "alse"))
 
 def _is_trouble(text: str) -> bool:
     lower = text.lower()
-    return any(word in lower for word in _TROUBLE)
+    return any(word in lower for word in TROUBLE)
 
 
 def _holding(words: tuple[str, ...], texts: list[str]) -> list[int]:
@@ -482,6 +481,22 @@ def _holding(words: tuple[str, ...], texts: list[str]) -> list[int]:
     if not there:
         return []
     return [i for i, text in enumerate(texts) if any(word in text for word in there)]
+
+
+def _troubled(texts: list[str]) -> set[int]:
+    """Places of the texts with a word of trouble, but for words that many have.
+
+    A member's name is one of these, whatever its values are.
+    """
+    lower = [text.lower() for text in texts]
+    every = "\n".join(lower)
+    found: set[int] = set()
+    for word in TROUBLE:
+        if word in every:
+            found |= _few(
+                [i for i, text in enumerate(lower) if word in text], len(texts)
+            )
+    return found
 
 
 def _few(found: list[int], size: int) -> set[int]:
@@ -496,11 +511,11 @@ def _is_label(name: str, values: list[Any]) -> bool:
     return all(len(one) >= 10 for one in values)
 
 
-def _kept_rows(size: int, notable: set[int], share: float) -> list[int]:
+def _kept_rows(size: int, ranked: list[int], share: float) -> list[int]:
     if size <= _MAX_ROWS * share:
         return list(range(size))
     most = max(MIN_ROWS, round(_KEPT_ROWS * share))
-    kept = set(sorted(notable)[: 2 * most])
+    kept = set(ranked[: 2 * most])
     room = most - len(kept)
     if room > 0:
         step = -(-size // room)

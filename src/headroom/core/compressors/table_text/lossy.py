@@ -16,23 +16,14 @@ from msgspec.structs import replace
 from headroom.core.compressors.table_text.body import Selection
 from headroom.core.compressors.table_text.grid import Grid
 from headroom.core.compressors.table_text.layout import Layout
+from headroom.core.content.severity import TROUBLE
 from headroom.core.content.tokens import estimate_tokens
 from headroom.core.types import Context
 
 _WORD = re.compile(r"[\w.-]{3,}")
 _AMOUNT = re.compile(r"[-+]?[$€£]?\d[\d,]*(?:\.\d+)?\s?(?:%|[KMGT]i?B?|m|k|B)?\Z")
-_ERROR = re.compile(
-    r"(?i)\b(?:error|err|fail\w*|fatal|crit\w*|exception|panic|denied|refused|timeout|"
-    r"timed|invalid|unable|abort\w*|crash\w*|killed|oom\w*|defunct|zombie|unhealthy|"
-    r"backoff|crashloopbackoff|evicted|notready|unknown|corrupt\w*|missing|alert)\b"
-)
-# What a word of error has in it; most columns have none, and plain text is found fast.
-_STEMS = (
-    "err", "fail", "fatal", "crit", "exception", "panic", "denied", "refused", "time",
-    "invalid", "unable", "abort", "crash", "killed", "oom", "defunct", "zombie",
-    "unhealthy", "backoff", "evicted", "notready", "unknown", "corrupt", "missing",
-    "alert",
-)  # fmt: skip
+_STEMS = (*TROUBLE, "unable", "defunct", "zombie", "missing", "unknown", "backoff",
+          "notready", "alert")  # fmt: skip
 _ID_NAME = re.compile(
     r"(?i)(?:.*[_. -])?(?:id|uuid|guid|pid|key|hash|sha|zip|code)s?\Z"
 )
@@ -176,28 +167,20 @@ def _standing_out(column: list[str], name: str, ends: tuple[int, int]) -> set[in
 
 
 def _errors(layout: Layout, height: int) -> set[int]:
-    """Rows that speak of errors, unless many do."""
+    """Rows with words of trouble, but for words that many rows have in one column."""
     found: set[int] = set()
     for i in (*layout.shown, *layout.grouped):
         column = layout.columns[i]
-        bad = _of_errors(set(column))
-        if bad:
-            rows = {r for r, c in enumerate(column) if c in bad}
+        cells = {cell: cell.lower() for cell in set(column)}
+        every = "\n".join(cells.values())
+        for stem in _STEMS:
+            if stem not in every:
+                continue
+            bad = {cell for cell, lower in cells.items() if stem in lower}
+            rows = [r for r, cell in enumerate(column) if cell in bad]
             if len(rows) * 4 <= height:
-                found |= rows
+                found.update(rows)
     return found
-
-
-def _of_errors(cells: set[str]) -> set[str]:
-    every = "\n".join(cells).lower()
-    stems = [stem for stem in _STEMS if stem in every]
-    if not stems:
-        return set()
-    return {
-        cell
-        for cell in cells
-        if any(stem in cell.lower() for stem in stems) and _ERROR.search(cell)
-    }
 
 
 def _asked(layout: Layout, ctx: Context) -> set[int]:
