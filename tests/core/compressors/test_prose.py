@@ -249,8 +249,23 @@ def test_a_readme_loses_badges_contents_and_addresses_and_says_which_lines():
     assert lines[9:16] == README.split("\n")[16:23]
     assert lines[-2] == "[…all 186-225]"
     assert found.lossy.omitted == (
-        "50 lines of badges, contents and addresses left out"
+        "50 lines of badges, contents, addresses or checksums left out"
     )
+
+
+def test_checksums_of_packages_go_unless_they_were_asked_for():
+    text = "\n".join(
+        f"Package: frob-{n}\nVersion: 2.{n}\nDescription: turns widgets around\n"
+        f"MD5sum: {n:032x}\nSHA256: {n:064x}\nSize: {n * 7}\n"
+        for n in range(30)
+    )
+    found = settled(COMPRESSOR.compress(text, CTX))
+    assert f"{7:064x}" not in found.lossy.text
+    assert "\nPackage: frob-7\nVersion: 2.7\n" in found.lossy.text
+    assert "\n[…all 53-54]\nSize: 49\n" in found.lossy.text
+    assert found.lossy.omitted.startswith("60 lines of badges, contents, addresses")
+    context = Context(count=len, question="the SHA256 sums?", wants_lossy=True)
+    assert COMPRESSOR.compress(text, context) is None
 
 
 def test_badges_and_addresses_that_were_asked_for_stay():

@@ -2,7 +2,8 @@
 
 Headings, first sentences, option lines, samples and short lines stay; so does what
 answers the question (see ``passages``). Of a README go badges and pictures, tables of
-contents and the list of addresses that links name. Of a change log that names its
+contents and the list of addresses that links name, of a package's record checksums. Of
+a change log that names its
 newest version first, the entries of the oldest versions go too. In place stands which
 lines of the source are concerned: ``[…12-14]`` for parts of lines 12 to 14, ``[…all
 50-69]`` for the whole of them, ``[…30-33=8-11]`` for lines 30 to 33, which say the same
@@ -51,6 +52,7 @@ _ADDRESS = re.compile(
     r"\[[^\[\]]+\]: <?(?:https?:|\.{0,2}/|#)\S+(?: \[[^\[\]]+\]: \S+)*\Z"
     r"|\.\. _[^:]+: https?:\S+\Z"
 )
+_CHECKSUM = re.compile(r"[A-Za-z][\w-]{2,30}: [0-9a-f]{32,128}\Z")
 
 
 class Reduced(Struct, frozen=True):
@@ -92,7 +94,9 @@ def reduce_units(units: Sequence[Unit], question: str) -> Reduced | None:
     if sentences:
         account.append(f"sentences in {len(left)} paragraphs")
     if decoration:
-        account.append(f"{decoration} lines of badges, contents and addresses")
+        account.append(
+            f"{decoration} lines of badges, contents, addresses or checksums"
+        )
     if repeated:
         account.append(f"{repeated} lines that repeat earlier lines")
     if old:
@@ -151,6 +155,8 @@ def _decoration(text: str) -> str:
         return "address"
     if text.startswith(("-", "*", "+", *"0123456789")) and _ENTRY.match(text):
         return "entry"
+    if text[-32:].isalnum() and _CHECKSUM.match(text):
+        return "checksum"
     if text.startswith(("!", "[!", "<", "|", "&")) and not _PICTURE.sub("", text):
         return "picture"
     return ""
@@ -162,11 +168,14 @@ def _close_run(run: list[Unit], kind: str, question: str, kept: list[Unit]) -> i
     while not run[-1].text:
         blank.insert(0, run.pop())
     size = sum(len(unit.text) for unit in run)
-    is_worth_it = size >= _MIN_REPEAT_CHARS and (
-        any(_IS_PICTURE.search(unit.text) for unit in run)
-        if kind == "picture"
-        else sum(bool(unit.text) for unit in run) >= _MIN_ENTRIES
-        or (kind == "address" and size >= 4 * _MIN_REPEAT_CHARS)
+    is_worth_it = kind == "checksum" or (
+        size >= _MIN_REPEAT_CHARS
+        and (
+            any(_IS_PICTURE.search(unit.text) for unit in run)
+            if kind == "picture"
+            else sum(bool(unit.text) for unit in run) >= _MIN_ENTRIES
+            or (kind == "address" and size >= 4 * _MIN_REPEAT_CHARS)
+        )
     )
     if not is_worth_it or any(rank(question, [" ".join(unit.text for unit in run)])):
         kept += [*run, *blank]
