@@ -62,7 +62,9 @@ async def start(*arguments, **environ):
 
 @contextlib.asynccontextmanager
 async def running(upstream, *arguments, **environ):
-    process = await start("--anthropic-url", upstream, *arguments, **environ)
+    # A key in a query is Google's.
+    urls = ("--anthropic-url", upstream, "--gemini-url", upstream)
+    process = await start(*urls, *arguments, **environ)
     try:
         line = await asyncio.wait_for(process.stdout.readline(), 20)
         found = re.search(rb"listening on http://127\.0\.0\.1:(\d+)", line)

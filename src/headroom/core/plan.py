@@ -413,7 +413,8 @@ class _Planner:
         """A message somebody sent before: what its blocks' own records say, or left.
 
         A reference to another block is decided anew: what it pointed at, or its number,
-        may have gone with the client's edit.
+        may have gone with the client's edit. In an excerpt it stays: what it pointed at
+        stands in the conversation, though it was not handed over this time.
         """
         if self.view.messages[index].role != "user":
             return Decision()
@@ -421,11 +422,14 @@ class _Planner:
         for slot in self.provider.slots(self.view, index):
             if isinstance(slot, Slot) and slot.record_id:
                 edit = self._block_edit(slot)
-                if edit is not None and edit.refers_to:
+                if edit is not None and self._may_dangle(edit):
                     self._plan_slot(index, slot)
                 elif edit is not None:
                     edits.append(edit)
         return Decision(edits=tuple(edits))
+
+    def _may_dangle(self, edit: SlotEdit) -> bool:
+        return bool(edit.refers_to) and not self.view.is_excerpt
 
     def _block_edit(self, slot: Slot) -> SlotEdit | None:
         text = json_spans.string(self.view.body, slot.literal)
@@ -449,7 +453,7 @@ class _Planner:
                 self._exclude(index, slot.block_index, slot.block_type)
                 continue
             edit = self._block_edit(slot) if slot.record_id else None
-            if edit is not None and not edit.refers_to:
+            if edit is not None and not self._may_dangle(edit):
                 edits.append(edit)
             else:
                 self._plan_slot(index, slot)

@@ -11,8 +11,8 @@ Normalised: ANSI colours, carriage returns, blanks at line ends.
 import re
 
 from headroom.core.content.clean import clean
+from headroom.core.content.editing import may_be_edited
 from headroom.core.content.gutter import is_numbered
-from headroom.core.content.languages import language_of_text
 from headroom.core.content.severity import is_serious
 from headroom.core.folding import (
     FormError,
@@ -107,8 +107,7 @@ def _has_alike(lines: list[str]) -> bool:
 
 def compress(text: str, ctx: Context) -> Compressed | None:
     """Fold the lines; ``None`` for what nothing repeats in, or may be edited."""
-    # What people wrote is theirs, unless it is of a kind that only machines write.
-    if not ctx.is_tool or _may_be_edited(text, ctx) or not is_foldable(text):
+    if may_be_edited(text, ctx) or not is_foldable(text):
         return None
     source = read_lines(normalise(text))
     form = fold_unproven(NAME, source, find_families(source), _in_full(source))
@@ -128,12 +127,6 @@ def decode(form: str) -> str:
         FormError: it is no such form.
     """
     return unfold(NAME, form)
-
-
-def _may_be_edited(text: str, ctx: Context) -> bool:
-    """The lines of a file have to be there as they are, for an edit to quote them."""
-    is_unknown = ctx.call is not None and not ctx.call.name
-    return is_unknown or bool(language_of_text(text))
 
 
 def _is_own(text: str) -> bool:

@@ -18,6 +18,7 @@ from headroom.core.compressors.table_text.grid import Grid
 from headroom.core.compressors.table_text.layout import Layout
 from headroom.core.compressors.table_text.lossy import cut_before, select
 from headroom.core.compressors.table_text.parse import parse_grid
+from headroom.core.content.editing import may_be_edited
 from headroom.core.content.seal import stamped
 from headroom.core.protocols import Compressor
 from headroom.core.types import Candidate, Compressed, Context
@@ -54,9 +55,14 @@ def detect(text: str) -> float:
 def _confidence(grid: Grid) -> float:
     if grid.delimiter == "|":
         return 0.9
-    if not grid.names and grid.delimiter == " ":
+    if _is_bare(grid):
         return _BARE_CONFIDENCE
     return 0.85 if grid.delimiter != " " else 0.8
+
+
+def _is_bare(grid: Grid) -> bool:
+    """Words in rows, by which alone a table is told."""
+    return not grid.names and grid.delimiter == " "
 
 
 def compress(text: str, ctx: Context) -> Compressed | None:
@@ -64,7 +70,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     if is_form(text):
         return None
     grid = parse_grid(text)
-    if grid is None:
+    if grid is None or (_is_bare(grid) and may_be_edited(text, ctx)):
         return None
     form, layout, sep = write(grid, ctx.count)
     # The lossy form rests on the same layout: proven, it is for both.
