@@ -3,11 +3,11 @@
 Headings, first sentences, option lines, samples and short lines stay; so does what
 answers the question (see ``passages``). Of a README go badges and pictures, tables of
 contents and the list of addresses that links name, of a package's record checksums. Of
-a change log that names its
-newest version first, the entries of the oldest versions go too. In place stands which
-lines of the source are concerned: ``[…12-14]`` for parts of lines 12 to 14, ``[…all
-50-69]`` for the whole of them, ``[…30-33=8-11]`` for lines 30 to 33, which say the same
-as lines 8 to 11. The first line of the form says so, sealed (``core.content.seal``).
+a change log that names its newest version first, the entries of the oldest versions go
+too. In place stands which lines of the source are concerned: ``[…12-14]`` for parts of
+lines 12 to 14, ``[…all 50-69]`` for the whole of them, ``[…30-33=8-11]`` for lines 30
+to 33, which say the same as lines 8 to 11. The first line of the form says so, sealed
+(``core.content.seal``).
 """
 
 import re
