@@ -394,3 +394,14 @@ def test_a_cell_that_speaks_of_trouble_keeps_its_row_whatever_others_say():
     lossy = COMPRESSOR.compress("\n".join(["job,kind,note", *rows]) + "\n", CTX).lossy
     assert "rows of 100" in lossy.omitted
     assert all(note in lossy.text for note in notes.values())
+
+
+def test_amounts_stay_in_a_column_where_nearly_all_rows_have_one():
+    odd = {11: "4.35", 33: "6.25", 58: "2.10", 90: "71.4"}
+    rows = [
+        f"s{n},{(n * 37) % 101}.{n % 10},{(n * 53) % 97}.{n % 7},{odd.get(n, '0.00')}"
+        for n in range(120)
+    ]
+    lossy = COMPRESSOR.compress("\n".join(["site,a,b,c", *rows]) + "\n", CTX).lossy
+    assert "rows of 120" in lossy.omitted
+    assert all(value in lossy.text for value in odd.values())

@@ -42,6 +42,9 @@ _MAX_BEFORE = 12
 # amounts that more would keep most rows of a table.
 _ENDS, _FEW_ENDS = (2, 3), (1, 1)
 _MAX_ENDS_SHARE = 0.15
+_UNUSUAL = 12
+"""Where all but one in so many rows have one amount, those with another stand out."""
+
 _FEW_VALUES = 12
 """Of a column with so few values those count as rare, too, that two rows have."""
 
@@ -156,6 +159,9 @@ def _standing_out(column: list[str], name: str, ends: tuple[int, int]) -> set[in
         values.sort()
         least, most = ends
         extremes = {r for _, r in (*values[:least], *values[-most:])}
+        usual, often = times.most_common(1)[0]
+        if (height - often) * _UNUSUAL <= height:
+            extremes |= {r for r, c in enumerate(column) if c != usual}
         return extremes | {r for r, c in enumerate(column) if not _AMOUNT.match(c)}
     if len(times) * 3 <= height:
         most_rare = max(1 + (len(times) <= _FEW_VALUES), height // 400)
