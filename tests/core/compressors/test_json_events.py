@@ -83,3 +83,45 @@ def test_a_log_in_which_every_event_differs_stays():
     ]
     lossy = lossy_of(rows)
     assert lossy is None or "events" not in lossy.omitted
+
+
+def test_lines_that_docker_keeps_are_events():
+    rows = [
+        {
+            "log": f"took job {i}\n" if i != 120 else "panic: no such queue\n",
+            "stream": "stderr" if i == 120 else "stdout",
+            "time": f"2026-05-01T10:{i // 60:02}:{i % 60:02}.5Z",
+        }
+        for i in range(200)
+    ]
+    lossy = lossy_of(rows)
+    assert "panic: no such queue" in lossy.text
+    assert "took job 119" in lossy.text
+    assert "of 200 events" in lossy.omitted
+
+
+def test_events_within_a_document_are_events():
+    rows = [
+        {"timestamp": 1770000000000 + i, "message": f"END RequestId: {i:08x} 1"}
+        for i in range(200)
+    ]
+    rows[90]["message"] = "Task timed out after 3.00 seconds"
+    text = json.dumps({"events": rows, "nextToken": "f/1"})
+    context = Context(count=estimate_tokens, wants_lossy=True)
+    lossy = settled(compress(text, context)).lossy
+    assert "Task timed out after 3.00 seconds" in lossy.text
+    assert "of 200 events" in lossy.omitted
+    assert "f/1" in lossy.text
+
+
+def test_what_people_said_stays():
+    said = ("yes", "no", "perhaps", "why", "who", "never", "once", "always", "and")
+    rows = [
+        {
+            "timestamp": f"2026-05-01T10:{i // 60:02}:{i % 60:02}Z",
+            "message": f"{said[i % 9]} {said[i // 9 % 9]} {said[i // 81]}",
+        }
+        for i in range(300)
+    ]
+    lossy = lossy_of(rows)
+    assert lossy is None or "events" not in lossy.omitted

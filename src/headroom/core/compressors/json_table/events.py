@@ -28,7 +28,13 @@ _MESSAGES = (
     "short_message",
 )  # fmt: skip
 _VAGUE = ("event", "text", "body", "log")
-"""Names of messages where events have a level; else anything may be called so."""
+"""Names of messages where events have a level or, as those of Docker's ``json-file``
+driver, tell the stream they were printed to; else anything may be called so."""
+
+_STREAM = ("stream",)
+PLACES = ("", "events", "logEvents", "entries", "logs")
+"""Paths of tables in a document that hold its events."""
+
 
 # Levels of bunyan and pino; see getpino.io/#/docs/api?id=loggerlevel-string
 _NUMBERED = {b"10": "debug", b"20": "debug", b"30": "info", b"40": "warning",
@@ -52,7 +58,8 @@ class Events:
         self._rows = rows
         self._time = _member(sample, _TIMES)
         self._level = _member(sample, _LEVELS)
-        names = (*_MESSAGES, *_VAGUE) if self._level else _MESSAGES
+        is_sure = bool(self._level or _member(sample, _STREAM))
+        names = (*_MESSAGES, *_VAGUE) if is_sure else _MESSAGES
         self._message = _member(sample, names)
         self.is_log = (
             len(rows) >= MIN_EVENTS
@@ -63,7 +70,10 @@ class Events:
         )
 
     def telling(self) -> set[int]:
-        """Places of the first event of each kind, of errors, and of both ends."""
+        """Places of the first event of each kind, of errors, and of both ends.
+
+        All places where most events are of a kind of their own: what people said.
+        """
         size = len(self._rows)
         found = {0, 1, size - 2, size - 1}
         seen: Counter[tuple[str, ...]] = Counter()
@@ -81,7 +91,7 @@ class Events:
                     found.add(place - 1)
             elif is_serious and seen[kind] <= _MAX_ALIKE:
                 found.add(place)
-        return found
+        return found if 2 * len(seen) <= size else set(range(size))
 
     def account(self) -> str:
         """Counts by level and by message, and from when to when, for all events."""
@@ -101,7 +111,7 @@ class Events:
         return "; ".join(parts)
 
     def _stated(self, row: Any) -> str:
-        value = row.get(self._level)
+        value = row.get(self._level or self._message)
         if isinstance(value, bytes):
             return _NUMBERED.get(value, "")
         return level(value) if isinstance(value, str) else ""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headroom.core.compressors.json_table.columns import is_map
-from headroom.core.compressors.json_table.events import Events
+from headroom.core.compressors.json_table.events import PLACES, Events
 from headroom.core.compressors.json_table.parse import Document, Value, write
 from headroom.core.content.severity import TROUBLE
 
@@ -213,9 +213,9 @@ def _table(
 ) -> list[tuple[int, Value]]:
     """The rows that stay, each with its place."""
     columns = _columns(rows)
-    events = Events(rows) if work.is_lines and not path and keys is None else None
-    if events is not None and events.is_log:
-        return _events(rows, columns, events, work)
+    may_be_log = work.is_lines if not path else path in PLACES
+    if may_be_log and keys is None and (events := Events(rows)).is_log:
+        return _events(rows, path, columns, events, work)
     dear = _dear(columns, len(rows), is_keyed=keys is not None)
     # Where all rows stay as they are, none need stand out.
     is_less = bool(dear) or len(rows) > _MAX_ROWS * work.share
@@ -250,6 +250,7 @@ def _table(
 
 def _events(
     rows: list[Any],
+    path: str,
     columns: dict[Path, dict[int, Any]],
     events: Events,
     work: Reduction,
@@ -275,7 +276,7 @@ def _events(
             f"{size - len(kept)} of {size} events, {events.account()}; "
             f"numbers {_gaps(sorted(kept), size)}"
         )
-    return [(i, _reduce_members(rows[i], "", work)) for i in sorted(kept)]
+    return [(i, _reduce_members(rows[i], path, work)) for i in sorted(kept)]
 
 
 def _extremes(columns: dict[Path, dict[int, Any]]) -> set[int]:
