@@ -48,6 +48,13 @@ def test_context_that_has_changed_since_stays():
     assert "something_else = 1" in form.text
 
 
+def test_blank_context_that_stands_in_no_source_is_counted_by_itself():
+    other = [line if i % 2 else "" for i, line in enumerate(FILE)]
+    text = f"{found(FILE)}\n--\n{found(other, path='src/b.py', matches=(41, 91))}"
+    form = without_known_context(text, [source(FILE[:130])])
+    assert form.omitted == "omitted: 12 context lines as in #1, 4 blank ones"
+
+
 def test_several_sources_are_named_and_only_those_that_are_needed():
     sources = [source(FILE[:100], "2"), source(["x"], "3"), source(FILE[100:], "5c")]
     form = without_known_context(found(FILE), sources)

@@ -2,9 +2,9 @@
 
 Agents search for a name with the lines around it in files that they have read or
 edited. Where these lines stand around the same match in an earlier result, at the same
-distance, they are left out and it is said where they stand; every match stays in place
-with its number. What is left out is no longer numbered here, so the form is a lossy
-one: its text can be had again.
+distance, they are left out and it is said where they stand; blank ones go, too. Every
+match stays in place with its number. What is left out is no longer numbered here, so
+the form is a lossy one: its text can be had again.
 """
 
 from collections.abc import Sequence
@@ -52,8 +52,9 @@ def without_known_context(text: str, sources: Sequence[Source]) -> Candidate | N
     ]
     used = {source.name: source for source in known.values()}
     names = ", ".join(f"#{s.name}" for s in sources if s.name in used)
-    gone = len(found.hits) - len(kept)
-    account = f"omitted: {gone} context lines as in {names}"
+    account = f"omitted: {len(known)} context lines as in {names}"
+    blank = len(found.hits) - len(kept) - len(known)
+    account += f", {blank} blank ones" if blank else ""
     form = encode(Found(found.style, found.gaps, tuple(kept)))
     return Candidate(
         f"{form}\n{account}",
