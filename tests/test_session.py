@@ -215,10 +215,13 @@ def test_lists_of_messages_have_parts_left_out_only_beside_the_tool(api):
     """No tool can be added to a list, whatever the session would do with a body."""
     history = [*start(api), *turn(api, 1, noisy_log(1))]
     tool = headroom.Session.retrieval_tool(api)
+    other = json.loads(json.dumps(tool).replace("headroom_retrieve", "log"))
     for retrieval in ("mcp", "tool"):
         with headroom.Session(retrieval=retrieval) as session:
-            found = session.compress(history, api=api, system=SYSTEM)
+            session.compress(history[:1], api=api, tools=[other], system=SYSTEM)
+            found = session.compress(history, api=api, tools=[other], system=SYSTEM)
             assert found.lossless
+            assert found.tokens_after < found.tokens_before
         with headroom.Session(retrieval=retrieval) as session:
             session.compress(history[:1], api=api, tools=[tool], system=SYSTEM)
             found = session.compress(history, api=api, tools=[tool], system=SYSTEM)
