@@ -50,6 +50,16 @@ async def test_cache_hit_rate_emitted_per_session():
     assert await figures(MESSAGES, message(output_tokens=5), names) == [0, 0]
 
 
+async def test_an_answer_that_failed_says_nothing_of_the_cache():
+    labels = {"provider": "openai"}
+    names = [("proxy_cache_hit_rate_per_session_count", labels)]
+    told = {"id": "r", "output": [], "usage": {"input_tokens": 90, "output_tokens": 0}}
+    for status, count in (("completed", 1), ("failed", 0)):
+        body = {**told, "status": status}
+        found = await figures(RESPONSES, body, names, path=b"/v1/responses")
+        assert found == [count]
+
+
 def entry(strategy, before, after, *, action="compressed", is_reapplied=False):
     outcome = BlockOutcome(
         action=action,

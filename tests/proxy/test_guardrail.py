@@ -104,6 +104,15 @@ async def test_parts_are_left_out_only_if_the_client_offers_the_tool():
             assert "headroom_retrieve" in found["texts"][-1]
 
 
+async def test_answers_of_models_are_not_looked_at():
+    history = [SYSTEM, QUESTION, *chat_step(1)]
+    async with proxy(NOWHERE) as px:
+        _, found = await guard(px, asked(history, input_type="response"))
+        assert found == {"action": "NONE"}
+        _, found = await guard(px, asked(history))
+        assert found["action"] == "GUARDRAIL_INTERVENED"
+
+
 def body_of(contents):
     rows = [{"role": "tool", "content": content} for content in contents]
     return json.dumps({"messages": rows}).encode()
