@@ -18,6 +18,7 @@ from msgspec import Struct
 from headroom.core import markers, mixed
 from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
+from headroom.core.content.seal import is_sealed
 from headroom.core.mixed import Section, compress_sections
 from headroom.core.own_forms import at_rest, has_header, is_decodable, is_own_form
 from headroom.core.pieces import compress_pieces
@@ -282,9 +283,12 @@ class _Block:
         """Whether sections of a form would be shortened: others stand behind it.
 
         A form may hold lines as they were, and whoever writes it in front of a text
-        must not switch compression off.
+        must not switch compression off. What is sealed has nothing behind it.
         """
-        if self.task.text.startswith(f"[{mixed.NAME} "):
+        text = self.task.text
+        if text.startswith(f"[{mixed.NAME} ") or any(
+            is_sealed(name, text) for name in ("html", "prose")
+        ):
             return False
         found = None if self.hint.is_file else self.sections()
         if found is None or found.replacement is None:

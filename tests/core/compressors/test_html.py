@@ -1,3 +1,4 @@
+import json
 import re
 import time
 from html import escape
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import headroom
 from fakes import settled
 from headroom.core.compressors.html import COMPRESSOR, decode, is_complete
 from headroom.core.content.seal import sealed
@@ -378,3 +380,12 @@ def test_an_empty_line_that_is_left_of_a_sample_between_asked_ones_stands_alone(
     assert "zebra = 1" in form
     assert "zebra = 2" in form
     assert "[left out: lines " in form
+
+
+def test_a_page_whose_samples_would_shrink_is_sent_as_a_page():
+    rows = [{"name": f"part {n}", "state": "done", "took": n * 7} for n in range(40)]
+    sample = escape(json.dumps(rows, indent=2))
+    page = f"{HEAD}<h1>Jobs</h1><p>What the call returns:</p><pre>{sample}</pre>{TAIL}"
+    found = headroom.compress_text(page)
+    assert found.text.startswith("[html ")
+    assert headroom.compress_text(found.text).text == found.text
