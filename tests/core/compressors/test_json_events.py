@@ -97,6 +97,8 @@ def test_lines_that_docker_keeps_are_events():
     lossy = lossy_of(rows)
     assert "panic: no such queue" in lossy.text
     assert "took job 119" in lossy.text
+    assert "took job … ×199" in lossy.omitted
+    assert "\n" not in lossy.omitted
     assert "of 200 events" in lossy.omitted
 
 

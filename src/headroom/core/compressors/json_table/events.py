@@ -97,14 +97,15 @@ class Events:
         """Counts by level and by message, and from when to when, for all events."""
         rows = self._rows
         parts = []
-        times = [_text(row[self._time]) for row in rows if self._time in row]
+        times = [_shortly(row[self._time]) for row in rows if self._time in row]
         if times:
             parts.append(f"{self._time} {times[0]} to {times[-1]}")
         levels = Counter(self._stated(row) for row in rows)
         said = [f"{name} {levels[name]}" for name in LEVELS if levels[name]]
         if said:
             parts.append(f"levels: {', '.join(said)}")
-        counts = Counter(_text(row.get(self._message, ""))[:_MAX_NAME] for row in rows)
+        texts = (_text(row.get(self._message, "")) for row in rows)
+        counts = Counter(_shortly(_VARYING.sub("…", text)) for text in texts)
         often = [one for one in counts.most_common(_MAX_NAMED) if one[1] > 1]
         if often:
             parts.append(", ".join(f"{text} ×{count}" for text, count in often))
@@ -123,6 +124,11 @@ def _member(rows: Sequence[Any], names: Sequence[str]) -> str:
         if sum(name in row for row in rows) * 10 >= len(rows) * 9:
             return name
     return ""
+
+
+def _shortly(value: Any) -> str:
+    """One line of a value, as it may stand in the account."""
+    return " ".join(_text(value).split())[:_MAX_NAME]
 
 
 def _text(value: Any) -> str:
