@@ -405,3 +405,12 @@ def test_amounts_stay_in_a_column_where_nearly_all_rows_have_one():
     lossy = COMPRESSOR.compress("\n".join(["site,a,b,c", *rows]) + "\n", CTX).lossy
     assert "rows of 120" in lossy.omitted
     assert all(value in lossy.text for value in odd.values())
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "order_id"])
+def test_ids_that_count_up_stay_where_row_numbers_are_said_once(name):
+    rows = [f"{n + 101},{n},item {n * 37 % 89},eu-west-1" for n in range(40)]
+    text = "\n".join([f"{name},row,what,region", *rows]) + "\n"
+    form = COMPRESSOR.compress(text, CTX).lossless.text
+    assert "#count row +1" in form
+    assert all(f"\n{n} " in form or f"\n{n}\t" in form for n in range(101, 141))

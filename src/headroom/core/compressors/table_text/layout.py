@@ -8,6 +8,7 @@ long cells that come back often get a code. Every step must pay; nothing here ch
 value.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import compress
@@ -28,6 +29,7 @@ _CODES_PAY = 0.08
 # code, a code's legend.
 _CELL, _LINE, _DITTO, _CODE, _LEGEND = 0.5, 3.0, 1.0, 2.5, 4.0
 ANCHOR_ROWS = 20
+_ID = re.compile(r"(?i)(?:.*[_. -])?id")
 
 
 class Layout(Struct):
@@ -126,12 +128,12 @@ class _Planner:
         return max(0.2, (tokens + 1) / len(sample) - 1)
 
     def hoist(self) -> None:
-        """Constant and counting columns."""
+        """Constant and counting columns; ids stay, as readers use them."""
         for i in self.rest:
             step = _step_of(self.layout.columns[i])
             if len(self.distinct[i]) == 1 and self.height > 1:
                 self.layout.same.append(i)
-            elif step is not None:
+            elif step is not None and not _ID.fullmatch(self.layout.names[i]):
                 self.layout.counted[i] = step
         said = {*self.layout.same, *self.layout.counted}
         self.rest = [i for i in self.rest if i not in said]
