@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from headroom.core.content.seal import sealed
 from headroom.core.content.sections import MIN_SECTION_CHARS, split
+from headroom.core.content.tags import find_wraps
 from headroom.core.types import KINDS, Candidate, LostTag
 
 STRATEGY = "sections"
@@ -50,12 +51,14 @@ def compress_sections(
     # A document between blank lines is no mixed text.
     if sum(not s.isspace() for s in sections) <= 1:
         return None
+    wraps = {text[start:end] for start, end in find_wraps(text)}
     pieces = ["\n"]
     omitted: list[str] = []
     lost_tags: list[LostTag] = []
     is_shorter = False
     for number, section in enumerate(sections, 1):
-        found = shorten(section) if len(section) >= MIN_SECTION_CHARS else None
+        is_long = len(section) >= MIN_SECTION_CHARS
+        found = shorten(section) if is_long and section not in wraps else None
         if found is None:
             pieces.append(escape(section))
             continue

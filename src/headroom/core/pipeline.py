@@ -19,6 +19,7 @@ from headroom.core import markers, mixed
 from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.content.seal import is_sealed
+from headroom.core.content.tags import MAX_WRAPS, find_wraps, is_unbalanced, lost_of
 from headroom.core.mixed import Section, compress_sections
 from headroom.core.own_forms import at_rest, has_header, is_decodable, is_own_form
 from headroom.core.pieces import compress_pieces
@@ -32,6 +33,7 @@ from headroom.core.types import (
     Compressed,
     Context,
     CountTokens,
+    LostTag,
     Policy,
     ToolCall,
 )
@@ -254,10 +256,41 @@ class _Block:
     def best(self) -> BlockOutcome:
         """The better of the whole text's result and that of its sections."""
         whole = self.whole()
+        if not self._keeps_wraps(whole):
+            return self._best_with_wraps()
         cut = None if self.hint.is_file or _is_of_one(whole) else self.sections()
-        if cut is None:
+        if cut is None or not self._keeps_wraps(cut):
             return whole
         return better(whole if whole.replacement is not None else None, cut)
+
+    def _keeps_wraps(self, found: BlockOutcome) -> bool:
+        """Whether all that a harness put among the lines stands there (SPEC R168)."""
+        form = found.replacement
+        if form is None or "</" not in self.task.text:
+            return True
+        text = self.task.text
+        if found.is_lossy and is_unbalanced(text, form):
+            return False
+        wraps = find_wraps(text)
+        if len(wraps) > MAX_WRAPS:
+            return not found.is_lossy
+        return all(text[start:end] in form for start, end in wraps)
+
+    def _best_with_wraps(self) -> BlockOutcome:
+        """The first result that keeps what the harness put among the lines."""
+        task = msgspec.structs.replace(self.task, wants_lossy=False)
+        lossless = _Block(task, self.size_bytes, self.context, self.policy)
+        for work in (self, lossless):
+            cut = None if self.hint.is_file else work.sections()
+            for found in (cut, lossless.whole() if work is lossless else None):
+                is_good = found is not None and found.replacement is not None
+                if found is not None and is_good and self._keeps_wraps(found):
+                    return found
+        return BlockOutcome(
+            "no_compression_applied",
+            reason="a passage of the harness would be lost",
+            original_bytes=self.size_bytes,
+        )
 
     def is_final(self, found: BlockOutcome) -> bool:
         """Whether the result stays as it is when it comes as a text (SPEC F28)."""
@@ -479,6 +512,11 @@ class _Block:
         )
         return f"{text}{newline}{marker}"
 
+    def _lost_tags(self, candidate: Candidate, form: str) -> tuple[LostTag, ...]:
+        if candidate.lost_tags or not candidate.omitted:
+            return candidate.lost_tags
+        return lost_of(self.task.text, form)
+
     def _gate(
         self,
         kind: str,
@@ -505,7 +543,7 @@ class _Block:
             compressed_tokens=after,
             is_lossy=is_lossy,
             omitted=candidate.omitted if is_lossy else "",
-            lost_tags=candidate.lost_tags if is_smaller else (),
+            lost_tags=self._lost_tags(candidate, replacement) if is_smaller else (),
             replacement=replacement if is_smaller else None,
             refers_to=candidate.refers_to,
         )

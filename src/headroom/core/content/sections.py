@@ -3,7 +3,8 @@
 Command output with a JSON tail, markdown with code fences, a shell session of several
 commands: no one compressor serves the whole. The cuts are where the text itself changes
 its nature: a JSON document at the start of a line, a fence, a prompt. What a command
-printed is cut out of the report that some agents make of it::
+printed is cut out of the report that some agents make of it, and what a harness adds
+on lines of its own (``<system-reminder>``) stands apart::
 
     <untrusted_context>
     Output: …
@@ -17,6 +18,8 @@ is bounded; the work is linear in the text's length.
 import json
 import re
 from itertools import pairwise
+
+from headroom.core.content.tags import find_wraps
 
 MIN_SECTION_CHARS = 200
 """A shorter part is not worth a section of its own."""
@@ -59,6 +62,19 @@ def split(text: str) -> list[str]:
 
     A fenced block's section is its inside: the fence lines stay with their neighbours.
     """
+    wraps = find_wraps(text)
+    if not wraps:
+        return _split_report(text)
+    sections: list[str] = []
+    at = 0
+    for start, end in wraps:
+        sections += _split_report(text[at:start]) if start > at else []
+        sections.append(text[start:end])
+        at = end
+    return sections + (_split_report(text[at:]) if at < len(text) else [])
+
+
+def _split_report(text: str) -> list[str]:
     start, end = _reported(text)
     if end - start < MIN_SECTION_CHARS or end - start == len(text):
         return _split(text)

@@ -13,6 +13,8 @@ anywhere; the work is linear in its length.
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -47,6 +49,21 @@ _HTML = frozenset(
 )  # fmt: skip
 
 
+_WRAP_TAG = re.compile(
+    r"^<([A-Za-z][A-Za-z0-9]*[-_][\w.:-]{0,80})(?:[ \t][^<>\n]{0,400})?>"
+    r"|</([A-Za-z][A-Za-z0-9]*[-_][\w.:-]{0,80})>(?=[ \t\r]*$)",
+    re.MULTILINE,
+)
+"""Names of two words, as harnesses choose them, and no parameters of a type."""
+
+_ANY_WRAP_TAG = re.compile(
+    r"<(/?)([A-Za-z][A-Za-z0-9]*[-_][\w.:-]{0,80})(?:[ \t][^<>\n]{0,400})?(?<!/)>"
+)
+
+MAX_WRAP_CHARS: Final = 4_000
+MAX_WRAPS: Final = 32
+
+
 class Tag(Struct, frozen=True, gc=False):
     """One tag that was swapped out: its text, and the number of its partner.
 
@@ -78,8 +95,62 @@ class Restored(Struct, frozen=True):
     lost: tuple[LostTag, ...]
 
 
+def find_wraps(text: str) -> list[tuple[int, int]]:
+    """Where passages stand that a harness put on lines of their own, tags included.
+
+    They begin with a custom tag at the start of a line and end with its partner at the
+    end of one. What is longer than a note, or more than half of the text, is no note
+    but what a tool returned, in a frame.
+    """
+    if "</" not in text:
+        return []
+    found = list(_WRAP_TAG.finditer(text))
+    last_end = {match[2]: match.start() for match in found if match[2]}
+    wraps: list[tuple[int, int]] = []
+    name, start, depth = "", 0, 0
+    for match in found:
+        if not depth:
+            if match[1] and last_end.get(match[1], -1) > match.start():
+                name, start, depth = match[1], match.start(), 1
+        elif match[1] == name:
+            depth += 1
+        elif match[2] == name:
+            depth -= 1
+            if not depth and match.end() - start <= MAX_WRAP_CHARS:
+                wraps.append((start, match.end()))
+    return wraps if 2 * sum(b - a for a, b in wraps) <= len(text) else []
+
+
+def is_unbalanced(text: str, form: str) -> bool:
+    """Whether a form has more tags without a partner than its text."""
+    if "</" not in text:
+        return False
+    before, after = _excess(text), _excess(form)
+    return any(abs(n) > abs(before[name]) for name, n in after.items())
+
+
+def _excess(text: str) -> Counter[str]:
+    """Beginnings less ends, of names of two words."""
+    found: Counter[str] = Counter()
+    for slash, name in _ANY_WRAP_TAG.findall(text):
+        found[name] += -1 if slash else 1
+    return found
+
+
+def lost_of(text: str, form: str) -> tuple[LostTag, ...]:
+    """Tags of names of two words that the form says less often than its text."""
+    if "</" not in text:
+        return ()
+    counts = Counter(match[0] for match in _WRAP_TAG.finditer(text))
+    return tuple(
+        LostTag(tag[:MAX_PREVIEW_CHARS], len(form))
+        for tag, count in counts.items()
+        if form.count(tag) < count
+    )
+
+
 def protect(text: str) -> Protected | None:
-    """Swap custom tags for placeholders.
+    """Swap custom tags for placeholders, and all lines that ``find_wraps`` finds.
 
     Returns:
         ``None`` if the text itself holds so high a placeholder that no number is left:
@@ -94,8 +165,19 @@ def protect(text: str) -> Protected | None:
     open_tags: dict[str, list[int]] = {}
     stray_ends: dict[str, list[int]] = {}
     at = 0
+    ends = dict(find_wraps(text))
     for match in _TAG.finditer(text):
+        if match.start() < at:
+            continue
         slash, name, rest = match.groups()
+        end = ends.get(match.start(), match.end())
+        if end > match.end():
+            pieces.append(text[at : match.start()])
+            wrap = text[match.start() : end]
+            pieces += _swapped_lines(wrap, start, texts)
+            partners += [-1] * (len(texts) - len(partners))
+            at = end
+            continue
         if name.lower() in _HTML or len(match[0]) > MAX_TAG_CHARS:
             continue
         number = len(texts)
@@ -113,15 +195,33 @@ def protect(text: str) -> Protected | None:
         partners.append(partner)
         pieces += [text[at : match.start()], _placeholder(start + number)]
         at = match.end()
-    # An end before its beginning: to drop one alone would leave the other in excess.
-    for name, ends in stray_ends.items():
-        for end, begin in zip(ends, open_tags.get(name, ()), strict=False):
-            partners[end], partners[begin] = begin, end
+    _pair(stray_ends, open_tags, partners)
     if texts and start + len(texts) > _MAX_NUMBER:
         return None
     pieces.append(text[at:])
     tags = tuple(Tag(one, other) for one, other in zip(texts, partners, strict=True))
     return Protected("".join(pieces), tags, start)
+
+
+def _pair(
+    stray_ends: dict[str, list[int]],
+    open_tags: dict[str, list[int]],
+    partners: list[int],
+) -> None:
+    """An end before its beginning: to drop one alone leaves the other in excess."""
+    for name, ends in stray_ends.items():
+        for end, begin in zip(ends, open_tags.get(name, ()), strict=False):
+            partners[end], partners[begin] = begin, end
+
+
+def _swapped_lines(wrap: str, start: int, texts: list[str]) -> Iterator[str]:
+    """A wrap with a placeholder for each line, so that lines keep their numbers."""
+    for line in wrap.splitlines(keepends=True):
+        own = line.rstrip("\r\n")
+        if own:
+            yield _placeholder(start + len(texts))
+            texts.append(own)
+        yield line[len(own) :]
 
 
 def _placeholder(number: int) -> str:
