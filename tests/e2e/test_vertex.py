@@ -228,7 +228,7 @@ async def test_calls_of_other_models_pass_untouched_with_a_token():
 async def test_what_is_no_call_of_a_model_gets_no_token_and_passes_with_the_clients():
     body = json.dumps({"instances": rows(60)}).encode()
     paths = [
-        PLACE + b"/endpoints/123:predict",
+        PLACE + b"/endpoints/123:deployModel",
         PLACE + b"/cachedContents",
         PLACE + b"/publishers/google/models/..%2F..%2Fjobs:countTokens",
         b"/v1/projects/../locations/us-east5/endpoints/1:generateContent",

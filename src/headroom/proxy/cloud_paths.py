@@ -40,7 +40,10 @@ _LOCATION = re.compile(r"[a-z]{2,20}(?:-[a-z]{2,20}){1,2}\d{1,2}|global|us|eu")
 _GENERATES = {"generateContent": False, "streamGenerateContent": True}
 _PREDICTS = {"rawPredict": False, "streamRawPredict": True}
 _CALLS = frozenset(
-    {*_GENERATES, *_PREDICTS, "countTokens"}
+    {
+        *(*_GENERATES, *_PREDICTS, "countTokens"),
+        *("computeTokens", "embedContent", "predict"),
+    }
 )  # of any publisher's models, and of endpoints
 _OPENAI = re.compile(r"/endpoints/([^/]+)/chat/completions")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")
