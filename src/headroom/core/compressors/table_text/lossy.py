@@ -34,7 +34,7 @@ _FIRST, _LAST = 3, 2
 # Tables longer than this lose ordinary rows, down to about that many; those without a
 # dear column, whose rows are all that can go, sooner.
 _THIN_ABOVE, _THIN_TO = 1200, 600
-_BARE_ABOVE, _BARE_SHARE = 40, 0.5
+_BARE_ABOVE, _BARE_SHARE = 120, 0.5
 _STRETCH = 20
 _SAMPLE = 60
 _MAX_BEFORE = 12
