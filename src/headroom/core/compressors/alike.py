@@ -140,7 +140,8 @@ def _is_own(text: str) -> bool:
 def _in_full(source: Source) -> set[int]:
     """Lines that stand as they are: what is wrong, and how it begins and ends."""
     last = len(source.lines) - 1
-    serious = {n for n, line in enumerate(source.lines) if is_serious(line)}
+    kinds = {line for line in set(source.lines) if is_serious(line)}
+    serious = {n for n, line in enumerate(source.lines) if line in kinds}
     return serious | {0, 1, last - 1, last}
 
 
