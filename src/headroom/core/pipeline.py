@@ -269,7 +269,8 @@ class _Block:
         if form is None or "</" not in self.task.text:
             return True
         text = self.task.text
-        if found.is_lossy and is_unbalanced(text, form):
+        # What pages say escaped (&lt;file-name&gt;) looks like a tag when it is read.
+        if found.is_lossy and found.kind != "html" and is_unbalanced(text, form):
             return False
         wraps = find_wraps(text)
         if len(wraps) > MAX_WRAPS:

@@ -1,4 +1,5 @@
 import json
+import random
 import re
 import time
 from html import escape
@@ -389,3 +390,33 @@ def test_a_page_whose_samples_would_shrink_is_sent_as_a_page():
     found = headroom.compress_text(page)
     assert found.text.startswith("[html ")
     assert headroom.compress_text(found.text).text == found.text
+
+
+def test_a_page_that_names_placeholders_has_a_lossy_form():
+    draw = random.Random(5)
+    words = [
+        "river",
+        "stone",
+        "light",
+        "garden",
+        "window",
+        "letter",
+        "copper",
+        "winter",
+        "market",
+        "signal",
+    ]
+
+    def sentence():
+        return f"The {' '.join(draw.choices(words, k=14))} stays where it was. "
+
+    said = "It takes a &lt;branch-name&gt; as its only word. "
+    parts = [
+        f"<h2>Part {n}</h2><p>{sentence()}{said}{''.join(sentence() for _ in range(6))}"
+        f"{'&lt;file-name&gt; ends it.' if n % 2 else ''}</p>"
+        for n in range(40)
+    ]
+    page = f"{HEAD}{''.join(parts)}{TAIL}"
+    found = headroom.compress_text(page, lossy=True)
+    assert "<branch-name>" in found.text
+    assert not found.lossless

@@ -26,7 +26,7 @@ NAME: Final = "prose"
 HEADER: Final = " […1-2]: parts of lines 1-2 left out"
 _ALL_LEGEND: Final = "; […all 5-6]: the whole of lines 5-6"
 _REPEAT_LEGEND: Final = "; […3-4=1-2]: lines 3-4 repeat lines 1-2"
-SHARE: Final = 0.22
+SHARE: Final = 0.15
 """How much of a text may go at most, in characters."""
 
 OLD_SHARE: Final = 0.16
