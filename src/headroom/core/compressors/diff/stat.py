@@ -41,6 +41,9 @@ class Row(NamedTuple):
     bar: str
 
 
+_BARS = frozenset("+-")
+
+
 def is_directory_line(line: str) -> bool:
     """Whether a line of the short form names a directory for the rows below it."""
     return line.endswith("/") and line[0] not in " |"
@@ -86,10 +89,10 @@ def expand(lines: Sequence[str], summary: str | None) -> list[str] | None:
     directory = ""
     width = 0
     for line in lines:
-        match = SHORT_LINE.match(line)
         if is_width_line(line):
             width = int(line[7:-1])
             continue
+        match = SHORT_LINE.match(line)
         if match is None:
             directory = line
             continue
@@ -103,10 +106,11 @@ def expand(lines: Sequence[str], summary: str | None) -> list[str] | None:
     scale = _scale([(r.size, r.bar) for r in rows])
     full = []
     for row in rows:
-        bar = row.bar
-        if bar in {"+", "-"} and row.size.isdigit():
-            bar *= _length(int(row.size), scale)
-        full.append(row._replace(bar=bar))
+        if row.bar in _BARS and row.size.isdigit():
+            bar = row.bar * _length(int(row.size), scale)
+            full.append(row if bar == row.bar else Row(row.name, row.size, bar))
+        else:
+            full.append(row)
     out = print_rows(full, width)
     tail = f" {summary}" if summary is not None else _implied_summary(full)
     return [*out, tail] if tail else out
