@@ -38,7 +38,7 @@ _CACHES = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", *_CACHES)
 
 # What libraries read so that they do not wait for a network; the first is documented by
-# headroom-ai (https://pypi.org/project/headroom-ai/), the others by Hugging Face
+# headroom-ai (its page on PyPI), the others by Hugging Face
 # (https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables).
 _OFFLINE = {
     "HEADROOM_OFFLINE": "1",

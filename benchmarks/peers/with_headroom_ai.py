@@ -1,6 +1,6 @@
 """PyPI's ``headroom-ai``: ``compress(messages)``, as its page there shows it.
 
-https://pypi.org/project/headroom-ai/0.43.0/ ("Use it from a Python app that calls an
+The page of release 0.43.0 ("Use it from a Python app that calls an
 LLM"): a conversation of a question, a tool call and the tool's result, with a model's
 name and no other argument; what counts is the result's text in the messages that come
 back. Its package is called ``headroom`` as well, hence an environment of its own.

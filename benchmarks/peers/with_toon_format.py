@@ -1,8 +1,8 @@
-"""PyPI's ``toon-format``: JSON written as TOON, as https://pypi.org/project/toon-format/ shows.
+"""PyPI's ``toon-format``: JSON written as TOON, as its page there shows.
 
 A format for JSON documents, not for other text: it is given JSON alone. Where the text
 is no single JSON document (JSON lines, a truncated one) it stays as it is.
-"""  # noqa: E501
+"""
 
 import json
 from importlib.metadata import version
