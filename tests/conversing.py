@@ -192,9 +192,13 @@ def step_lists(hiding, ending):
 
 
 def converse(steps, data, provider, client):
-    """Take a conversation through its steps."""
+    """Take a conversation through its steps; how many requests the provider checked.
+
+    A prefix that leaves otherwise than before raises where the provider receives it.
+    """
     store = DictStore()
     memo = SourceMemo(max_chars=5_000)
+    asked = 1
     for number, step in enumerate(steps):
         way = {
             "markers": data.draw(st.sampled_from([0, 1, 2])),
@@ -206,10 +210,12 @@ def converse(steps, data, provider, client):
             case ("ask", shapes):
                 blocks, _ = ask(client, provider, store, shapes, **way)
                 client.take(blocks, output)
+                asked += 1
             case ("retry", one, other, keeps_first):
                 first, _ = ask(client, provider, store, one, **way)
                 second, _ = ask(client, provider, store, other, **way)
                 client.take(first if keeps_first else second, output)
+                asked += 2
             case ("rewind", position):
                 client.rewind(position)
             case ("fork", position):
@@ -219,3 +225,4 @@ def converse(steps, data, provider, client):
             case ("forget",):
                 client.forget()
     ask(client, provider, store, ["x"], markers=1, memo=None, is_stream=True)
+    return asked

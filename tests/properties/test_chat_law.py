@@ -157,6 +157,8 @@ def test_a_ledger_that_cannot_be_read_breaks_no_chat_it_began(steps, data):
         store.is_down = data.draw(st.booleans())
         forwarded, rewrite = forward(client.body("plain"), store, api="openai_chat")
         provider.receive(rewrite, forwarded)
+        # It knows every message, and has compared those that it knew before.
+        assert len(provider.sent) >= len(rewrite.keys)
 
 
 @settings(max_examples=100)

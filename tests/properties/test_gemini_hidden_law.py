@@ -166,7 +166,9 @@ def test_no_generated_conversation_with_retrievals_ever_breaks_a_prefix(
     steps, joins, keeps_thoughts, data
 ):
     client = Client(joins=joins, keeps_thoughts=keeps_thoughts)
-    converse(steps, data, Provider(), client)
+    assert converse(steps, data, Provider(), client) > sum(
+        step[0] == "ask" for step in steps
+    )
 
 
 def test_the_check_notices_a_hidden_exchange_that_is_not_put_back():

@@ -87,21 +87,25 @@ def watched(kind):
 
 def run(steps, data, provider, client):
     client.memory = Memory(lambda options: data.draw(st.sampled_from(options)))
-    converse(steps, data, provider, client)
+    return converse(steps, data, provider, client)
 
 
 @settings(max_examples=400, deadline=None)
 @given(test_hidden_law.STEPS, st.data())
 def test_no_generated_conversation_with_memory_breaks_a_prefix(steps, data):
     law = test_hidden_law
-    run(steps, data, watched(law.Provider)(), law.Client())
+    assert run(steps, data, watched(law.Provider)(), law.Client()) > sum(
+        step[0] == "ask" for step in steps
+    )
 
 
 @settings(max_examples=300, deadline=None)
 @given(test_chat_hidden_law.STEPS, test_chat_hidden_law.WAYS, st.data())
 def test_no_generated_chat_with_memory_breaks_a_prefix(steps, way, data):
     law = test_chat_hidden_law
-    run(steps, data, watched(law.Provider)(), law.Client(way))
+    assert run(steps, data, watched(law.Provider)(), law.Client(way)) > sum(
+        step[0] == "ask" for step in steps
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -109,7 +113,9 @@ def test_no_generated_chat_with_memory_breaks_a_prefix(steps, way, data):
 def test_no_generated_response_with_memory_breaks_a_prefix(steps, way, data):
     law = test_responses_hidden_law
     provider = watched(law.Provider)(keeps_thoughts=way != "bare")
-    run(steps, data, provider, law.Client(way))
+    assert run(steps, data, provider, law.Client(way)) > sum(
+        step[0] == "ask" for step in steps
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -119,14 +125,18 @@ def test_no_generated_gemini_conversation_with_memory_breaks_a_prefix(
 ):
     law = test_gemini_hidden_law
     client = law.Client(joins=joins, keeps_thoughts=keeps_thoughts)
-    run(steps, data, watched(law.Provider)(), client)
+    assert run(steps, data, watched(law.Provider)(), client) > sum(
+        step[0] == "ask" for step in steps
+    )
 
 
 @settings(max_examples=200, deadline=None)
 @given(test_converse_hidden_law.STEPS, st.data())
 def test_no_generated_converse_conversation_with_memory_breaks_a_prefix(steps, data):
     law = test_converse_hidden_law
-    run(steps, data, watched(law.Provider)(), law.Client())
+    assert run(steps, data, watched(law.Provider)(), law.Client()) > sum(
+        step[0] == "ask" for step in steps
+    )
 
 
 @settings(max_examples=400, deadline=None)

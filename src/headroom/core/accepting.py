@@ -22,7 +22,8 @@ from headroom.core.types import (
 )
 
 RECIPE = "1"
-"""Version of everything that shapes a replacement; raised when any output changes."""
+"""Told with every edit, for whoever has to make a lost replacement again one day; today
+replacements are kept whole, and nothing reads it."""
 
 LOW_BYTES_PER_TOKEN = 6
 """A body has at least one token per six bytes: English JSON has about one per four."""

@@ -265,7 +265,7 @@ class SlotEdit(Struct, frozen=True, gc=False, array_like=True):
         digest: content digest of the original text.
         replacement: the text that was sent.
         strategy: the compressor that made it.
-        recipe: version of the recipe, so that a lost replacement can be made again.
+        recipe: version of what made the replacement; see ``accepting.RECIPE``.
         is_lossy: facts were left out; the original is in the store.
         refers_to: digests of earlier texts that the replacement points at.
         original_tokens: tokens of the original, by the counter that gated the result.
