@@ -27,6 +27,13 @@ def test_a_marker_says_what_is_missing_and_how_to_get_it(how):
     assert "\n" not in line
 
 
+def test_where_the_text_tells_what_is_missing_the_tool_needs_the_marker_alone():
+    assert write_marker(DIGEST, "", "tool") == f"<<ccr:{DIGEST}>>"
+    shell = write_marker(DIGEST, "", "shell")
+    assert shell == f"<<ccr:{DIGEST}>>; full text: headroom retrieve {DIGEST}"
+    assert strip_marker(f"text\n{shell}") == "text"
+
+
 @given(digest=DIGESTS, before=st.text(), after=st.text(), how=st.sampled_from(["tool"]))
 def test_a_written_marker_is_found_in_any_text(digest, before, after, how):
     line = write_marker(digest, "some", how)

@@ -251,7 +251,7 @@ def test_a_repeat_of_an_earlier_result_becomes_a_reference(monkeypatch):
     assert texts(forwarded)[1] == "[repeats #1 Bash]\n[#1:1-41]"
     again, _ = forward(body(*history, use("c"), results(("c", LOG))), store)
     assert texts(again)[:2] == texts(forwarded)
-    assert texts(again)[2].startswith("[repeats #1 Bash]")
+    assert texts(again)[2] == "[repeats #1:1-41]"
 
 
 def test_lines_between_references_are_referred_to_where_they_were_sent(monkeypatch):
@@ -264,7 +264,8 @@ def test_lines_between_references_are_referred_to_where_they_were_sent(monkeypat
         history += [use(name), results((name, text))]
         forwarded, _ = forward(body(*history), store)
     sent = texts(forwarded)
-    assert sent[2].startswith("[repeats #1, #2 Bash]")
+    assert sent[1].startswith("[repeats #1 Bash]")
+    assert sent[2].startswith("[repeats #2 Bash]\n[#1:")
     assert said not in sent[2]
     known = {str(number): text for number, text in enumerate(sent, 1)}
     assert [expand(form, known) for form in sent[1:]] == shown

@@ -14,6 +14,7 @@ from headroom.core.repeats import (
     given_sources,
     make_form_source,
     make_source,
+    names_told_in,
     refer,
 )
 from headroom.core.types import ToolCall
@@ -43,6 +44,44 @@ def test_the_same_read_again_is_one_reference():
     assert found.text == "[repeats #7 Read /src/app.py]\n[#7:1-60]"
     assert found.refers_to == (content_digest(text),)
     assert expand(found.text, {"7": text}) == text
+
+
+def test_what_is_known_of_a_source_is_not_said_again():
+    text = numbered(code(60))
+    first = refer(text, [source(text, 7, READ)])
+    known = set(names_told_in(first.text))
+    assert known == {"#7 Read /src/app.py"}
+    again = refer(text, [source(text, 7, READ)], None, known)
+    assert again.text == "[repeats #7:1-60]"
+    assert expand(again.text, {"7": text}) == text
+    late = refer(f"not before\n{text}", [source(text, 7, READ)], None, known)
+    assert late.text == "[repeats]\nnot before\n[#7:1-60]"
+    assert expand(late.text, {"7": text}) == f"not before\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("[repeats #1, #2c a of b; #3 c]\nx", ["#1 a of b", "#2c a of b", "#3 c"]),
+        ("[repeats #1:1-2 numbers +2]", []),
+        ("[repeats]\n[repeats #1 a]", []),
+        ("[repeats #1 Bash echo [x)]", ["#1 Bash echo [x)"]),
+        ("[repeats #1 a", []),
+        ("[repeats #1a]", []),
+        ("[repeats #", []),
+        ("text", []),
+    ],
+)
+def test_names_are_read_from_a_legend_alone(form, told):
+    assert names_told_in(form) == told
+
+
+def test_lines_that_look_like_a_head_come_back():
+    text = "\n".join(["[repeats]", "[repeats #1:1-3]", "[#1:2]", *code(60)])
+    earlier = "\n".join(code(60))
+    for known in ((), {"#7 tool result"}):
+        form = refer(text, [source(earlier, 7)], None, known)
+        assert expand(form.text, {"7": earlier, "1": "a\nb\nc"}) == text
 
 
 def test_after_an_edit_only_the_changed_lines_are_given_with_the_shift():
@@ -322,10 +361,12 @@ def signed(lines):
 DRESS = st.sampled_from([numbered, "\n".join, signed])
 
 
-@given(LINES, LINES, DRESS, DRESS)
-def test_every_form_expands_to_its_text(earlier, later, old_dress, new_dress):
+@given(LINES, LINES, DRESS, DRESS, st.booleans())
+def test_every_form_expands_to_its_text(earlier, later, old_dress, new_dress, is_known):
     old, new = old_dress(earlier), new_dress(later)
-    found = refer(new, [source(old)])
+    known = source(old)
+    named = {f"#{known.name} {known.label}"} if is_known else ()
+    found = refer(new, [known], None, named)
     if found is not None:
         assert expand(found.text, {"1": old}) == new
         assert len(found.text) <= 0.8 * len(new)

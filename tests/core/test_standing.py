@@ -12,7 +12,9 @@ from headroom.core.earlier import Found
 from headroom.core.markers import find_markers
 from headroom.core.repeats import Base, SourceMemo, make_source
 from headroom.core.threads import (
+    NOTHING,
     Standing,
+    Thread,
     decode_thread,
     encode_thread,
 )
@@ -97,7 +99,7 @@ def test_a_repeat_in_a_delta_refers_to_what_the_provider_keeps():
     form, _, marker = sent.rpartition("\n")
     assert form == "[repeats #1 exec]\n[#1:1-60]"
     assert repeats.expand(form, {"1": CODE}) == CODE
-    assert "60 lines as told" in marker
+    assert marker == f"<<ccr:{find_markers(marker)[0].digest}>>"
     assert conversation.store.get(find_markers(marker)[0].digest) == CODE
 
 
@@ -109,7 +111,7 @@ def test_a_record_in_a_delta_is_told_by_what_differs():
     (sent,) = conversation.send([result("b", changed)], after="2", name="3")
     form, _, marker = sent.rpartition("\n")
     assert json.loads(repeats.restore(form, {"1": RECORD})) == json.loads(changed)
-    assert "members as in #1" in marker
+    assert marker == f"<<ccr:{find_markers(marker)[0].digest}>>"
     assert conversation.store.get(find_markers(marker)[0].digest) == changed
 
 
@@ -122,7 +124,7 @@ def test_all_sent_again_arrives_as_it_arrived_in_pieces():
     again = conversation.send([*everything, more], name="4", calls="d")
     assert again[:2] == kept
     # Here the earlier results stand in the request itself: no way back is needed.
-    assert again[2].startswith("[repeats #1 ")
+    assert again[2].startswith("[repeats #1:1-60]")
     assert not find_markers(again[2])
     (delta,) = conversation.send([result("d", more["output"])], after="4", name="5")
     assert "#3" in delta.partition("\n")[0] or "#1" in delta.partition("\n")[0]
@@ -236,20 +238,46 @@ def test_a_reference_must_save_what_any_lossy_form_must():
     assert conversation.send([result("b", text)], after="2", name="3") == [text]
 
 
+def test_what_a_result_is_of_is_said_once():
+    conversation = begun()
+    (first,) = conversation.send([result("b")], after="2", name="3", calls="c")
+    assert first.startswith("[repeats #1 exec]\n[#1:1-60]\n<<ccr:")
+    again = result("c", CODE + "\nand an end")
+    (second,) = conversation.send([again], after="3", name="4", calls="d")
+    assert second.startswith("[repeats #1:1-60]\nand an end\n<<ccr:")
+    # Whoever comes to the same place with everything at once says it as it was said.
+    everything = [GO, call("a"), result("a"), call("b"), result("b"), call("c"), again]
+    whole = conversation.send([*everything, call("d"), result("d")], name="5")
+    assert whole[1:3] == [first, second]
+    assert whole[3] == "[repeats #1:1-60]"
+
+
+def test_what_was_said_of_a_dropped_form_is_said_again():
+    conversation = begun()
+    conversation.send([result("b")], after="2", name="3", calls="c")
+    everything = [GO, call("a"), result("a"), call("c"), result("c")]
+    whole = conversation.send(everything, name="4")
+    assert whole == [CODE, "[repeats #1 exec]\n[#1:1-60]"]
+
+
+def behind(noted):
+    return Thread(b"k", standing=noted.standing, named=noted.named)
+
+
 def test_a_note_is_bounded_and_has_the_newest_texts():
     sources = [
         make_source(str(n), content_digest(text := f"{n}\n{CODE}"), text, None)
         for n in range(1, 3 * standing.MAX_STANDING)
     ]
-    noted = standing.note(Found(sources, []), ())
+    noted = standing.note(Found(sources, []), NOTHING)
     assert len(noted.standing) == standing.MAX_STANDING
     assert noted.standing[-1].name == sources[-1].name
     assert set(noted.texts) == {one.text for one in noted.standing}
-    again = standing.note(Found(sources[:1], []), noted.standing)
+    again = standing.note(Found(sources[:1], []), behind(noted))
     assert len(again.standing) == standing.MAX_STANDING
     huge = "x" * (standing.MAX_STANDING_CHARS + 1)
     source = make_source("999", content_digest(huge), huge, None)
-    assert standing.note(Found([source], []), noted.standing) == standing.Noted(
+    assert standing.note(Found([source], []), behind(noted)) == standing.Noted(
         noted.standing, {}
     )
 
@@ -258,12 +286,12 @@ def test_what_is_noted_is_found_as_it_was():
     one = make_source("1", content_digest(CODE), CODE, ToolCall("a", "exec", b"{}"))
     record = make_source("2", content_digest(RECORD), RECORD, None)
     found = Found([one], [Base(record, ("d",))])
-    noted = standing.note(found, ())
+    noted = standing.note(found, NOTHING)
     for memo in (SourceMemo(), SourceMemo(max_chars=10)):
         wanted = standing.missing(noted.standing, memo)
         assert sorted(wanted) == sorted(noted.texts)
-        assert standing.find(noted.standing, noted.texts, memo) == found
-    assert standing.find(noted.standing, {}, SourceMemo()) == Found([], [])
+        assert standing.find(behind(noted), noted.texts, memo) == found
+    assert standing.find(behind(noted), {}, SourceMemo()) == Found([], [])
 
 
 def test_a_note_of_an_earlier_form_is_a_thread_without_numbers():

@@ -27,6 +27,7 @@ from headroom.core.repeats import (
     given_sources,
     make_form_source,
     make_source,
+    names_told_in,
 )
 from headroom.core.repeats.records import STRATEGY as RECORD_STRATEGY
 from headroom.core.repeats.records import Base
@@ -88,10 +89,12 @@ class Found(Struct, frozen=True):
     Attributes:
         sources: results whose lines can be read where they stand.
         bases: JSON results whose values can.
+        named: what forms tell of those they refer to; see ``names_told_in``.
     """
 
     sources: list[Source]
     bases: list[Base]
+    named: frozenset[str] = frozenset()
 
 
 class Earlier:
@@ -134,6 +137,7 @@ class Earlier:
         ordinals = self._ordinals(users)
         sources: list[Source] = []
         bases: list[Base] = []
+        named: set[str] = set()
         chars = 0
         for i in reversed(users):
             if i >= hidden_at:
@@ -145,6 +149,7 @@ class Earlier:
             told = {e.address: told_of(e) for e in decisions[i].edits}
             for address, source in reversed(message.sources.items()):
                 how = told.get(address) or edited.get((i, address), AS_IT_STANDS)
+                named.update(names_told_in(how.form))
                 if how.is_verbatim:
                     sources.append(source)
                 elif how.form:
@@ -152,8 +157,9 @@ class Earlier:
                 if how.is_complete and source.value is not None:
                     bases.append(Base(source, how.refers_to))
         if self._view.is_excerpt:
-            sources, bases = _told_apart(sources, bases)
-        return Found(sources[::-1], bases[::-1])
+            # Its numbers may be others next time: a result is told in every form.
+            return Found(*_told_apart(sources[::-1], bases[::-1]))
+        return Found(sources[::-1], bases[::-1], frozenset(named))
 
     def _form_source(self, key: bytes, source: Source, form: str) -> Source:
         """The lines that stand in what is sent in place of a result."""

@@ -37,11 +37,16 @@ def write_marker(digest: str, omitted: str, how: str) -> str:
 
     Args:
         digest: 24 hex digits.
-        omitted: what is missing, in units of the source.
+        omitted: what is missing, in units of the source; empty where the text tells it:
+            then the marker alone is enough for who has the tool.
         how: ``tool``, ``shell`` or ``hash``.
     """
+    marker = f"{_OPEN}{digest}{_CLOSE}"
+    if not omitted and how == "tool":
+        return marker
     way = _WAYS.get(how, _WAYS["tool"]).format(digest)
-    return f"{_OPEN}{digest}{_CLOSE} {omitted}{_WAY}{way}"
+    account = f" {omitted}" if omitted else ""
+    return f"{marker}{account}{_WAY}{way}"
 
 
 def find_markers(text: str) -> tuple[Marker, ...]:

@@ -35,17 +35,19 @@ class Way(Struct, frozen=True):
         count: the gate's counter.
         marker: how the text is got back (see ``Policy.marker``), where what a form
             refers to may be gone; ``None``: it stands in the request.
+        known: what earlier forms tell of what they refer to.
     """
 
     count: CountTokens
     marker: str | None = None
+    known: frozenset[str] = frozenset()
 
 
 def refer_block(
     task: BlockTask, sources: Sequence[Source], way: Way
 ) -> BlockOutcome | None:
     """A repeat of earlier results as references; ``None`` if too little repeats."""
-    return _referring(task, refer(task.text, sources, task.call), way)
+    return _referring(task, refer(task.text, sources, task.call, way.known), way)
 
 
 def relate_block(
@@ -59,7 +61,7 @@ def refer_form(
     task: BlockTask, form: BlockOutcome, sources: Sequence[Source], way: Way
 ) -> BlockOutcome | None:
     """A compressor's form with references for what it still repeats, if it does."""
-    candidate = refer(form.replacement or "", sources, task.call)
+    candidate = refer(form.replacement or "", sources, task.call, way.known)
     if form.is_lossy:
         # It ends with a marker already.
         way = msgspec.structs.replace(way, marker=None)
@@ -95,7 +97,9 @@ def _referring(
         omitted = candidate.omitted or told(text)
         text = text.removesuffix(f"\n{candidate.omitted}")
     if way.marker:
-        text += f"\n{write_marker(task.digest, omitted, way.marker)}"
+        # References tell themselves which lines these are.
+        account = candidate.omitted
+        text += f"\n{write_marker(task.digest, account, way.marker)}"
     size_bytes = len(task.text.encode("utf-8"))
     compressed_bytes = len(text.encode("utf-8"))
     before, after = way.count(task.text), way.count(text)

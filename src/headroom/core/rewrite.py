@@ -40,7 +40,7 @@ from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
 from headroom.core.rivals import better
 from headroom.core.splice import splice
 from headroom.core.stabilise import BREAKPOINTS, stabilise
-from headroom.core.threads import Reply, Thread, follow
+from headroom.core.threads import NOTHING, Reply, Thread, follow
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
@@ -253,7 +253,7 @@ class Rewrite:
             return rest
         found = self._found(tasks[0].message_index, memo)
         marker = self.policy.marker if self.view.continues else None
-        way = referring.Way(count, marker)
+        way = referring.Way(count, marker, found.named)
         self._referring = {
             i: _Referring(tasks[i], found.sources, way)
             for i in wanted
@@ -300,7 +300,7 @@ class Rewrite:
             memo: as for ``refer``.
         """
         if texts and self.chain.thread is not None:
-            self._kept = standing.find(self.chain.thread.standing, texts, memo)
+            self._kept = standing.find(self.chain.thread, texts, memo)
 
     def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
         """Take what compressors made of the current group, by index into it.
@@ -369,13 +369,17 @@ class Rewrite:
         kept = self._kept or Found([], [])
         if thread is not None:
             if self._kept is None:
-                kept = self._kept = standing.find(thread.standing, {}, memo)
+                kept = self._kept = standing.find(thread, {}, memo)
             if thread.results_total < 0:
                 # Results of this request have no numbers.
                 return kept
         earlier = Earlier(self.view, self._provider, self.chain, memo, self._calls)
         here = earlier.before(before, decisions, edited)
-        return Found([*kept.sources, *here.sources], [*kept.bases, *here.bases])
+        return Found(
+            [*kept.sources, *here.sources],
+            [*kept.bases, *here.bases],
+            kept.named | here.named,
+        )
 
     def note_results(
         self, memo: SourceMemo, is_kept: Callable[[str], bool] = lambda _: False
@@ -393,8 +397,8 @@ class Rewrite:
         is_unknown = bool(view.continues) and thread is None
         if not view.is_threaded or view.may_drop_earlier or is_unknown:
             return {}
-        known = () if thread is None else thread.standing
-        self._noted = standing.Noted(known)
+        known = thread or NOTHING
+        self._noted = standing.Noted(known.standing, named=known.named)
         if thread is None or thread.results_total >= 0:
             earlier = Earlier(view, self._provider, self.chain, memo, self._calls)
             if not any(decision.hidden for decision in self.decisions.values()):
@@ -487,6 +491,7 @@ class Rewrite:
             more_tools=self.made_plan.begun.more_tools,
             results_total=self._results_total if is_countable else -1,
             standing=() if reply.is_compacted else self._noted.standing,
+            named=() if reply.is_compacted else self._noted.named,
             keeps_tools=self._keeps_tools
             or (view.tools_given is not None and bool(self._tool_edits())),
         )

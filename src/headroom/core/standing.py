@@ -24,7 +24,7 @@ from headroom.core.repeats import (
     make_form_source,
     make_source,
 )
-from headroom.core.threads import Standing
+from headroom.core.threads import Standing, Thread
 
 MAX_STANDING = 96
 """Texts that a note lists: about 12 KB, and a note is written for every answer."""
@@ -39,22 +39,24 @@ class Noted(Struct, frozen=True):
     Attributes:
         standing: oldest first.
         texts: digest → text of those that were not noted before.
+        named: what forms tell of the texts they refer to.
     """
 
     standing: tuple[Standing, ...] = ()
     texts: dict[str, str] = {}
+    named: tuple[str, ...] = ()
 
 
 def note(
     found: Found,
-    known: Sequence[Standing],
+    known: Thread,
     is_kept: Callable[[str], bool] = lambda _: False,
 ) -> Noted:
     """What can be referred to behind a request, as values to keep.
 
     Args:
         found: what stands in the request, oldest first.
-        known: what the note lists that the request went on from.
+        known: the note that the request went on from.
         is_kept: tells by its digest whether a text is kept already.
     """
     through = {base.source.name: base.through for base in found.bases}
@@ -75,13 +77,14 @@ def note(
             through=through.get(name, ()),
         )
         here[name] = one, source
-    listed = _newest([*known, *(one for one, _ in here.values())])
+    listed = _newest([*known.standing, *(one for one, _ in here.values())])
     texts = {
         one.text: "\n".join(here[one.name][1].lines.raw)
         for one in listed
         if one.name in here and not is_kept(one.text)
     }
-    return Noted(listed, texts)
+    named = (*known.named, *sorted(found.named - set(known.named)))
+    return Noted(listed, texts, named[-MAX_STANDING:])
 
 
 def _newest(standing: Sequence[Standing]) -> tuple[Standing, ...]:
@@ -100,19 +103,17 @@ def missing(standing: Iterable[Standing], memo: SourceMemo) -> list[str]:
     return [one.text for one in standing if memo.get(_memo_key(one)) is None]
 
 
-def find(
-    standing: Sequence[Standing], texts: Mapping[str, str], memo: SourceMemo
-) -> Found:
+def find(thread: Thread, texts: Mapping[str, str], memo: SourceMemo) -> Found:
     """What may be referred to, as far as it is at hand.
 
     Args:
-        standing: as noted.
+        thread: as noted.
         texts: those that were ``missing``, by digest; some may be gone.
         memo: has the others.
     """
     sources: list[Source] = []
     bases: list[Base] = []
-    for one in standing:
+    for one in thread.standing:
         source = _source(one, texts, memo)
         if source is None:
             continue
@@ -120,7 +121,7 @@ def find(
             sources.append(source)
         if one.has_value and source.value is not None:
             bases.append(Base(source, one.through))
-    return Found(sources, bases)
+    return Found(sources, bases, frozenset(thread.named))
 
 
 def _source(one: Standing, texts: Mapping[str, str], memo: SourceMemo) -> Source | None:

@@ -84,6 +84,7 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
         standing: earlier texts that may be referred to, oldest first.
         keeps_tools: Headroom's tools stand in what the provider keeps, and no later
             request brings them.
+        named: what forms tell of the texts they refer to.
     """
 
     key: bytes
@@ -96,6 +97,7 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
     results_total: int = -1
     standing: tuple[Standing, ...] = ()
     keeps_tools: bool = False
+    named: tuple[str, ...] = ()
 
 
 NOTHING = Thread(b"")

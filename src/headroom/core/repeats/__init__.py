@@ -5,7 +5,8 @@ have read. Where lines of a result stand, in full and as forwarded, in an earlie
 result of this conversation, the later result says which lines those are and gives only
 the others. Nothing is lost: every line can be read where the reference points.
 
-Notation (``#7`` is the conversation's seventh tool result, its call named once)::
+Notation (``#7`` is the conversation's seventh tool result; its call is named where it
+is referred to for the first time)::
 
     [repeats #7 Read src/app.py]
     [#7:1-381]
@@ -19,8 +20,10 @@ each stands four blanks further right (as test runners quote code); ``[+ #7:1-9]
 lines of a diff, each behind that sign. ``#7c`` and ``#7d`` are texts in the call that
 result 7 answers (what an edit tool was given), ``#0`` and ``#0d`` those in the very
 call this result answers. Of a call is not said again what stands around: the tool or
-the path of this result's own call, a path in the text. Other lines stand as they were;
-one that looks like this notation gets a backslash in front.
+the path of this result's own call, a path in the text. Where every source is known from
+earlier forms, the first references follow at once: ``[repeats #7:1-40 numbers +2]``.
+Other lines stand as they were; one that looks like this notation gets a backslash in
+front.
 
 What always holds: only lines of sources given by the caller are referred to, never a
 reference; runs are at least ``MIN_RUN_CHARS`` long, at most ``MAX_REFERENCES`` are
@@ -30,13 +33,15 @@ made, and the whole must save ``MIN_SAVING`` of the text, else there is no form 
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from headroom.core.content.gutter import GUTTER
+from headroom.core.repeats import legend
 from headroom.core.repeats.context import without_known_context
+from headroom.core.repeats.legend import names_told_in
 from headroom.core.repeats.lines import INDENT, Lines, dressed, indented, shifted, split
 from headroom.core.repeats.records import Base, base_of, relate, restore
 from headroom.core.repeats.sources import (
@@ -62,6 +67,7 @@ __all__ = [
     "given_sources",
     "make_form_source",
     "make_source",
+    "names_told_in",
     "refer",
     "relate",
     "restore",
@@ -96,13 +102,13 @@ MIN_STEPS = 4_000
 MAX_REFERENCES = 40
 MIN_SAVING = 0.2
 
-_NOTATION = re.compile(r"\\*\[(?:repeats |[+ -] )?#\d")
+_NOTATION = re.compile(r"\\*\[(?:repeats\]|(?:repeats |[+ -] )?#\d)")
 _ITEM = (
     r"(?:([+ -]) )?#(\d+[cd]?):(\d+)(?:-(\d+))?(?: (?:numbers )?([+-]\d+)"
     r"| numbered (\d+)|( bare)|( indented))?"
 )
 _REFERENCE = re.compile(rf"(?<=[\[ ]){_ITEM}(?=[\] ])")
-_REFERENCES = re.compile(rf"\[{_ITEM}(?: {_ITEM})*\]")
+_REFERENCES = re.compile(rf"\[(?:repeats )?{_ITEM}(?: {_ITEM})*\]")
 _SHIFT = " numbers "
 
 
@@ -123,7 +129,10 @@ class _Run(Struct, frozen=True):
 
 
 def refer(
-    text: str, sources: Sequence[Source], call: ToolCall | None = None
+    text: str,
+    sources: Sequence[Source],
+    call: ToolCall | None = None,
+    known: Container[str] = (),
 ) -> Candidate | None:
     """The text as references to earlier results plus its other lines.
 
@@ -131,6 +140,7 @@ def refer(
         text: the newest result.
         sources: earlier results that stand in full, oldest first.
         call: the call it answers, whose own texts it may show again.
+        known: what earlier forms tell of sources; see ``names_told_in``.
 
     Returns:
         A lossless form, or ``None`` if too little repeats.
@@ -146,17 +156,23 @@ def refer(
     if not runs or covered < MIN_SAVING * len(text):
         return None
     used = {run.source.name: run.source for run in runs}
-    labels: dict[str, list[str]] = {}
-    for name, source in used.items():
-        label = beside(source.label, call, text)
-        labels.setdefault(label, []).append(f"#{name}")
-    named = "; ".join(f"{', '.join(names)} {label}" for label, names in labels.items())
-    pieces = [f"[repeats {named}]", *_told_by(runs, lines)]
+    labels = [(name, beside(one.label, call, text)) for name, one in used.items()]
+    pieces = _headed(legend.write(labels, known), runs, lines)
     form = "\n".join(pieces)
     if len(form) > (1 - MIN_SAVING) * len(text):
         return None
     digests = tuple(source.digest for source in used.values())
     return Candidate(form, STRATEGY, refers_to=digests)
+
+
+def _headed(told: str, runs: Sequence[_Run], lines: Lines) -> list[str]:
+    """The lines of a form; its head stands alone where it has something to tell."""
+    pieces = list(_told_by(runs, lines))
+    if told:
+        return [f"[{legend.WORD} {told}]", *pieces]
+    if runs[0].start or runs[0].sign:
+        return [f"[{legend.WORD}]", *pieces]
+    return [f"[{legend.WORD} {pieces[0][1:]}", *pieces[1:]]
 
 
 def _told_by(runs: Sequence[_Run], lines: Lines) -> Iterator[str]:
@@ -196,8 +212,10 @@ def expand(form: str, originals: dict[str, str], separator: str = "\t") -> str:
         KeyError: a result that the form names is not given.
     """
     lines: list[str] = []
-    for line in form.split("\n")[1:]:
+    for number, line in enumerate(form.split("\n")):
         if _REFERENCES.fullmatch(line) is None:
+            if not number:  # the head
+                continue
             lines.append(line[1:] if _NOTATION.match(line) else line)
             continue
         for match in _REFERENCE.finditer(line):

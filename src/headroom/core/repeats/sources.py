@@ -27,7 +27,7 @@ MIN_QUOTED = 6
 """Letters and digits in the line that tells a result whose call is unknown."""
 
 _CODE = re.compile(r"\$[a-z]{1,2}(?![\w-])")
-_NOTE = re.compile(r"[»…|]|<<ccr:|\\*\[(?:repeats |JSON as |[+ -] )?#\d")
+_NOTE = re.compile(r"[»…|]|<<ccr:|\\*\[(?:repeats\]|(?:repeats |JSON as |[+ -] )?#\d)")
 """What forms write for lines of their own, or of other results."""
 
 _LONG_PATH = re.compile(r"^/(?:[^/\s]+/)+(?=[^/\s]+/[^/\s]+$)")
