@@ -265,6 +265,53 @@ async def test_bodies_of_other_vendors_pass_untouched_and_signed():
     assert not double.problems
 
 
+async def test_operations_that_are_not_the_runtimes_are_never_signed():
+    body = json.dumps({"input": rows(5)}).encode()
+    others = [
+        b"/model/anthropic.claude-x/invoke-agent",
+        b"/model/..%2F../invoke",
+        b"/guardrail/g/version/1/delete",
+    ]
+    key = b"authorization: Bearer ABSKQmVkcm9jaw"
+    async with bedrock() as (double, px), client(px) as raw:
+        for target in others:
+            await raw.send(post(body, path=target))
+            status, headers, answer = await raw.response()
+            assert (status, double.requests) == (401, [])
+            assert headers[b"x-headroom-error"] == b"own_credentials"
+            assert "runtime API" in json.loads(answer)["message"]
+        await raw.send(get(b"/model/anthropic.claude-x/invoke"))
+        assert (await raw.response())[0] == 401
+        await raw.send(post(body, path=b"/model/m/invoke-with-bidirectional-stream"))
+        status, _, answer = await raw.response()
+        assert (status, double.requests) == (404, [])
+        assert "HTTP/2" in json.loads(answer)["message"]
+        for target in others:
+            await raw.send(post(body, path=target, headers=[key]))
+            await raw.response()
+    assert [sent.target for sent in double.requests] == others
+    assert all(sent.body == body for sent in double.requests)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/model/anthropic.claude-x/count-tokens",
+        b"/guardrail/g/version/1/apply",
+        b"/guardrail-checks/invoke",
+        b"/async-invoke",
+    ],
+)
+async def test_operations_that_nobody_reads_pass_untouched_and_signed(target):
+    body = json.dumps({"input": rows(60)}).encode()
+    async with bedrock() as (double, px), client(px) as raw:
+        await raw.send(post(body, path=target))
+        await raw.response()
+    (sent,) = double.requests
+    assert sent.body == body
+    assert clouds.signature_problem(sent) == ""
+
+
 async def test_with_compression_off_requests_are_signed_all_the_same():
     body = json.dumps(envelope(conversation(1))).encode()
     async with bedrock(PROXY_COMPRESSION="false") as (double, px):

@@ -1,6 +1,9 @@
 """What paths of Bedrock and Vertex say."""
 
+import re
+
 import pytest
+from botocore.session import Session
 
 from headroom.core.types import PathView
 from headroom.proxy.cloud_paths import choose
@@ -62,9 +65,66 @@ def test_a_path_of_bedrock_says_model_and_stream(path, label, provider, view):
     assert not found.refusal
 
 
+def operations(id_in_path):
+    """Methods by path, of all operations of the runtime in AWS's service model."""
+    model = Session().get_service_model("bedrock-runtime")
+    found = {}
+    for name in model.operation_names:
+        http = model.operation_model(name).http
+        path = re.sub(r"\{\w+\}", id_in_path, http["requestUri"])
+        found.setdefault(path, set()).add(http["method"])
+    return found
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    ["anthropic.claude-x-v1%3A0", ARN, "arn:aws:bedrock:us-east-1:1:a-model/abc"],
+)
+def test_the_operations_signed_for_are_those_of_awss_service_model(model_id):
+    listed = operations(model_id)
+    two_ways = listed.pop(f"/model/{model_id}/invoke-with-bidirectional-stream")
+    found = {path: choose(path.encode(), []) for path in listed}
+    assert {path: set(say.operator_methods) for path, say in found.items()} == listed
+    assert two_ways == {"POST"}
+    assert len(found) >= 9
+
+
+def test_a_stream_of_both_ways_is_refused_with_the_reason():
+    found = choose(b"/model/amazon.nova-sonic/invoke-with-bidirectional-stream", [])
+    assert "HTTP/2" in found.refusal
+    assert not found.operator_methods
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/model/m/invoke-agent",
+        "/model/m",
+        "/model/m/n/invoke",
+        "/model//invoke",
+        "/model/../invoke",
+        "/model/%2E%2e/invoke",
+        "/model/arn:aws:x/../converse",
+        "/model/a%2F..%2Fb/converse",
+        "/model/m#/invoke",
+        "/model/m?/invoke",
+        "/model/m/invoke/",
+        "/guardrail/g/version/1",
+        "/guardrail-checks/other",
+        "/async-invoke/a/b",
+        "/async-invoke-more",
+    ],
+)
+def test_other_paths_of_bedrocks_host_are_not_signed(path):
+    found = choose(path.encode(), [])
+    assert found.cloud == "bedrock"
+    assert not found.operator_methods
+
+
 def test_what_is_signed_for_bedrock_goes_there_whatever_its_path():
     scope = b"AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/bedrock/aws4_request, S"
-    assert choose(b"/new-thing", [(b"authorization", scope)]).cloud == "bedrock"
+    found = choose(b"/new-thing", [(b"authorization", scope)])
+    assert (found.cloud, found.operator_methods) == ("bedrock", frozenset())
     other = scope.replace(b"/bedrock/", b"/s3/")
     assert choose(b"/new-thing", [(b"authorization", other)]) is None
 
@@ -151,7 +211,7 @@ MODELS = f"{PLACE}/publishers/google/models"
 
 
 @pytest.mark.parametrize(
-    ("path", "may_spend"),
+    ("path", "is_call"),
     [
         (f"{MODELS}/gemini-2.5-pro:generateContent", True),
         (f"{MODELS}/gemini-2.5-pro:streamGenerateContent", True),
@@ -178,8 +238,9 @@ MODELS = f"{PLACE}/publishers/google/models"
         ("/v1/projects/a%2Fb/locations/us/endpoints/1:generateContent", False),
     ],
 )
-def test_only_calls_of_models_may_be_made_under_the_operators_account(path, may_spend):
-    assert choose(path.encode(), []).may_spend is may_spend
+def test_only_calls_of_models_may_be_made_under_the_operators_account(path, is_call):
+    methods = choose(path.encode(), []).operator_methods
+    assert methods == ({"POST"} if is_call else set())
 
 
 @pytest.mark.parametrize("verb", ["predict", "generateContent", "", "rawPredictX"])

@@ -8,12 +8,16 @@ an ``Origin`` must come from the very address it is sent to. Nothing sends CORS 
 import hmac
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from headroom.errors import ConfigError, RequestError
 from headroom.proxy import headers
 from headroom.proxy.routes import Headers
 from headroom.settings import Settings, is_loopback
+
+_MAX_NAMES = 64
+"""Names in ``Host`` headers about which is remembered whether they are ours."""
 
 
 def check_listen(settings: Settings) -> None:
@@ -43,7 +47,8 @@ def has_token(request: Headers, token: str, *, allows_bearer: bool = False) -> b
 def is_own_host(request: Headers, settings: Settings) -> bool:
     """Whether ``Host`` and ``Origin`` are those of Headroom itself."""
     host = (headers.find(request, b"host") or b"").decode("latin-1")
-    if not _is_safe_name(_name(host), settings):
+    proxy = settings.proxy
+    if not _is_safe_name(_name(host), proxy.host, proxy.allowed_hosts):
         return False
     origin = headers.find(request, b"origin")
     if origin is None:
@@ -83,11 +88,10 @@ def _name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _is_safe_name(name: str, settings: Settings) -> bool:
-    allowed = {
-        settings.proxy.host.lower(),
-        *map(str.lower, settings.proxy.allowed_hosts),
-    }
+@lru_cache(_MAX_NAMES)
+def _is_safe_name(name: str, own: str, listed: tuple[str, ...]) -> bool:
+    """Whether no web page's DNS can make a name mean this machine."""
+    allowed = {own.lower(), *map(str.lower, listed)}
     if name == "localhost" or (name and name in allowed):
         return True
     try:

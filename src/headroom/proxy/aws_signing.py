@@ -72,9 +72,13 @@ class AwsSigner:
             if len(body) <= _INLINE_BYTES
             else await self._in_thread(_digest, body)
         )
-        kept = [pair for pair in headers if pair[0] not in _SIGNATURE]
+        kept: list[tuple[str, str]] = []
         signed: dict[str, str] = {}
-        for name, value in kept:
+        for pair in headers:
+            name, value = pair
+            if name in _SIGNATURE:
+                continue
+            kept.append(pair)
             if name.startswith(_SIGNED_PREFIX):
                 signed[name] = f"{signed[name]},{value}" if name in signed else value
         try:
@@ -82,7 +86,8 @@ class AwsSigner:
             added = signer.added(method, url, signed, digest, now)
         except ValueError as error:
             raise BedrockSigningError("the request cannot be signed") from error
-        return kept + list(added.items())
+        kept += added.items()
+        return kept
 
     def close(self) -> None:
         """Let go of the thread."""
@@ -127,10 +132,10 @@ class AwsSigner:
 
     def _signer_for(self, frozen: Any) -> Any:
         """The signer for credentials: the one before as long as they stay."""
-        from headroom.proxy.sigv4 import Signer  # noqa: PLC0415 - needs the extra
-
         signer = self._signer
         if signer is None or signer.credentials != frozen:
+            from headroom.proxy.sigv4 import Signer  # noqa: PLC0415 - needs the extra
+
             self._signer = signer = Signer(frozen, SERVICE, self._region)
         return signer
 

@@ -1,18 +1,20 @@
 """Paths of the clouds that serve models of others: Amazon Bedrock and Vertex AI.
 
-* *Bedrock*: ``/model/{id}/…`` and the few other paths of its runtime. The id stands in
-  the path percent-encoded; those that are ARNs hold ``/`` and ``:``
+* *Bedrock*: ``/model/{id}/…`` and the few other operations of its runtime, as AWS's own
+  service model lists them (the tests compare). The id stands in the path
+  percent-encoded; those that are ARNs hold ``/`` and ``:``
   (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html).
 * *Vertex*: ``/v1/projects/{p}/locations/{l}/…``; the verb stands behind the last colon
   (https://docs.cloud.google.com/vertex-ai/docs/reference/rest).
 
 What always holds: a location becomes part of a host's name only if it looks like one of
-Google's, and nothing else of a path does. Of Vertex's paths only calls of models are
-made under the operator's account: a token for them is good for everything else that the
-account may do.
+Google's, and nothing else of a path does. Only operations of Bedrock's runtime, and
+calls of models on Vertex, are made under the operator's account: our signature or token
+would be good for everything else that the account may do there.
 """
 
 import re
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import unquote
 
@@ -24,6 +26,29 @@ from headroom.providers.bedrock.model_ids import model_id
 Cloud: TypeAlias = Literal["bedrock", "vertex"]
 
 _MODEL = re.compile(r"/model/(.+)/([a-z-]+)")
+_BIDIRECTIONAL = "invoke-with-bidirectional-stream"
+_POST = frozenset({"POST"})
+_ID = r"(?:[^/#?]+|arn:[^/#?]+/[^/#?]+)"
+_MODEL_CALLS = "|".join(
+    (
+        "invoke",
+        "invoke-with-response-stream",
+        "converse",
+        "converse-stream",
+        "count-tokens",
+    )
+)
+_OPERATIONS: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
+    (re.compile(f"/model/{_ID}/(?:{_MODEL_CALLS})"), _POST),
+    (re.compile(f"/guardrail/{_ID}/version/{_ID}/apply"), _POST),
+    (re.compile("/guardrail-checks/invoke"), _POST),
+    (re.compile("/async-invoke"), frozenset({"GET", "POST"})),
+    (re.compile(f"/async-invoke/{_ID}"), frozenset({"GET"})),
+)
+"""Operations of Bedrock's runtime that are served, with their methods."""
+
+_DOTS = frozenset({".", ".."})
+_NOTHING: frozenset[str] = frozenset()
 _STREAMS = {"invoke-with-response-stream": True, "converse-stream": True}
 _INVOKES = frozenset({"invoke", "invoke-with-response-stream"})
 _CONVERSES = frozenset({"converse", "converse-stream"})
@@ -49,6 +74,9 @@ _OPENAI = re.compile(r"/endpoints/([^/]+)/chat/completions")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")
 """Names of projects, models and endpoints; no server reads more than a name in one."""
 
+_MAX_PATHS = 256
+"""Paths whose meaning is remembered: there is one per model and operation."""
+
 _COUNT = "count-tokens"
 """What stands in the model's place where tokens are only counted."""
 
@@ -63,7 +91,7 @@ class CloudPath(Struct, frozen=True, gc=False):
         path: the model and whether the answer is streamed.
         location: Vertex's, fit to be part of a host's name; empty: the path has none.
         refusal: why no such path exists; empty: it may.
-        may_spend: requests may be made under the operator's account.
+        operator_methods: with which requests may be made under the operator's account.
     """
 
     cloud: Cloud
@@ -72,7 +100,7 @@ class CloudPath(Struct, frozen=True, gc=False):
     path: PathView = NO_PATH
     location: str = ""
     refusal: str = ""
-    may_spend: bool = False
+    operator_methods: frozenset[str] = _NOTHING
 
 
 def choose(path: bytes, headers: list[tuple[bytes, bytes]]) -> CloudPath | None:
@@ -98,11 +126,16 @@ def _is_signed(headers: list[tuple[bytes, bytes]]) -> bool:
     )
 
 
+@lru_cache(_MAX_PATHS)
 def _bedrock(path: str) -> CloudPath:
+    methods = _operation_methods(path)
     found = _MODEL.fullmatch(path)
     if found is None:
-        return CloudPath("bedrock", "bedrock other", may_spend=True)
+        return CloudPath("bedrock", "bedrock other", operator_methods=methods)
     segment, operation = found.groups()
+    if operation == _BIDIRECTIONAL:
+        refusal = "invoke-with-bidirectional-stream needs HTTP/2 and is not served here"
+        return CloudPath("bedrock", "/model/*", refusal=refusal)
     named = model_id(segment)
     provider = ""
     if operation in _INVOKES and named.may_be_anthropic:
@@ -112,9 +145,18 @@ def _bedrock(path: str) -> CloudPath:
     is_known = operation in _INVOKES or operation in _CONVERSES
     label = f"/model/*/{operation}" if is_known else "/model/*"
     view = PathView(named.model, _STREAMS.get(operation, False))
-    return CloudPath("bedrock", label, provider, view, may_spend=True)
+    return CloudPath("bedrock", label, provider, view, operator_methods=methods)
 
 
+def _operation_methods(path: str) -> frozenset[str]:
+    """With which methods a path is an operation of Bedrock's runtime."""
+    if not _DOTS.isdisjoint(unquote(path).split("/")):
+        return _NOTHING  # it may mean another path than it looks like
+    found = (methods for shape, methods in _OPERATIONS if shape.fullmatch(path))
+    return next(found, _NOTHING)
+
+
+@lru_cache(_MAX_PATHS)
 def _vertex(path: str) -> CloudPath | None:
     found = _VERTEX.fullmatch(path)
     if found is None:
@@ -137,7 +179,7 @@ def _vertex(path: str) -> CloudPath | None:
             f"/{version}/*/chat/completions",
             "openai_chat",
             location=location,
-            may_spend=place.is_named and _is_name(named[1]),
+            operator_methods=_posted(is_call=place.is_named and _is_name(named[1])),
         )
     return CloudPath("vertex", "vertex other", location=location)
 
@@ -154,6 +196,11 @@ class _Place(Struct, frozen=True):
     is_named: bool
 
 
+def _posted(*, is_call: bool) -> frozenset[str]:
+    """The methods of a path of Vertex's that is a call of a model, or is not."""
+    return _POST if is_call else _NOTHING
+
+
 def _is_name(segment: str) -> bool:
     return _NAME.fullmatch(unquote(segment)) is not None
 
@@ -161,13 +208,13 @@ def _is_name(segment: str) -> bool:
 def _published(place: _Place, publisher: str, model: str, verb: str) -> CloudPath:
     if publisher == "google":
         return _gemini(place, model, verb, "publishers/google/models/*")
-    may_spend = place.is_named and _is_name(publisher) and _is_name(model)
+    is_named = place.is_named and _is_name(publisher) and _is_name(model)
     if publisher != "anthropic":
         return CloudPath(
             "vertex",
             "vertex other",
             location=place.location,
-            may_spend=may_spend and verb in _CALLS,
+            operator_methods=_posted(is_call=is_named and verb in _CALLS),
         )
     label = f"/{place.version}/*/publishers/anthropic/models/*"
     if verb not in _PREDICTS:
@@ -179,17 +226,20 @@ def _published(place: _Place, publisher: str, model: str, verb: str) -> CloudPat
         "" if model == _COUNT else "vertex",
         PathView(model, _PREDICTS[verb]),
         place.location,
-        may_spend=may_spend,
+        operator_methods=_posted(is_call=is_named),
     )
 
 
 def _gemini(place: _Place, model: str, verb: str, shown: str) -> CloudPath:
     label = f"/{place.version}/*/{shown}"
     named = model.removeprefix("endpoints/")
-    may_spend = place.is_named and _is_name(named) and verb in _CALLS
+    is_call = place.is_named and _is_name(named) and verb in _CALLS
+    methods = _posted(is_call=is_call)
     if verb not in _GENERATES:
-        return CloudPath("vertex", label, location=place.location, may_spend=may_spend)
+        return CloudPath(
+            "vertex", label, location=place.location, operator_methods=methods
+        )
     view = PathView(unquote(model), _GENERATES[verb])
     return CloudPath(
-        "vertex", f"{label}:{verb}", "gemini", view, place.location, "", may_spend
+        "vertex", f"{label}:{verb}", "gemini", view, place.location, "", methods
     )

@@ -90,19 +90,17 @@ class Clouds:
         self._tokens.close()
 
 
-OWN_CREDENTIALS = (
-    "only calls of models are made under the operator's account:"
-    " bring credentials of your own for this"
-)
+_BY_ONESELF = {
+    "bedrock": "only operations of Bedrock's runtime API are signed here:"
+    " bring an API key for Bedrock of your own for this",
+    "vertex": "only calls of models are made under the operator's account:"
+    " bring credentials of your own for this",
+}
 
 
-def is_operators(route: Route, method: str) -> bool:
-    """Whether a request may be made under the operator's account.
-
-    Vertex's token is good for all of the account's projects, so that only calls of
-    models get it; Bedrock's host serves nothing else.
-    """
-    return route.upstream != "vertex" or (route.may_spend and method == "POST")
+def own_credentials(route: Route, method: str) -> str:
+    """Why the operator's account does not serve a request; empty: it does."""
+    return "" if method in route.operator_methods else _BY_ONESELF[route.upstream]
 
 
 def needs_credentials(route: Route, request: Headers, query: bytes) -> bool:

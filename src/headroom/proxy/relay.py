@@ -25,12 +25,7 @@ from headroom.providers.openai_responses import request as responses
 from headroom.proxy import access, encodings, event_streams, headers, record
 from headroom.proxy.arrivals import Arrivals
 from headroom.proxy.bodies import ClientGoneError, Incoming
-from headroom.proxy.clouds import (
-    OWN_CREDENTIALS,
-    Clouds,
-    is_operators,
-    needs_credentials,
-)
+from headroom.proxy.clouds import Clouds, needs_credentials, own_credentials
 from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.metrics import Metrics
@@ -204,14 +199,12 @@ class Relay:
         run.needs_credentials = needs_credentials(
             exchange.route, exchange.headers, query
         )
-        if run.needs_credentials and not is_operators(exchange.route, exchange.method):
-            await run.answer(401, OWN_CREDENTIALS, "own_credentials")
+        if not run.needs_credentials:
+            return False
+        if wanted := own_credentials(exchange.route, exchange.method):
+            await run.answer(401, wanted, "own_credentials")
             return True
-        if (
-            run.needs_credentials
-            and not self._token
-            and not access.is_own_host(exchange.headers, self._settings)
-        ):
+        if not self._token and not access.is_own_host(exchange.headers, self._settings):
             await run.answer(403, "this host or origin may not call Headroom", "origin")
             return True
         return False

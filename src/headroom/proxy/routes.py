@@ -39,7 +39,8 @@ class Route(Struct, frozen=True, gc=False):
         upstream_path: the path there, if not the one received.
         location: part of the upstream's host name, if it has one; validated.
         refusal: why nothing is served here, in words for the client.
-        may_spend: a cloud's requests may be made under the operator's account.
+        operator_methods: with which methods a cloud's requests may be made under the
+            operator's account.
     """
 
     api: Api
@@ -50,7 +51,7 @@ class Route(Struct, frozen=True, gc=False):
     upstream_path: bytes = b""
     location: str = ""
     refusal: str = ""
-    may_spend: bool = False
+    operator_methods: frozenset[str] = frozenset()
 
 
 _EXACT: dict[bytes, Route] = {
@@ -110,7 +111,7 @@ def choose(path: bytes, headers: Headers, query: bytes = b"") -> Route:
             upstream=cloud.cloud,
             location=cloud.location,
             refusal=cloud.refusal,
-            may_spend=cloud.may_spend,
+            operator_methods=cloud.operator_methods,
         )
     route = _by_path(path, headers, query)
     destination = destinations.choose(path, headers)

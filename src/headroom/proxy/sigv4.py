@@ -1,71 +1,54 @@
-"""Signature version 4 by botocore, without what it does anew for every request.
+"""Signature version 4: what of it is new with every request, and what is kept.
 
-Botocore's signer writes the canonical request and what is signed; it gets a request of
-the few members it looks at, and the key of a day, which is four digests away from the
-secret, is kept until the day or the credentials change. Imports botocore: for
+A method and a URL are written in their canonical form once, by botocore; the key of a
+day, four digests away from the secret, is kept until the day or the credentials change.
+What remains for a request are its headers and two short digests. Imports botocore: for
 ``aws_signing`` only
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
 """
 
 import datetime as dt
+import hashlib
 import hmac
 from functools import lru_cache
-from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.auth
 from botocore.credentials import ReadOnlyCredentials
+from msgspec import Struct
 from yarl import URL
 
-_STAMP = "%Y%m%dT%H%M%SZ"
-_DAY_CHARS = 8
-_MAX_PATHS = 256
-"""Paths whose canonical form is kept: there is one per model and operation."""
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_STAMP_CHARS = len("20260101T000000")
+_DAY_CHARS = len("20260101")
+_MAX_PLACES = 256
+"""URLs whose canonical form is kept: there is one per model and operation."""
 
 
-class SignedRequest:
-    """What botocore's signer looks at in a request.
+class _Place(Struct, frozen=True):
+    """Where requests go.
 
     Attributes:
-        method, url: as they are sent.
-        headers: those that are signed, names in lower case; the digest of the body
-            under the name by which botocore looks for it, too.
-        params: none; the query stands in the URL.
-        context: when it is signed.
+        host: the header's value.
+        head: the first lines of the canonical request, up to the headers.
     """
 
-    __slots__ = ("context", "headers", "method", "params", "url")
-
-    def __init__(self, method: str, url: str, headers: "SignedHeaders") -> None:
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.params: dict[str, str] = {}
-        self.context = {"timestamp": headers["x-amz-date"]}
+    host: str
+    head: str
 
 
-class SignedHeaders(dict[str, str]):
-    """Headers of one value each, found whatever the case of their names."""
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def get_all(self, name: str) -> list[str]:
-        """All values of a header, as botocore asks for them."""
-        return [self[name]]
-
-
-class Signer(botocore.auth.SigV4Auth):
+class Signer:
     """Signs for one service in one region with credentials that do not change."""
 
     def __init__(
         self, credentials: ReadOnlyCredentials, service: str, region: str
     ) -> None:
-        super().__init__(credentials, service, region)
+        self.credentials = credentials
+        self._service = service
+        self._region = region
         self._day = ""
-        self._day_key = b""
+        self._scope = ""
+        self._keyed = hmac.new(b"", digestmod="sha256")
 
     def added(
         self,
@@ -83,43 +66,61 @@ class Signer(botocore.auth.SigV4Auth):
             signed: further headers to sign, names in lower case.
             body_digest: SHA-256 of the body, in hex.
             now: the time, in UTC.
+
+        Raises:
+            ValueError: that is no URL.
         """
-        made = {
-            "x-amz-content-sha256": body_digest,
-            "x-amz-date": now.strftime(_STAMP),
-        }
+        stamp = _stamp(now)
+        if stamp[:_DAY_CHARS] != self._day:
+            self._begin_day(stamp[:_DAY_CHARS])
+        made = {"x-amz-content-sha256": body_digest, "x-amz-date": stamp}
         if self.credentials.token:
             made["x-amz-security-token"] = self.credentials.token
-        host = URL(url, encoded=True).host_port_subcomponent or ""
-        headers = SignedHeaders({**signed, **made, "host": host})
-        request = SignedRequest(method, url, headers)
-        to_sign = self.string_to_sign(request, self.canonical_request(request))
+        place = _place(method, url)
+        found = sorted({"host": place.host, **signed, **made}.items())
+        names = ";".join([name for name, _ in found])
+        lines = "".join(
+            [f"{name}:{' '.join(value.split())}\n" for name, value in found]
+        )
+        canonical = f"{place.head}{lines}\n{names}\n{body_digest}"
         made["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self.scope(request)}, "
-            f"SignedHeaders={self.signed_headers(headers)}, "
-            f"Signature={self.signature(to_sign, request)}"
+            f"{_ALGORITHM} Credential={self.credentials.access_key}/{self._scope}, "
+            f"SignedHeaders={names}, Signature={self._signature(stamp, canonical)}"
         )
         return made
 
-    def headers_to_sign(self, request: SignedRequest) -> SignedHeaders:
-        """All that the request has."""
-        return request.headers
+    def _signature(self, stamp: str, canonical: str) -> str:
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        keyed = self._keyed.copy()
+        keyed.update(f"{_ALGORITHM}\n{stamp}\n{self._scope}\n{digest}".encode())
+        return keyed.hexdigest()
 
-    def signature(self, string_to_sign: str, request: SignedRequest) -> str:
-        """The signature, by the key of the day."""
-        day = request.context["timestamp"][:_DAY_CHARS]
-        if day != self._day:
-            key = f"AWS4{self.credentials.secret_key}".encode()
-            for part in (day, self._region_name, self._service_name, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._day_key, self._day = key, day
-        return hmac.digest(self._day_key, string_to_sign.encode(), "sha256").hex()
-
-    def _normalize_url_path(self, path: str) -> Any:
-        return _normalized(path)
+    def _begin_day(self, day: str) -> None:
+        """Make the key of a day."""
+        key = f"AWS4{self.credentials.secret_key}".encode()
+        parts = (day, self._region, self._service, "aws4_request")
+        for part in parts:
+            key = hmac.digest(key, part.encode(), "sha256")
+        self._day, self._scope = day, "/".join(parts)
+        self._keyed = hmac.new(key, digestmod="sha256")
 
 
-@lru_cache(_MAX_PATHS)
-def _normalized(path: str) -> Any:
-    """A path in its canonical form, as botocore writes it."""
-    return botocore.auth.SigV4Auth(None, "", "")._normalize_url_path(path)
+def _stamp(now: dt.datetime) -> str:
+    """The time as AWS writes it: ``20260101T000000Z``."""
+    found = now.isoformat("T", "seconds").replace("-", "").replace(":", "")
+    return f"{found[:_STAMP_CHARS]}Z"
+
+
+@lru_cache(_MAX_PLACES)
+def _place(method: str, url: str) -> _Place:
+    """Where requests of a method to a URL go; its canonical form is botocore's.
+
+    Raises:
+        ValueError: that is no URL.
+    """
+    host = URL(url, encoded=True).host_port_subcomponent or ""
+    signer = botocore.auth.SigV4Auth(None, "", "")
+    parts = urlsplit(url)
+    path = signer._normalize_url_path(parts.path)
+    query = signer._canonical_query_string_url(parts)
+    return _Place(host, f"{method.upper()}\n{path}\n{query}\n")
