@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from headroom.cachelab.cache import cost
 from headroom.cachelab.lab import Clock, Lab, TokenCounter, user_id
+from headroom.core.retrieval_tool import TOOL_OPENAI_CHAT
 from headroom.inference.vocabulary import load_encoding
 from headroom.providers.models import model_named
 
@@ -56,6 +57,31 @@ def test_the_record_is_the_bill_and_tells_what_tool_outputs_cost():
         tokens = next(u.tokens for u in record.units if u.is_tool_output)
         assert record.tool_cost == pytest.approx(tokens * rate)
     assert record.cached_tokens == record.usage.total
+
+
+@pytest.mark.parametrize("words", range(1100, 1230, 13))
+def test_the_retrieval_tools_price_is_what_the_bill_would_be_lower_without_it(words):
+    tool = {"type": "function", "function": {"name": "run", "parameters": {}}}
+    ours = json.loads(TOOL_OPENAI_CHAT)
+    prices, outputs = [], []
+    for tools in ([tool], [tool, ours]):
+        lab = Lab(TokenCounter())
+        for turns in (1, 2, 3):
+            called = {"id": "a", "type": "function", "function": {"name": "run"}}
+            messages = [{"role": "user", "content": "Go."}]
+            for _ in range(turns):
+                messages += [
+                    {"role": "assistant", "tool_calls": [called]},
+                    {"role": "tool", "tool_call_id": "a", "content": "word " * words},
+                ]
+            body = {"model": "gpt-5.5", "messages": messages, "tools": tools}
+            lab.completions({"authorization": "Bearer k"}, json.dumps(body).encode())
+        prices.append([r.cost - r.retrieval_cost for r in lab.records])
+        outputs.append([r.tool_cost for r in lab.records])
+    assert not any(r.error for r in lab.records)
+    assert prices[0] == pytest.approx(prices[1])
+    assert outputs[0] == pytest.approx(outputs[1])
+    assert sum(r.retrieval_cost for r in lab.records) > 0
 
 
 def test_replayed_conversations_have_caches_of_their_own_under_one_key():

@@ -92,8 +92,9 @@ class Record(Struct, frozen=True):
     Attributes:
         units: the prefix, for comparisons; their markers are of the first time.
         bill: ``None`` if the request was refused.
-        tool_cost: the share of ``cost`` that tool outputs are, retrieved ones included.
-        retrieval_cost: the share that the retrieval tool's definition and calls are.
+        tool_cost: what tool outputs cost, retrieved ones included, where the retrieval
+            tool is free.
+        retrieval_cost: what ``cost`` would be lower if its definition and calls were.
         error: the refusal's text; empty if there was none.
         server_ms: time from the request's last byte to the answer's first.
     """
@@ -175,8 +176,7 @@ class Lab:
         self.last_answers: dict[str, list[Json]] = {}
         self._replies: dict[str, Reply] = {}
         self._keeps_requests = keeps_requests
-        self._cache = PromptCache()
-        self._automatic = AutomaticCache()
+        self._begin_caches()
         self._thinking = ThinkingLedger(is_strict=is_strict_thinking)
         self._threads = MessageThreads()
         self._answers = KeptAnswers()
@@ -184,10 +184,14 @@ class Lab:
         self._units: dict[bytes, Unit] = {}
         self._numbers = itertools.count(1)
 
+    def _begin_caches(self) -> None:
+        """Empty caches, and what they would hold if the retrieval tool were free."""
+        self._cache, self._cache_without = PromptCache(), PromptCache()
+        self._automatic, self._automatic_without = AutomaticCache(), AutomaticCache()
+
     def reset(self) -> None:
         """Forget caches and records; the clock, script and signatures stay."""
-        self._cache = PromptCache()
-        self._automatic = AutomaticCache()
+        self._begin_caches()
         self.records.clear()
         self.last_requests.clear()
         self.last_answers.clear()
@@ -319,8 +323,12 @@ class Lab:
         units = [unit for unit in units if unit.key not in dropped]
         owner = record.conversation if _is_replayed(request) else ""
         scope = f"{key}\n{owner}\n{record.model}"
-        bill = self._cache.bill(scope, units, model.cache, self.clock.now())
+        now = self.clock.now()
+        bill = self._cache.bill(scope, units, model.cache, now)
+        others = _without_tool(units)
+        without = self._cache_without.bill(scope, others, model.cache, now)
         record = self._charged(record, units, bill, model.cache)
+        record = _shared_out(record, others, without, model.cache)
         return msgspec.structs.replace(record, thinking_dropped=len(dropped)), ""
 
     def _other_exchange(
@@ -366,14 +374,17 @@ class Lab:
         rules = cache_rules(record.model, dialect.family)
         scope = f"{key}\n{cache_key}\n{record.model}"
         options = request.get("prompt_cache_options") or {}
-        bill = self._automatic.bill(
-            scope,
-            units,
-            rules,
-            self.clock.now(),
-            is_explicit=options.get("mode") == "explicit",
+        is_explicit = options.get("mode") == "explicit"
+        now, others = self.clock.now(), _without_tool(units)
+        bill, without = (
+            cache.bill(scope, these, rules, now, is_explicit=is_explicit)
+            for cache, these in (
+                (self._automatic, units),
+                (self._automatic_without, others),
+            )
         )
         record = self._charged(record, units, bill, rules)
+        record = _shared_out(record, others, without, rules)
         is_answered = request.get("generate") is not False
         blocks = self.script.answer(record.conversation, asked) if is_answered else []
         output = _output_tokens(blocks, self.counter)
@@ -395,21 +406,12 @@ class Lab:
         self, record: Record, units: list[Unit], bill: Bill, rules: CacheRules
     ) -> Record:
         """The record with what the request costs."""
-        tool_cost = retrieval_cost = 0.0
-        for number, unit in enumerate(units):
-            price = unit.tokens * bill.rate(number, rules)
-            if unit.is_tool_output:
-                tool_cost += price
-            elif unit.name == RETRIEVAL_TOOL:
-                retrieval_cost += price
         last = units[-1].message if units else -1
         return msgspec.structs.replace(
             record,
             units=tuple(self._units.setdefault(u.key, u) for u in units),
             bill=bill,
             cost=cost(bill.usage, rules),
-            tool_cost=tool_cost,
-            retrieval_cost=retrieval_cost,
             retrievals=sum(u.kind == "retrieved" and u.message == last for u in units),
         )
 
@@ -424,6 +426,35 @@ class Lab:
 
     def _request_id(self) -> str:
         return f"req_011Cachelab{next(self._numbers):012d}"
+
+
+def _without_tool(units: list[Unit]) -> list[Unit]:
+    """The same request if the retrieval tool's definition and calls were free."""
+    return [
+        msgspec.structs.replace(unit, tokens=0)
+        if unit.name == RETRIEVAL_TOOL and not unit.is_tool_output
+        else unit
+        for unit in units
+    ]
+
+
+def _shared_out(
+    record: Record, others: list[Unit], bill: Bill, rules: CacheRules
+) -> Record:
+    """The record with what of its cost the retrieval tool is, and the tools' outputs.
+
+    Caches that keep whole steps end elsewhere if a few tokens are put in front. So the
+    tool's price is what the bill would be lower without it.
+    """
+    tool_cost = sum(
+        unit.tokens * bill.rate(number, rules)
+        for number, unit in enumerate(others)
+        if unit.is_tool_output
+    )
+    retrieval_cost = record.cost - cost(bill.usage, rules)
+    return msgspec.structs.replace(
+        record, tool_cost=tool_cost, retrieval_cost=retrieval_cost
+    )
 
 
 def refusal(status: int, text: str, request_id: str, *, code: str = "") -> Reply:
