@@ -136,6 +136,26 @@ def test_strings_that_look_like_numbers_stay_strings():
     assert json.loads(restored(form)) == rows
 
 
+def test_long_strings_of_digits_stand_bare_where_no_number_is_like_them():
+    order = {
+        "zip": "01234",
+        "lines": [{"sku": "7363354090", "size": "12", "price": 5, "at": ["98765"]}],
+        "total": 5.00,
+    }
+    form = lossless(json.dumps(order))
+    assert form.split("\n") == [
+        '#json">',
+        "zip: 01234",
+        'lines: [{sku:7363354090 size:"12" price:5 at:[98765]}]',
+        '"total": 5.0',
+    ]
+    assert json.loads(restored(form)) == order
+    order["total"] = 12345
+    form = lossless(json.dumps(order))
+    assert not form.startswith('#json"')
+    assert json.loads(restored(form)) == order
+
+
 def test_constants_and_equal_fields_are_said_once():
     rows = {
         f"item-{i}": {"sku": f"item-{i}", "unit": "piece", "price": i * 1.5}

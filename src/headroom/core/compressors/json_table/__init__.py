@@ -18,7 +18,11 @@ from collections.abc import Callable
 from functools import cache
 
 from headroom.core.compressors.json_table.decode import decode as decode_document
-from headroom.core.compressors.json_table.encode import LEFT_OUT, encode
+from headroom.core.compressors.json_table.encode import (
+    LEFT_OUT,
+    encode,
+    encode_bared,
+)
 from headroom.core.compressors.json_table.notation import FormError
 from headroom.core.compressors.json_table.pairs import HEADER as PAIRS
 from headroom.core.compressors.json_table.pairs import encode_pairs
@@ -35,6 +39,9 @@ from headroom.core.types import Candidate, Compressed, Context, Draft
 __all__ = ["COMPRESSOR", "NAME", "FormError", "compress", "decode", "detect"]
 
 NAME = "json_table"
+
+MAX_SMALL_CHARS = 8_000
+"""A document up to this is written in more than one way, to take the cheapest."""
 
 MIN_LOSSY_CHARS = 2400
 """About 600 tokens; nearly all values that are used later stand in small outputs."""
@@ -103,7 +110,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     except RefusedError:
         return None
     is_hollow = MOST_BRACKETS * len(text) < text.count("[") + text.count("{")
-    table = None if is_hollow else encode(document)
+    table = None if is_hollow else _table(document, text, ctx)
     pairs = encode_pairs(document)
 
     @cache
@@ -133,6 +140,15 @@ def compress(text: str, ctx: Context) -> Compressed | None:
         lossy = _if_shorter(reduced, len(lossless.text if lossless else text))
         return Compressed(lossless, lossy) if lossless or lossy else None
     return None if lossless is None else Compressed(lossless)
+
+
+def _table(document: Document, text: str, ctx: Context) -> str:
+    """The form with a table; of a small document the cheaper one of two."""
+    form = encode(document)
+    bared = encode_bared(document) if len(text) <= MAX_SMALL_CHARS else None
+    if bared is None or ctx.count(form) <= ctx.count(bared):
+        return form
+    return bared
 
 
 def _cheapest(

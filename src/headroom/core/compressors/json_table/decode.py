@@ -9,7 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headroom.core.compressors.json_table.encode import HEADER, LINES_HEADER
+from headroom.core.compressors.json_table.encode import (
+    BARED_HEADER,
+    HEADER,
+    LINES_HEADER,
+)
 from headroom.core.compressors.json_table.notation import (
     BLANK,
     TAB,
@@ -17,8 +21,9 @@ from headroom.core.compressors.json_table.notation import (
     Notation,
     expect,
     of_word,
-    read_name,
+    read_line_name,
 )
+from headroom.core.compressors.json_table.numerals import dressed
 from headroom.core.compressors.json_table.pairs import HEADER as PAIRS_HEADER
 from headroom.core.compressors.json_table.pairs import decode_pairs
 from headroom.core.compressors.json_table.parse import (
@@ -57,8 +62,9 @@ def decode(form: str) -> Document:
         return decode_pairs(form)
     header, _, rest = form.partition("\n")
     lines = rest.split("\n") if rest else []
-    label = LINES_HEADER if header.startswith(LINES_HEADER) else HEADER
-    if not header.startswith(label):
+    labels = (LINES_HEADER, BARED_HEADER, HEADER)
+    label = next((one for one in labels if header.startswith(one)), None)
+    if label is None:
         raise FormError("not the header")
     legend: dict[str, str] = {}
     for line in lines:
@@ -73,6 +79,8 @@ def decode(form: str) -> Document:
         raise FormError("the form is broken") from error
     if reader.at != len(reader.lines):
         raise FormError("lines are left over")
+    if label == BARED_HEADER:
+        value = dressed(value)
     return Document(value, is_lines=label == LINES_HEADER)
 
 
@@ -129,7 +137,7 @@ class _Reader:
     def _members(self, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
         while self._is_at(depth):
-            key, place = read_name(self.lines[self.at], depth)
+            key, place = read_line_name(self.lines[self.at], depth)
             if key in found:
                 raise FormError("a key stands twice")
             found[key] = self.value(place, depth)

@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from headroom.core.compressors.json_table.columns import Items, Record
-from headroom.core.compressors.json_table.notation import BLANK, TAB, name
+from headroom.core.compressors.json_table.notation import BLANK, TAB, line_name
+from headroom.core.compressors.json_table.numerals import Numeral, bared, has_numerals
 from headroom.core.compressors.json_table.parse import (
     Cell,
     Document,
@@ -50,6 +51,9 @@ from headroom.core.content.tokens import estimate_tokens
 
 HEADER = "#json"
 LINES_HEADER = "#jsonl"
+BARED_HEADER = '#json"'
+"""Long numerals are strings."""
+
 LEFT_OUT = "… left out: "
 PLAIN_WRITER = TableWriter({})
 """Writes without codes."""
@@ -80,11 +84,11 @@ class Node:
     mark: str = ":"
 
 
-def plan(document: Document) -> Node:
+def plan(document: Document, header: str = HEADER) -> Node:
     """Lay a document out."""
     if document.is_lines:
         return _plan(LINES_HEADER, document.value, "", at_root=True)
-    return _plan(HEADER, document.value, "", at_root=True)
+    return _plan(header, document.value, "", at_root=True)
 
 
 def _plan(label: str, value: Value, key: str, *, at_root: bool = False) -> Node:
@@ -99,7 +103,7 @@ def _plan(label: str, value: Value, key: str, *, at_root: bool = False) -> Node:
         if table is not None and (at_root or _pays(table, value)):
             return Node(label, table=table, mark=">")
     if isinstance(value, dict) and (at_root or _has_tables(value, key)):
-        members = [_plan(name(k), one, k) for k, one in value.items()]
+        members = [_plan(line_name(k), one, k) for k, one in value.items()]
         return Node(label, below=members, mark=">")
     if isinstance(value, list) and any(_has_tables(one, "") for one in value):
         return Node(label, below=[_plan("-", one, "") for one in value], mark=">-")
@@ -170,13 +174,31 @@ def encode(document: Document, notes: Sequence[str] = ()) -> str:
         document: as read, or reduced.
         notes: what a reduced document lacks, for lines behind the header.
     """
-    root = plan(document)
+    return _written(plan(document), notes)
+
+
+def encode_bared(document: Document) -> str | None:
+    """The form of one document with bare digits for strings of them, if it has any."""
+    if document.is_lines or not has_numerals(document.value):
+        return None
+    return _written(plan(Document(bared(document.value)), BARED_HEADER), ())
+
+
+def _written(root: Node, notes: Sequence[str], *, is_whole: bool = True) -> str:
     codes = _codes(root)
     writer = TableWriter({text: code for code, text in codes.items()})
-    lines = _lines(root, -1, writer)
+    lines = _lines(root, -1, writer, is_whole=is_whole)
     legend = [f"{code}={text}" for code, text in codes.items()]
     said = [f"{LEFT_OUT}{note}" for note in notes]
     return "\n".join([lines[0], *said, *legend, *lines[1:]])
+
+
+def encode_members(value: Value) -> str | None:
+    """The lines of an object's members, without a header; ``None``: it is a table."""
+    root = plan(Document(value))
+    if root.table is not None:
+        return None
+    return _written(root, (), is_whole=False).partition("\n")[2]
 
 
 def _codes(root: Node) -> dict[str, str]:
@@ -210,7 +232,7 @@ def _runs(values: Sequence[Cell]) -> list[Cell]:
     return [value for value, _ in groupby(values)]
 
 
-def _lines(node: Node, depth: int, writer: TableWriter) -> list[str]:
+def _lines(node: Node, depth: int, writer: TableWriter, *, is_whole: bool) -> list[str]:
     """The lines of a node."""
     pad = " " * max(depth, 0)
     if node.table is not None:
@@ -218,11 +240,12 @@ def _lines(node: Node, depth: int, writer: TableWriter) -> list[str]:
     if node.mark != ":":
         lines = [f"{pad}{node.key}{node.mark}"]
         for one in node.below:
-            lines += _lines(one, depth + 1, writer)
+            lines += _lines(one, depth + 1, writer, is_whole=is_whole)
         return lines
     if isinstance(node.value, (dict, list)):
         return [f"{pad}{node.key}: {BLANK.loose(node.value, nested=True)}"]
-    if depth == 0 and node.key != "-" and not isinstance(node.value, str):
+    is_text = isinstance(node.value, (str, Numeral))
+    if is_whole and depth == 0 and node.key != "-" and not is_text:
         # Counts, totals and switches of a whole document are looked for as JSON.
         key = node.key if node.key.startswith('"') else quote(node.key)
         return [f"{key}: {write(node.value)}"]

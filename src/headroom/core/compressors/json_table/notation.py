@@ -28,6 +28,9 @@ from headroom.core.compressors.json_table.parse import (
 LITERAL = re.compile(r"(?:true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\Z")
 _NAME = re.compile(r"(?!@)[\w$./@+-]+\Z")
 _READ_NAME = re.compile(r"[\w$./@+-]+")
+_PLACE = r"\[[0-9]+(?:=[0-9]+|\+)?\][\w$./@+-]*"
+_LINE_NAME = re.compile(rf"(?!@)[\w$./@+-]+(?:{_PLACE})*\Z")
+_READ_LINE_NAME = re.compile(rf"[\w$./@+-]+(?:{_PLACE})*")
 NOT_BARE = re.compile(LITERAL.pattern + r"|[\[{]|-\Z")
 """Strings that would mean something else in a cell that may hold anything."""
 
@@ -199,11 +202,23 @@ def name(key: str) -> str:
     return key if _NAME.match(key) else quote(key)
 
 
-def read_name(line: str, at: int) -> tuple[str, int]:
+def line_name(key: str) -> str:
+    """A key at the beginning of a line, where a path with places may stand bare."""
+    return key if _LINE_NAME.match(key) else quote(key)
+
+
+def read_line_name(line: str, at: int) -> tuple[str, int]:
+    """The same read back, and where it ends."""
+    return read_name(line, at, _READ_LINE_NAME)
+
+
+def read_name(
+    line: str, at: int, bare: re.Pattern[str] = _READ_NAME
+) -> tuple[str, int]:
     """The key that starts at ``at``, and where it ends."""
     if line.startswith('"', at):
         return read_string(line, at)
-    match = _READ_NAME.match(line, at)
+    match = bare.match(line, at)
     if match is None:
         raise FormError("a name is missing")
     return match[0], match.end()

@@ -20,6 +20,7 @@ from headroom.core.compressors.json_table.columns import (
     path_of,
     with_cells,
 )
+from headroom.core.compressors.json_table.numerals import bared_text
 from headroom.core.compressors.json_table.parse import ABSENT, Cell, Value
 
 
@@ -217,6 +218,7 @@ def _link(record: Record, keys: list[str] | None) -> None:
     known: dict[tuple[Cell, ...], str] = {}
     if keys is not None:
         known[tuple(keys)] = "@"
+        known[tuple(map(bared_text, keys))] = "@"
     for names, one in list(_leaves(record, ())):
         column = one.column
         assert isinstance(column, Leaf)
