@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headroom.core.compressors import listing
 from headroom.core.digest import content_digest
 from headroom.core.repeats import (
     expand,
@@ -17,7 +18,7 @@ from headroom.core.repeats import (
     names_told_in,
     refer,
 )
-from headroom.core.types import ToolCall
+from headroom.core.types import Context, ToolCall
 
 
 def source(text, ordinal=1, call=None):
@@ -74,6 +75,26 @@ def test_what_is_known_of_a_source_is_not_said_again():
 )
 def test_names_are_read_from_a_legend_alone(form, told):
     assert names_told_in(form) == told
+
+
+def test_files_that_were_listed_before_are_not_listed_again():
+    words = ("alpha", "beta", "gamma", "delta", "rho", "tau")
+    inner = [f"test_inner_part_{word}.py" for word in words]
+    outer = [f"test_outer_part_{word}.py" for word in words]
+    entries = ["- /home/dev/project/", "  - README.md", "  - tests/"]
+    entries += [f"    - {name}" for name in [*outer, "parts/"]]
+    entries += [f"      - {name}" for name in inner]
+    ls = "\n".join([*entries, "  - src/", *(f"    - source_{w}.py" for w in words)])
+    paths = [f"/home/dev/project/tests/{name}" for name in outer]
+    paths += [f"/home/dev/project/tests/parts/{name}" for name in inner]
+    ctx = Context(count=len)
+    earlier = listing.compress(ls, ctx).lossless.text
+    known = make_form_source("1", content_digest(ls), earlier, "LS")
+    later = listing.compress("\n".join(paths), ctx).lossless.text
+    found = refer(later, [known])
+    assert found.text.splitlines()[0] == "[repeats #1 LS]"
+    assert re.fullmatch(r"\[#1:\d+ files #1:\d+ flush\]", found.text.splitlines()[-1])
+    assert expand(found.text, {"1": earlier}) == later
 
 
 def test_lines_that_look_like_a_head_come_back():

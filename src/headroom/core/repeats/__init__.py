@@ -16,14 +16,15 @@ is referred to for the first time)::
 References next to each other stand in one bracket. How the same lines are dressed here
 is told behind them: ``numbers +1`` if an edit has shifted their numbers (then ``+2``),
 ``numbered 120`` if they have numbers only here, ``bare`` if only there, ``indented`` if
-each stands four blanks further right (as test runners quote code); ``[+ #7:1-9]`` are
-lines of a diff, each behind that sign. ``#7c`` and ``#7d`` are texts in the call that
-result 7 answers (what an edit tool was given), ``#0`` and ``#0d`` those in the very
-call this result answers. Of a call is not said again what stands around: the tool or
-the path of this result's own call, a path in the text. Where every source is known from
-earlier forms, the first references follow at once: ``[repeats #7:1-40 numbers +2]``.
-Other lines stand as they were; one that looks like this notation gets a backslash in
-front.
+each stands four blanks further right (as test runners quote code), ``flush`` if without
+the blanks in front, ``files`` if of a directory's line there only what it holds is
+here; ``[+ #7:1-9]`` are lines of a diff, each behind that sign. ``#7c`` and ``#7d`` are
+texts in the call that result 7 answers (what an edit tool was given), ``#0`` and
+``#0d`` those in the very call this result answers. Of a call is not said again what
+stands around: the tool or the path of this result's own call, a path in the text. Where
+every source is known from earlier forms, the first references follow at once:
+``[repeats #7:1-40 numbers +2]``. Other lines stand as they were; one that looks like
+this notation gets a backslash in front.
 
 What always holds: only lines of sources given by the caller are referred to, never a
 reference; runs are at least ``MIN_RUN_CHARS`` long, at most ``MAX_REFERENCES`` are
@@ -42,7 +43,15 @@ from headroom.core.content.gutter import GUTTER
 from headroom.core.repeats import legend
 from headroom.core.repeats.context import without_known_context
 from headroom.core.repeats.legend import names_told_in
-from headroom.core.repeats.lines import INDENT, Lines, dressed, indented, shifted, split
+from headroom.core.repeats.lines import (
+    INDENT,
+    Lines,
+    dressed,
+    files_of,
+    indented,
+    shifted,
+    split,
+)
 from headroom.core.repeats.records import Base, base_of, relate, restore
 from headroom.core.repeats.sources import (
     MessageSources,
@@ -105,7 +114,7 @@ MIN_SAVING = 0.2
 _NOTATION = re.compile(r"\\*\[(?:repeats\]|(?:repeats |[+ -] )?#\d)")
 _ITEM = (
     r"(?:([+ -]) )?#(\d+[cd]?):(\d+)(?:-(\d+))?(?: (?:numbers )?([+-]\d+)"
-    r"| numbered (\d+)|( bare)|( indented))?"
+    r"| numbered (\d+)|( bare)|( indented)|( flush)|( files))?"
 )
 _REFERENCE = re.compile(rf"(?<=[\[ ]){_ITEM}(?=[\] ])")
 _REFERENCES = re.compile(rf"\[(?:repeats )?{_ITEM}(?: {_ITEM})*\]")
@@ -236,6 +245,10 @@ def _lines_of(match: re.Match[str], source: Lines, separator: str) -> list[str]:
         return [dressed(number, separator, line) for number, line in numbered]
     if match[7]:
         return bare
+    if match[9]:
+        return [line.lstrip(" ") for line in source.raw[reach]]
+    if match[10]:
+        return [files_of(line) for line in source.raw[reach]]
     return [indented(line) for line in bare] if match[8] else source.raw[reach]
 
 
@@ -402,10 +415,7 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
         return _Run(start, length, source, at, "", "")
     sign = lines.signs[start]
     if lines.bare[start] != theirs.bare[at] and not sign:
-        length = _while(
-            reach, lambda i: lines.raw[start + i] == indented(theirs.bare[at + i])
-        )
-        return _Run(start, length, source, at, "", " indented")
+        return _moved(start, at, reach, lines, source)
 
     def is_same(i: int) -> bool:
         return lines.bare[start + i] == theirs.bare[at + i]
@@ -449,6 +459,27 @@ def _extend(start: int, at: int, lines: Lines, source: Source) -> _Run:
         )
         return _Run(start, length, source, at, "", " bare")
     return _Run(start, 0, source, at, "", "")
+
+
+_MOVES: tuple[tuple[str, Callable[[str], str]], ...] = (
+    (" indented", indented),
+    (" flush", lambda line: line.lstrip(" ")),
+    (" files", files_of),
+)
+"""What a line is here that stands there with other blanks, or behind its directory."""
+
+
+def _moved(start: int, at: int, reach: int, lines: Lines, source: Source) -> _Run:
+    """The longest run of lines that stand there otherwise, all in the same way."""
+    ours, theirs = lines.raw, source.lines.bare
+    run = _Run(start, 0, source, at, "", "")
+    for dress, move in _MOVES:
+        length = 0
+        while length < reach and ours[start + length] == move(theirs[at + length]):
+            length += 1
+        if length > run.length:
+            run = _Run(start, length, source, at, "", dress)
+    return run
 
 
 def _while(length: int, holds: Callable[[int], bool]) -> int:

@@ -104,6 +104,12 @@ def indented(line: str) -> str:
     return INDENT + line if line else line
 
 
+def files_of(line: str) -> str:
+    """What stands behind the directory in a line of a listing's form; else nothing."""
+    head, colon, files = line.partition("/: ")
+    return files if colon and " " not in head.strip() else ""
+
+
 def shifted(line: str, shift: int) -> str:
     """A line of a numbered view with another number, as wide as before."""
     match = GUTTER.match(line)

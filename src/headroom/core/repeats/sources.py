@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from headroom.core.compressors.json_table.parse import Value
 from headroom.core.digest import content_digest
-from headroom.core.repeats.lines import Lines, split
+from headroom.core.repeats.lines import Lines, files_of, split
 from headroom.core.repeats.values import parsed
 from headroom.core.types import ToolCall
 
@@ -25,6 +25,9 @@ MAX_QUOTED_CHARS = 32
 MAX_SEEN_CHARS = 200
 MIN_QUOTED = 6
 """Letters and digits in the line that tells a result whose call is unknown."""
+
+MIN_FILES_CHARS = 64
+_LISTINGS = ("#tree ", "#paths ", "#ls ")
 
 _CODE = re.compile(r"\$[a-z]{1,2}(?![\w-])")
 _NOTE = re.compile(r"[»…|]|<<ccr:|\\*\[(?:repeats\]|(?:repeats |JSON as |[+ -] )?#\d)")
@@ -156,6 +159,8 @@ def make_form_source(name: str, digest: str, form: str, label: str) -> Source:
     """
     source = _index(name, digest, form, label)
     lines = source.lines.raw
+    if form.startswith(_LISTINGS):
+        _add_files(source)
     end = len(legend_of(lines)) and lines.index("", 1)
     return msgspec.structs.replace(
         source,
@@ -163,6 +168,16 @@ def make_form_source(name: str, digest: str, form: str, label: str) -> Source:
         closed=tuple(i for i, line in enumerate(lines) if _NOTE.match(line)),
         coded=tuple(i for i, line in enumerate(lines) if i < end or _CODE.search(line)),
     )
+
+
+def _add_files(source: Source) -> None:
+    """Index the long lines of a listing by what they hold, wherever that stands."""
+    for index, line in enumerate(source.lines.raw):
+        if len(line) < MIN_FILES_CHARS:
+            continue
+        for moved in (line.lstrip(" "), files_of(line)):
+            if moved and moved != line:
+                source.places.setdefault(moved, [index])
 
 
 def legend_of(lines: Sequence[str]) -> tuple[str, ...]:
