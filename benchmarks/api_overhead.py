@@ -80,8 +80,7 @@ def enveloped(version):
     """Messages bodies as a cloud takes them."""
 
     def body(outputs, seed):
-        # Another conversation: the family of the Messages API is one to the ledger.
-        found = messages(outputs, f"{version}-{seed}")
+        found = messages(outputs, seed)
         del found["model"]
         return {"anthropic_version": version, **found}
 
@@ -164,12 +163,14 @@ async def measure(ports, pid, rounds):
         for case, sizes in SIZES.items():
             seed = f"{time.time_ns()}"
             outputs = [tool_output(size, f"{seed}/{n}") for n, size in enumerate(sizes)]
+            # Ids of its own for each API: what is known of a call's result by its id
+            # is known whatever the API, and would spare some of them a part.
             bodies = {
-                api: json.dumps(shape(outputs, seed)).encode()
+                api: json.dumps(shape(outputs, f"{api}-{seed}")).encode()
                 for api, (shape, _, _) in APIS.items()
             }
             for api, (shape, path, key) in APIS.items():
-                before = json.dumps(shape(outputs[:-1], seed)).encode()
+                before = json.dumps(shape(outputs[:-1], f"{api}-{seed}")).encode()
                 await wires["headroom", api].post(before, path, key)
             for attempt in range(1 + AGAIN):
                 what = "again" if attempt else "newest one new"
