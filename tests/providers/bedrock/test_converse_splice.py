@@ -202,12 +202,100 @@ def test_citations_are_sent_back_beside_their_text():
     assert b'"title": "T"' in made.out
 
 
-def test_a_block_of_an_unknown_kind_cannot_be_sent_back_and_that_is_told():
+SEARCH = {
+    "toolUse": {
+        "toolUseId": "srv_1",
+        "name": "nova_grounding",
+        "type": "server_tool_use",
+        "input": {"q": "x"},
+    }
+}
+FOUND = {
+    "toolResult": {
+        "toolUseId": "srv_1",
+        "type": "nova_grounding_result",
+        "status": "success",
+        "content": [{"text": "one"}, {"json": {"two": [2.50]}}],
+    }
+}
+IMAGE = {"image": {"format": "png", "source": {"bytes": "QUJDREVG"}}}
+HOLOGRAM = {"hologram": {"of": "a cat", "depth": {"mm": 1.50}}}
+
+
+def block_frames(index, start, *deltas):
+    """The events of a block, as they come in a stream."""
+    place = {"contentBlockIndex": index}
+    return [
+        frame("contentBlockStart", {"start": start, **place}),
+        *(frame("contentBlockDelta", {"delta": delta, **place}) for delta in deltas),
+        frame("contentBlockStop", place),
+    ]
+
+
+def with_other_kinds():
+    """A stream of blocks of all kinds, with a retrieval behind them."""
+    use = {k: v for k, v in SEARCH["toolUse"].items() if k != "input"}
+    result = {k: v for k, v in FOUND["toolResult"].items() if k != "content"}
+    own = {"toolUseId": "toolu_9", "name": "headroom_retrieve"}
+    one, two = FOUND["toolResult"]["content"]
+    return [
+        frame("messageStart", {"role": "assistant"}),
+        *block_frames(0, {"toolUse": use}, {"toolUse": {"input": '{"q": "x"}'}}),
+        *block_frames(
+            1, {"toolResult": result}, {"toolResult": [one]}, {"toolResult": [two]}
+        ),
+        *block_frames(
+            2,
+            {"image": {"format": "png"}},
+            {"image": {"source": {"bytes": "QUJD"}}},
+            {"image": {"source": {"bytes": "REVG"}}},
+        ),
+        *block_frames(
+            3,
+            {"hologram": {"of": "a "}},
+            {"hologram": {"of": "cat", "depth": {}}},
+            {"hologram": {"depth": {"mm": 1.50}}},
+        ),
+        *block_frames(4, {"toolUse": own}, {"toolUse": {"input": '{"hash": "h"}'}}),
+        frame("messageStop", {"stopReason": "tool_use"}),
+        frame("metadata", {"usage": {"outputTokens": 10, "totalTokens": 117}}),
+    ]
+
+
+def test_blocks_of_other_kinds_reach_the_client_as_they_came_and_the_model_whole():
+    frames = with_other_kinds()
+    made = drive([b"".join(frames), [text("c")]])
+    assert made.out.startswith(b"".join(frames[:16]))
+    assert b"headroom_retrieve" not in made.out
+    content = json.loads(made.bodies[1])["messages"][1]["content"]
+    assert content[:4] == [SEARCH, FOUND, IMAGE, HOLOGRAM]
+    assert content[4]["toolUse"]["name"] == "headroom_retrieve"
+    answered = json.loads(made.bodies[1])["messages"][2]["content"]
+    assert [block["toolResult"]["toolUseId"] for block in answered] == ["toolu_9"]
+    assert events_of(made.out)[-2] == ("messageStop", {"stopReason": "end_turn"})
+
+
+def test_blocks_of_other_kinds_of_a_whole_answer_go_back_as_they_came():
+    whole = answer([retrieval(1)])
+    shown = [SEARCH, FOUND, IMAGE, HOLOGRAM]
+    content = whole["output"]["message"]["content"]
+    content[:0] = shown
+    made = drive([whole, [text("c")]], is_stream=False)
+    sent = json.loads(made.bodies[1])["messages"][1]["content"]
+    assert sent == content
+    seen = read(made.out, is_stream=False)["output"]["message"]["content"]
+    assert seen == [*shown, {"text": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("hologram", {}), ("image", {"format": 1}), ("other", "a")]
+)
+def test_a_block_of_two_kinds_cannot_be_sent_back_and_that_is_told(kind, value):
     frames = converse_frames(answer([text("a b"), retrieval(1)]))
-    new = {"delta": {"hologram": {}}, "contentBlockIndex": 0}
+    new = {"delta": {kind: value}, "contentBlockIndex": 0}
     frames.insert(3, frame("contentBlockDelta", new))
     splicer = BedrockConverse().splicer(is_stream=True)
-    assert b"hologram" in splicer.feed(b"".join(frames))
+    assert kind.encode() in splicer.feed(b"".join(frames))
     splicer.end()
     splicer.answer(["x"])
     with pytest.raises(StreamError, match="unknown kind"):

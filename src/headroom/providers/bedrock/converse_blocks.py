@@ -1,10 +1,13 @@
 """What a Converse answer said, block by block, fit to be sent back.
 
 A block has no type: its one member says what it is. In a stream a text and a thought
-begin with their first delta, and only calls with a ``contentBlockStart``; citations
-come beside the text they belong to
+begin with their first delta, calls with a ``contentBlockStart``; citations come beside
+the text they belong to
 (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlockDelta.html).
-JSON that must come back as it was (a call's input, whole blocks) is kept as bytes.
+Every other kind is put together from what its events hold, known here or not: images,
+and the results of tools that Bedrock runs itself, whose deltas are lists that add to
+their ``content``. JSON that must come back as it was (a call's input, whole blocks) is
+kept as bytes.
 """
 
 import contextlib
@@ -20,6 +23,7 @@ from headroom.errors import StreamError
 from headroom.providers.anthropic.answer import Message
 from headroom.providers.anthropic.stream import StreamEvent
 from headroom.providers.bedrock.converse_answer import StreamReader, read_message
+from headroom.providers.bedrock.merging import merged
 
 _CALL, _THOUGHT = "toolUse", "reasoningContent"
 _THOUGHTS = ("text", "signature", "redactedContent")
@@ -32,7 +36,7 @@ class Block(Struct, frozen=True, gc=False):
     Attributes:
         raw: it as it is sent back; empty if it cannot be.
         anchor: what tells it apart; see ``core.hidden``.
-        call: what it calls; ``None`` if it is no call.
+        call: what it calls; ``None`` if it is no call, or one that Bedrock answers.
         is_blank: an empty text, which the API does not take back.
         is_complete: all of it came.
     """
@@ -118,22 +122,22 @@ class BlockReader(StreamReader):
 class _OpenBlock:
     """A block while its events come in."""
 
-    __slots__ = ("_citations", "_is_known", "_parts", "_start", "is_complete")
+    __slots__ = ("_citations", "_others", "_parts", "_start", "is_complete")
 
     def __init__(self) -> None:
         self._start: dict[str, bytes] = {}
         self._parts: dict[tuple[str, str], list[str]] = {}
         self._citations: list[bytes] = []
-        self._is_known = True
+        self._others: dict[str, list[bytes]] = {}
         self.is_complete = False
 
     def take_start(self, start: dict[str, bytes]) -> None:
-        """Take what a block begins with: only calls do."""
+        """Take what a block begins with."""
         for kind, value in start.items():
             if kind == _CALL:
                 self._start = json_parts.members(value)
             else:
-                self._is_known = False
+                self._others.setdefault(kind, []).append(value)
 
     def take_delta(self, delta: dict[str, bytes]) -> None:
         """Take what is added to a block."""
@@ -146,7 +150,8 @@ class _OpenBlock:
             elif kind == "citation":
                 self._citations.append(value)
             else:
-                self._is_known = False
+                piece = b'{"content":%b}' % value if value[:1] == b"[" else value
+                self._others.setdefault(kind, []).append(piece)
 
     def _add(self, kind: str, name: str, part: bytes) -> None:
         self._parts.setdefault((kind, name), []).append(json_parts.string(part))
@@ -155,18 +160,30 @@ class _OpenBlock:
         """The block as far as it has come."""
         found = {place: json_parts.joined(p) for place, p in self._parts.items()}
         try:
-            raw = self._raw(found) if self._is_known else b""
+            raw = self._other() if self._others else self._raw(found)
         except StreamError:
             raw = b""
         return _described(raw, self._call(found), is_complete=self.is_complete)
 
     def _call(self, found: dict[tuple[str, str], str]) -> ToolCall | None:
-        if not self._start:
+        if not self._start or is_answered_there(self._start):
             return None
         name = json_parts.string(self._start.get("name"))
         arguments = found.get((_CALL, "input"), "").encode("utf-8", "replace")
         call_id = json_parts.string(self._start.get("toolUseId"))
         return ToolCall(call_id, name, arguments or b"{}")
+
+    def _other(self) -> bytes:
+        """A block of a kind of its own, as it is sent back.
+
+        Raises:
+            StreamError: there are pieces of several kinds, or they do not fit.
+        """
+        if len(self._others) > 1 or self._start or self._parts or self._citations:
+            raise StreamError("a block of several kinds")
+        return json_parts.encode_object(
+            {kind: merged(pieces) for kind, pieces in self._others.items()}
+        )
 
     def _raw(self, found: dict[tuple[str, str], str]) -> bytes:
         """The block as it is sent back.
@@ -194,6 +211,15 @@ class _OpenBlock:
         return b'{"citationsContent":{"content":[%b],"citations":[%b]}}' % (text, cited)
 
 
+def is_answered_there(use: dict[str, bytes]) -> bool:
+    """Whether a call, by its members, is of a tool that Bedrock runs itself.
+
+    Its result stands beside it in the same message
+    (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html).
+    """
+    return use.get("type") == b'"server_tool_use"'
+
+
 def _whole(raw: bytes) -> Block:
     """A block that came in one piece.
 
@@ -204,6 +230,8 @@ def _whole(raw: bytes) -> Block:
     if use is None:
         return _described(raw, None)
     found = json_parts.members(use)
+    if is_answered_there(found):
+        return _described(raw, None)
     call_id = json_parts.string(found.get("toolUseId"))
     name = json_parts.string(found.get("name"))
     return _described(raw, ToolCall(call_id, name, found.get("input", b"{}")))

@@ -20,6 +20,7 @@ from headroom.providers.bedrock.converse_blocks import (
     Answer,
     BlockReader,
     contents,
+    is_answered_there,
     read_answer,
 )
 from headroom.providers.bedrock.converse_rounds import (
@@ -110,7 +111,8 @@ class ConverseStreamSplicer(StreamSplicer):
         try:
             start = json_parts.members(json_parts.members(event.data)["start"])
             use = json_parts.members(start.get("toolUse", b"{}"))
-            return json_parts.string(use.get("name")) in self._rounds.own
+            name = json_parts.string(use.get("name"))
+            return name in self._rounds.own and not is_answered_there(use)
         except (StreamError, KeyError):
             return False
 
