@@ -312,6 +312,32 @@ async def test_operations_that_nobody_reads_pass_untouched_and_signed(target):
     assert clouds.signature_problem(sent) == ""
 
 
+async def test_a_chat_that_is_signed_for_bedrock_is_compressed_and_signed_anew():
+    call_id = "call_1"
+    function = {"name": "ls", "arguments": "{}"}
+    messages = [
+        {"role": "user", "content": "list"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": call_id, "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": call_id, "content": rows(600)},
+    ]
+    body = json.dumps({"model": "openai.gpt-oss-20b", "messages": messages}).encode()
+    scope = (
+        b"authorization: AWS4-HMAC-SHA256 Credential=AKIDCLIENT/20260101/us-east-1/"
+        b"bedrock/aws4_request, SignedHeaders=host, Signature=" + b"0" * 64
+    )
+    target = b"/openai/v1/chat/completions"
+    async with bedrock() as (double, px), client(px) as raw:
+        await raw.send(post(body, path=target, headers=[scope]))
+        await raw.response()
+    (sent,) = double.requests
+    assert sent.target == target
+    assert len(sent.body) < len(body)
+    assert clouds.signature_problem(sent) == ""
+
+
 async def test_with_compression_off_requests_are_signed_all_the_same():
     body = json.dumps(envelope(conversation(1))).encode()
     async with bedrock(PROXY_COMPRESSION="false") as (double, px):

@@ -130,6 +130,17 @@ def test_what_is_signed_for_bedrock_goes_there_whatever_its_path():
 
 
 @pytest.mark.parametrize(
+    "path", ["/openai/v1/chat/completions", "/v1/chat/completions"]
+)
+def test_chats_that_are_signed_for_bedrock_are_chats_there(path):
+    scope = b"AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/bedrock/aws4_request, S"
+    route = choose_route(path.encode(), [(b"authorization", scope)])
+    assert (route.api, route.upstream) == ("openai", "bedrock")
+    assert (route.provider, route.operator_methods) == ("openai_chat", {"POST"})
+    assert choose(path.encode(), []) is None
+
+
+@pytest.mark.parametrize(
     ("path", "label", "provider", "view"),
     [
         (

@@ -47,6 +47,10 @@ _OPERATIONS: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
 )
 """Operations of Bedrock's runtime that are served, with their methods."""
 
+_CHATS = frozenset({"/openai/v1/chat/completions", "/v1/chat/completions"})
+"""OpenAI's chats on Bedrock's runtime, for who signs:
+https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html."""
+
 _DOTS = frozenset({".", ".."})
 _NOTHING: frozenset[str] = frozenset()
 _STREAMS = {"invoke-with-response-stream": True, "converse-stream": True}
@@ -128,6 +132,8 @@ def _is_signed(headers: list[tuple[bytes, bytes]]) -> bool:
 
 @lru_cache(_MAX_PATHS)
 def _bedrock(path: str) -> CloudPath:
+    if path in _CHATS:
+        return CloudPath("bedrock", path, "openai_chat", operator_methods=_POST)
     methods = _operation_methods(path)
     found = _MODEL.fullmatch(path)
     if found is None:

@@ -124,9 +124,9 @@ def choose(path: bytes, headers: Headers, query: bytes = b"") -> Route:
 
 def _api_of(cloud: cloud_paths.CloudPath) -> Api:
     """Whose errors a cloud's clients expect: on Vertex, Google's under any model."""
-    if cloud.cloud == "bedrock":
-        return "bedrock"
-    return "openai" if cloud.provider == "openai_chat" else "gemini"
+    if cloud.provider == "openai_chat":
+        return "openai"
+    return "bedrock" if cloud.cloud == "bedrock" else "gemini"
 
 
 def _by_path(path: bytes, headers: Headers, query: bytes) -> Route:
