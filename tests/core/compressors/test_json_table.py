@@ -15,6 +15,7 @@ from headroom.core.compressors.json_table import (
     decode,
     detect,
 )
+from headroom.core.compressors.json_table.encode import encode
 from headroom.core.compressors.json_table.parse import compact, read
 from headroom.core.content.tokens import estimate_tokens
 from headroom.core.types import Context
@@ -134,6 +135,54 @@ def test_strings_that_look_like_numbers_stay_strings():
     form = lossless(json.dumps(rows, indent=2))
     assert "id:str" in form
     assert json.loads(restored(form)) == rows
+
+
+def test_texts_of_several_words_end_with_a_sign_instead_of_quotes():
+    names = ["Tea Kettle", "T-Shirt", "Desk Lamp", "Pet Bed", "Yoga Mat", "Grill"]
+    colors = ["red", "blue", "green", "black", "white", "grey"]
+    rows = [
+        {"color": color, "size": size, "name": name, "price": i, "kind": "a"}
+        for i, (name, color, size) in enumerate(
+            zip(names, colors, ["small", "large", "tiny"] * 2, strict=True)
+        )
+    ]
+    rows[2]["kind"] = "b c"
+    rows[3]["price"] = None
+    form = lossless(json.dumps({"rows": rows, "count": 6}))
+    assert form.split("\n") == [
+        "#json>",
+        "rows>6[color size name| price kind=a]",
+        "red small Tea Kettle|0",
+        "blue large T-Shirt|1",
+        'green tiny Desk Lamp|2 kind="b c"',
+        "black small Pet Bed|null",
+        "white large Yoga Mat|4",
+        "grey tiny Grill|5",
+        '"count": 6',
+    ]
+    assert json.loads(restored(form))["rows"] == rows
+    rows[5]["name"] = "a|b"
+    form = lossless(json.dumps({"rows": rows, "count": 6}))
+    assert "rows>6[color\tsize\tname\tprice\tkind=a]" in form
+    assert json.loads(restored(form))["rows"] == rows
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"id": st.integers(0, 9), "last": st.sampled_from(WORDS)},
+            optional={
+                "name": st.sampled_from(["Tea Kettle", "a b c", "T", "-", "1 2", "x|"]),
+                "in": st.fixed_dictionaries({"x": st.sampled_from(["A b", "C d e"])}),
+            },
+        ),
+        min_size=2,
+    )
+)
+def test_columns_with_a_sign_of_their_own_come_back(rows):
+    for value in (rows, {"rows": rows}, {f"key {i}": x for i, x in enumerate(rows)}):
+        form = encode(read(json.dumps(value)))
+        assert restored(form) == compact(read(json.dumps(value)))
 
 
 def test_long_strings_of_digits_stand_bare_where_no_number_is_like_them():

@@ -33,11 +33,18 @@ _MAX_ODD_SHARE = 0.05
 
 @dataclass(slots=True)
 class Leaf:
-    """Cells: scalars, or anything written loosely."""
+    """Cells: scalars, or anything written loosely.
+
+    Attributes:
+        is_text: strings, some of which look like something else.
+        is_raw: strings that begin with a quote.
+        is_wide: strings with blanks, which end with a sign of their own.
+    """
 
     values: Sequence[Cell]
     is_text: bool = False
     is_raw: bool = False
+    is_wide: bool = False
     arity: int = 1
 
 

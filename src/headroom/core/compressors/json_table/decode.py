@@ -6,7 +6,7 @@ of keys is that of the header.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headroom.core.compressors.json_table.encode import (
@@ -17,6 +17,7 @@ from headroom.core.compressors.json_table.encode import (
 from headroom.core.compressors.json_table.notation import (
     BLANK,
     TAB,
+    WIDE_END,
     FormError,
     Notation,
     expect,
@@ -38,10 +39,12 @@ from headroom.core.compressors.json_table.parse import (
 from headroom.core.compressors.json_table.schema import (
     PATH,
     STYLED,
+    WIDE,
     ItemsShape,
     LeafShape,
     RecordShape,
     Shape,
+    ends_wide,
     read_items,
 )
 
@@ -227,7 +230,7 @@ class _Cells:
         """One item, its key, and where it ends; it is not finished yet."""
         key = ""
         if items.is_plain and not nested and not _SPECIAL.search(line):
-            cells = line[at:].split(self._separator)
+            cells = self._split(items, line[at:])
             if len(cells) == items.item.arity + items.is_keyed:
                 return self._plain(items, cells, len(line))
         if items.is_keyed:
@@ -251,8 +254,14 @@ class _Cells:
                     self._absent.append((holder, items.paths[match[0]][-1]))
         return key, value, at
 
+    def _split(self, items: ItemsShape, row: str) -> Sequence[str]:
+        if items.plain is None:
+            return row.split(self._separator)
+        match = items.plain.fullmatch(row)
+        return match.groups() if match is not None else ()
+
     def _plain(
-        self, items: ItemsShape, cells: list[str], end: int
+        self, items: ItemsShape, cells: Sequence[str], end: int
     ) -> tuple[str, Any, int]:
         """A row without signs of any kind: its cells are the words between blanks."""
         rest = iter(cells)
@@ -273,6 +282,8 @@ class _Cells:
                 elif member.shape is not None:
                     word = next(cells)
                     is_text = isinstance(member.shape, LeafShape) and member.shape.mode
+                    if is_text == WIDE and word == "-":
+                        is_text = ""
                     value = word if is_text else self._words[word]
             key = place if record.is_array else member.key
             if value is ABSENT:
@@ -315,10 +326,21 @@ class _Cells:
     ) -> tuple[Any, int]:
         if not leaf.mode:
             return self._notation.read(line, at, self._legend, nested=nested)
+        if leaf.mode == WIDE:
+            return self._wide(line, at)
         if leaf.mode == "raw" and not line.startswith("*", at):
             return self._notation.read_raw(line, at, nested=nested)
         text, end = self._notation.read_text(line, at, nested=nested)
         return (self._legend[text] if line.startswith("*", at) else text), end
+
+    def _wide(self, line: str, at: int) -> tuple[Any, int]:
+        end = line.find(WIDE_END, at)
+        if end <= at:
+            raise FormError("a cell does not end")
+        text = line[at:end]
+        if text == "-":
+            return ABSENT, end + 1
+        return (self._legend[text] if text.startswith("*") else text), end + 1
 
     def _record(
         self, record: RecordShape, line: str, at: int, *, nested: bool
@@ -331,7 +353,7 @@ class _Cells:
                 if member.shape.arity:
                     if not is_first:
                         at = expect(line, at, self._separator)
-                    is_first = False
+                    is_first = ends_wide(member.shape)
                 value, at = self._shape(member.shape, line, at, nested=nested)
             key = place if record.is_array else member.key
             if value is ABSENT:

@@ -15,11 +15,13 @@ schema, and its separator is the separator of the rows: ``name`` is a cell,
 equals another field, ``name{…}`` an object and ``name(…)`` an array of one length whose
 cells follow in line, ``name[…]`` items in brackets with ``;`` between them,
 ``name>[…]`` items on lines below, ``name>^`` the same again below (trees), ``name>[]``
-items below with a schema of their own. ``:str`` marks strings that look like something
-else, ``:raw`` strings whose quotes belong to them, ``:json`` (``:json+`` with blanks)
-strings that hold JSON, ``-`` an absent key, ``={…}`` the JSON of something that departs
-from the schema (where the schema allows it by ``?``). ``[^name …]`` is a table in
-groups: ``^cell`` stands above the rows whose first cell it is.
+items below with a schema of their own. ``name|`` marks strings whose cells end with
+that sign and need no quotes, ``:str`` strings that look like something else, ``:raw``
+strings whose quotes belong to them, ``:json`` (``:json+`` with blanks) strings that
+hold JSON, ``-`` an absent key, ``={…}`` the JSON of something that departs from the
+schema (where the schema allows it by ``?``). ``[^name …]`` is a table in groups:
+``^cell`` stands above the rows whose first cell it is. ``#json">`` says that bare long
+numerals are strings (see ``numerals``).
 """
 
 from collections import Counter

@@ -37,6 +37,10 @@ NOT_BARE = re.compile(LITERAL.pattern + r"|[\[{]|-\Z")
 QUOTED = re.compile(r"\"[^\x00-\x20\x7f;\]}]*\Z")
 """Strings that begin with a quote and hold nothing that could end a cell."""
 
+WIDE_END: Final = "|"
+WIDE = re.compile(r"(?!-?\Z|[\"*=^ ])[^\x00-\x1f\x7f|]+(?<! )\Z")
+"""Strings that may stand as they are in a cell that ends with ``WIDE_END``."""
+
 _scan = json_decoder.scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 _START = r"\Z|[\"\[{*=]|-\Z"
 

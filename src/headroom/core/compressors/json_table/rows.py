@@ -17,6 +17,7 @@ from headroom.core.compressors.json_table.columns import (
 from headroom.core.compressors.json_table.notation import (
     BLANK,
     TAB,
+    WIDE_END,
     Notation,
     name,
 )
@@ -30,6 +31,7 @@ from headroom.core.compressors.json_table.tables import (
     block_of,
     group_of,
     leaves_of,
+    widen,
 )
 from headroom.core.content.tokens import estimate_tokens
 
@@ -84,6 +86,7 @@ class TableWriter:
         Beside other members its rows are counted, not indented: blanks before each row
         cost more than one number.
         """
+        widen(table)
         count = "" if not label or label.startswith("#") else sum(table.lengths)
         label = f"{label}>{count}"
         found = [self._table(label, table, depth, one) for one in _notations_for(table)]
@@ -93,6 +96,7 @@ class TableWriter:
 
     def rows(self, table: Items) -> list[str]:
         """Header and rows, to see how long they are."""
+        widen(table)
         return self._table("", table, 0, BLANK)
 
     def _table(
@@ -166,6 +170,8 @@ class TableWriter:
     def _leaf(self, column: Leaf, notation: Notation, *, nested: bool) -> list[str]:
         if column.is_raw:
             return [self._codes.get(str(text), str(text)) for text in column.values]
+        if column.is_wide and notation is BLANK:
+            return [f"{self._wide(value)}{WIDE_END}" for value in column.values]
         kind = _Texts if column.is_text else _Cells
         known = kind(notation, self._codes, nested=nested)
         try:
@@ -173,11 +179,15 @@ class TableWriter:
         except TypeError:  # a list or an object among the cells
             return [notation.loose(value, nested=nested) for value in column.values]
 
+    def _wide(self, value: Cell) -> str:
+        return "-" if value is ABSENT else self._codes.get(str(value), str(value))
+
     def _record(
         self, record: Record, notation: Notation, *, nested: bool
     ) -> tuple[list[str], Tails]:
         count = record.size if record.rows is None else len(record.rows)
         parts: list[list[str]] = []
+        ends_wide = False
         tails: Tails = {}
         for i, one in enumerate(record.fields):
             label = str(i) if record.is_array else name(one.key)
@@ -191,14 +201,18 @@ class TableWriter:
                 continue
             cells, inner = self.cells(one.column, notation, nested=nested)
             if one.column.arity:
-                parts.append(cells)
+                is_open = bool(parts) and not ends_wide
+                parts.append(
+                    [notation.separator + x for x in cells] if is_open else cells
+                )
+                ends_wide = notation is BLANK and _ends_wide(one.column)
             for row, tail in inner.items():
                 known = tails.setdefault(row, [])
                 known += [f"{label}.{said}" for said in tail]
         if len(parts) == 1:
             rows = parts[0]
         elif parts:
-            rows = list(map(notation.separator.join, zip(*parts, strict=True)))
+            rows = list(map("".join, zip(*parts, strict=True)))
         else:
             rows = [""] * count
         return (
@@ -282,6 +296,15 @@ def _grouped(rows: list[str], cells: list[str], depth: int) -> list[str] | None:
     return found
 
 
+def _ends_wide(column: Column) -> bool:
+    """Whether the last cell of a column ends with a sign of its own."""
+    if isinstance(column, Record):
+        cells = [x for x in column.fields if x.mode == "cell" and not x.is_block]
+        inner = [x.column for x in cells if x.column is not None and x.column.arity]
+        return bool(inner) and _ends_wide(inner[-1])
+    return isinstance(column, Leaf) and column.is_wide
+
+
 def _scatter(
     record: Record, rows: Sequence[str], tails: Tails
 ) -> tuple[list[str], Tails]:
@@ -329,6 +352,8 @@ def _sampled(lines: list[str]) -> int:
 def schema(column: Column, notation: Notation) -> str:
     """A column's part of the header, after its name."""
     if isinstance(column, Leaf):
+        if column.is_wide and notation is BLANK:
+            return WIDE_END
         if column.is_raw:
             return ":raw"
         return ":str" if column.is_text else ""

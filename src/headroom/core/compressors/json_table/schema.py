@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headroom.core.compressors.json_table.notation import (
+    WIDE_END,
     FormError,
     Notation,
     expect,
@@ -23,12 +24,13 @@ PATH = r'(?:"(?:[^"\\]|\\.)*"|[\w$./@+-])+'
 
 STYLED = re.compile(r":(json\+?)")
 _SAME = re.compile(PATH)
+WIDE = "wide"
 _MODE = re.compile(r":(str|raw)")
 
 
 @dataclass(slots=True)
 class LeafShape:
-    """One cell; ``mode`` is ``str``, ``raw``, or empty."""
+    """One cell; ``mode`` is ``str``, ``raw``, ``wide``, or empty."""
 
     mode: str = ""
     arity: int = 1
@@ -55,6 +57,7 @@ class RecordShape:
     is_array: bool
     arity: int
     may_depart: bool = False
+    ends_wide: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class ItemsShape:
         inner: the schema of the items below, if shared.
         is_plain: rows are cells side by side, with no brackets anywhere.
         is_grouped: the first cell of a run of rows stands above them.
+        plain: what a plain row looks like where some cells have a sign of their own.
     """
 
     item: "Shape"
@@ -84,6 +88,7 @@ class ItemsShape:
     inner: "ItemsShape | None" = None
     is_plain: bool = False
     is_grouped: bool = False
+    plain: "re.Pattern[str] | None" = None
 
 
 Shape = LeafShape | RecordShape | ItemsShape
@@ -114,10 +119,16 @@ def read_items(line: str, at: int, notation: Notation) -> tuple[ItemsShape, int]
     if isinstance(item, RecordShape):
         _open_scope(items, item)
         items.is_plain = _is_plain(item)
+        if items.is_plain and notation.separator == " ":
+            cells = [*([LeafShape()] if is_keyed else []), *_cells(item)]
+            if any(one.mode == WIDE for one in cells):
+                items.plain = _plain_row(cells)
     return items, expect(line, at, closing)
 
 
 def _read_leaf(line: str, at: int) -> tuple[LeafShape, int]:
+    if line.startswith(WIDE_END, at):
+        return LeafShape(WIDE), at + 1
     match = _MODE.match(line, at)
     return (LeafShape(match[1]), match.end()) if match else (LeafShape(), at)
 
@@ -143,8 +154,18 @@ def _read_record(
         if line.startswith(closing, at):
             break
         at = expect(line, at, notation.separator)
-    arity = sum(one.shape.arity for one in members if one.shape and one.mode == "cell")
-    return RecordShape(members, is_array, arity), at + 1
+    cells = [one.shape for one in members if one.shape and one.mode == "cell"]
+    arity = sum(one.arity for one in cells)
+    last = next((one for one in reversed(cells) if one.arity), None)
+    is_wide = last is not None and ends_wide(last)
+    return RecordShape(members, is_array, arity, ends_wide=is_wide), at + 1
+
+
+def ends_wide(shape: Shape) -> bool:
+    """Whether the last of its cells ends with a sign of its own."""
+    if isinstance(shape, RecordShape):
+        return shape.ends_wide
+    return isinstance(shape, LeafShape) and shape.mode == WIDE
 
 
 def _read_member(line: str, at: int, notation: Notation) -> tuple[Member, int]:
@@ -190,6 +211,22 @@ def _is_plain(record: RecordShape) -> bool:
         for one in record.members
         if one.mode == "cell"
     )
+
+
+def _cells(record: RecordShape) -> Iterator[LeafShape]:
+    for one in record.members:
+        if one.mode == "cell" and isinstance(one.shape, RecordShape):
+            yield from _cells(one.shape)
+        elif one.mode == "cell" and isinstance(one.shape, LeafShape):
+            yield one.shape
+
+
+def _plain_row(cells: list[LeafShape]) -> re.Pattern[str]:
+    found = ""
+    for one in cells:
+        is_wide = one.mode == WIDE
+        found += r"([^|]+)\|" if is_wide else r"([^ ]+) "
+    return re.compile(found.removesuffix(" "))
 
 
 def _open_scope(items: ItemsShape, record: RecordShape) -> None:

@@ -6,7 +6,7 @@ equal another leaf.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain, pairwise, zip_longest
 from typing import Any
 
 from headroom.core.compressors.json_table.columns import (
@@ -20,6 +20,7 @@ from headroom.core.compressors.json_table.columns import (
     path_of,
     with_cells,
 )
+from headroom.core.compressors.json_table.notation import WIDE
 from headroom.core.compressors.json_table.numerals import bared_text
 from headroom.core.compressors.json_table.parse import ABSENT, Cell, Value
 
@@ -209,6 +210,63 @@ def group_of(table: Items) -> Leaf | None:
         return None
     runs = 1 + sum(a != b for a, b in pairwise(values))
     return column if runs * _MIN_GROUP <= len(values) else None
+
+
+WIDE_SAMPLE = 200
+_WORDS = (True, False, None)
+MIN_WIDE_GAIN = 1
+"""Tokens that the sign takes in the header."""
+
+
+def widen(table: Items) -> None:
+    """Find columns of the rows whose cells need no quotes if a sign ends them."""
+    item = table.item
+    if not isinstance(item, Record) or item.rows is not None:
+        return
+    group = group_of(table)
+    columns = [one for one in _row_leaves(item) if one is not group]
+    for one, following in zip_longest(columns, columns[1:]):
+        if isinstance(one, Leaf) and not one.is_raw and not one.is_wide:
+            one.is_wide = _gains(one.values, following)
+    block = block_of(item)
+    if block is not None and block[1].local is None:
+        widen(block[1])
+
+
+def _gains(values: Sequence[Cell], following: "Leaf | Items | None") -> bool:
+    """Whether the quotes are dearer than the sign.
+
+    Tokens: words take the blank before them, numbers do not. So a quote in front of a
+    word is one more, and so is one between a text and a number; the sign is one more
+    between two words.
+    """
+    sample = values[:WIDE_SAMPLE]
+    behind = following.values[:WIDE_SAMPLE] if isinstance(following, Leaf) else ()
+    gain = -MIN_WIDE_GAIN
+    for value, one in zip_longest(sample, behind, fillvalue=ABSENT):
+        is_word = one[:1].isalpha() if isinstance(one, str) else one in _WORDS
+        if type(value) is str and " " in value:
+            gain += value[:1].isalpha() + (following is not None and not is_word)
+        else:
+            gain -= is_word
+    return gain > 0 and all(
+        value is ABSENT or (type(value) is str and WIDE.match(value))
+        for value in values
+    )
+
+
+def _row_leaves(record: Record) -> "Iterator[Leaf | Items]":
+    """The cells of a row, one after the other."""
+    for one in record.fields:
+        if one.mode != "cell" or one.is_block or one.column is None:
+            continue
+        if isinstance(one.column, Record):
+            if one.column.rows is None:
+                yield from _row_leaves(one.column)
+            else:
+                yield Items([], one.column)
+        else:
+            yield one.column
 
 
 def _link(record: Record, keys: list[str] | None) -> None:
