@@ -5,12 +5,15 @@ import datetime as dt
 import hashlib
 import sys
 import threading
+from urllib.parse import quote
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.session import Session
+from hypothesis import given
+from hypothesis import strategies as st
 from moto import mock_aws
 
 import clouds
@@ -169,6 +172,31 @@ def test_the_signature_is_the_one_that_botocore_makes_in_one_piece(target):
     stamp = dt.datetime.fromisoformat(whole.context["timestamp"])
     signer = Signer(frozen, "bedrock", "us-east-1")
     added = signer.added("POST", whole.url, signed, digest, stamp)
+    assert added["authorization"] == whole.headers["Authorization"]
+
+
+QUOTED = st.text(max_size=8).map(lambda text: quote(text, safe="~:.,@!()*"))
+NAMES = st.text("abcdefgh-", min_size=1, max_size=6).map("x-amz-{}".format)
+
+
+@given(
+    segments=st.lists(QUOTED, max_size=4),
+    query=st.lists(st.tuples(QUOTED, QUOTED), max_size=3),
+    signed=st.dictionaries(NAMES, st.text(" ,;:=abZ\té", max_size=12), max_size=3),
+    token=st.sampled_from([None, "token"]),
+)
+def test_any_request_is_signed_as_botocore_signs_it(segments, query, signed, token):
+    frozen = ReadOnlyCredentials("AKID", "secret", token)
+    tail = "?" + "&".join(f"{key}={value}" for key, value in query) if query else ""
+    url = f"https://{HOST}/{'/'.join(segments)}{tail}"
+    digest = hashlib.sha256(b"{}").hexdigest()
+    whole = AWSRequest("POST", url, dict(signed), b"{}")
+    whole.headers["X-Amz-Content-SHA256"] = digest
+    SigV4Auth(frozen, "bedrock", "us-east-1").add_auth(whole)
+    stamp = dt.datetime.fromisoformat(whole.context["timestamp"])
+    added = Signer(frozen, "bedrock", "us-east-1").added(
+        "POST", url, signed, digest, stamp
+    )
     assert added["authorization"] == whole.headers["Authorization"]
 
 
