@@ -4,7 +4,10 @@ import asyncio
 import errno
 import gc
 import os
+import platform
 import signal
+import subprocess
+import sys
 from multiprocessing.popen_spawn_posix import Popen
 
 import pytest
@@ -94,3 +97,33 @@ def test_the_collector_waits_for_the_outcomes_and_is_there_again(monkeypatch):
     run_apart([task(500)], Policy())
     assert seen == [False]
     assert gc.isenabled()
+
+
+FAULTS = """
+import resource
+from headroom.proxy.compute import spare_heap
+
+def serve():
+    bodies = [bytes(b"x") * 100_000 for _ in range(30)]
+    return len(bodies)
+
+def faults():
+    serve()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        serve()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before = faults()
+spare_heap()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's heap alone")
+def test_memory_that_requests_free_is_there_for_the_next_ones():
+    command = [sys.executable, "-c", FAULTS]
+    told = subprocess.run(command, capture_output=True, check=True, text=True)
+    before, after = map(int, told.stdout.split())
+    assert before > 20 * 30 * 20  # most pages of most bodies, every time
+    assert after < before / 100

@@ -220,7 +220,10 @@ class Ledger:
             originals=dict(originals),
             may_wait=may_wait,
         )
-        if not self._save_at_once(job):
+        if not _has_work(job):
+            # A transaction without anything in it would still keep others waiting.
+            job.future.set_result(Saved({}))
+        elif not self._save_at_once(job):
             self._send(job)
         return job.future
 

@@ -34,7 +34,7 @@ from headroom.errors import ConfigError, HeadroomError
 from headroom.inference.model_overrides import read_overrides
 from headroom.proxy import access, selfcheck
 from headroom.proxy.app import App, create_app
-from headroom.proxy.compute import spare_collector
+from headroom.proxy.compute import spare_collector, spare_heap
 from headroom.proxy.current import Current
 from headroom.proxy.endpoints import Core
 from headroom.proxy.exchange import log
@@ -126,6 +126,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         spare_collector()
+        spare_heap()
         if self._on_hangup is not None and _HANGUP is not None:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(_HANGUP, self._on_hangup)
