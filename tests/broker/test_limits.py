@@ -50,6 +50,16 @@ def test_a_budget_ends_with_its_period(period, wait):
     assert (found.refusal(0.0, NOON + 17 * DAY) is None) == (period != "total")
 
 
+def test_a_day_s_budget_begins_anew_at_midnight_and_no_moment_before():
+    found, midnight = meter(budget_tokens=10), NOON + DAY / 2
+    found.settle(0, 10, 0.0, NOON)
+    last = found.refusal(0.0, midnight - 0.25)
+    assert (last.kind, last.wait_s) == ("budget_tokens", 0.25)
+    assert found.refusal(0.0, midnight) is None
+    found.settle(0, 10, 0.0, midnight)
+    assert found.refusal(0.0, midnight).wait_s == DAY
+
+
 def test_who_is_refused_by_one_meter_uses_nothing_of_the_others():
     free, full = meter(requests_per_minute=1), meter(budget_usd=1.0)
     full.settle(0, 0, 1.5, NOON)

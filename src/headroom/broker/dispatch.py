@@ -194,7 +194,7 @@ class Backends:
     def _circuit(self, backend: Backend) -> Circuit:
         """A backend's circuit; another one where the file says something else of it."""
         known = self._circuits.get(backend.name)
-        if known is None or known[0] != backend:
+        if known is None or (known[0] is not backend and known[0] != backend):
             made = Circuit(backend.open_after, backend.open_s)
             self._circuits[backend.name] = known = (backend, made)
         return known[1]

@@ -7,6 +7,7 @@ waits until it has been made up for. Pure: clock readings are arguments.
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ Kind: TypeAlias = Literal[
 ]
 
 _MINUTE_S = 60.0
+_DAY_S = 24 * 3600
 _ROUNDING = 1e-6
 
 
@@ -96,14 +98,16 @@ class Meter:
         if self._tokens is not None and (wait := self._tokens.wait_s(now, 1)) > 0:
             return Refusal("tokens_per_minute", self.owner, wait)
         self._turn(wall)
-        wait = _until_next(limits.budget_period, wall)
+        kind: Kind
         if limits.budget_tokens is not None and (
             self.spent.tokens >= limits.budget_tokens
         ):
-            return Refusal("budget_tokens", self.owner, wait)
-        if limits.budget_usd is not None and self.spent.usd >= limits.budget_usd:
-            return Refusal("budget_usd", self.owner, wait)
-        return None
+            kind = "budget_tokens"
+        elif limits.budget_usd is not None and self.spent.usd >= limits.budget_usd:
+            kind = "budget_usd"
+        else:
+            return None
+        return Refusal(kind, self.owner, _until_next(limits.budget_period, wall))
 
     def begin(self, estimate: int) -> None:
         """A request was admitted that will use about so many tokens."""
@@ -148,7 +152,7 @@ class Meters:
     def of(self, owner: str, limits: Limits, now: float, wall: float) -> Meter:
         """The meter of one owner under its present limits."""
         meter = self.all.get(owner)
-        if meter is None or meter.limits != limits:
+        if meter is None or (meter.limits is not limits and meter.limits != limits):
             made = Meter(owner, limits, now, wall)
             made.is_dirty = meter is not None and meter.is_dirty
             before = self._written.get(owner) if meter is None else meter.spent
@@ -189,8 +193,14 @@ def admit(
 
 
 def _period(period: Period, wall: float) -> str:
-    day = dt.datetime.fromtimestamp(wall, dt.UTC).date().isoformat()
-    return {"day": day, "month": day[:7], "total": "total"}[period]
+    return "total" if period == "total" else _name_of(period, int(wall // _DAY_S))
+
+
+@lru_cache(maxsize=8)
+def _name_of(period: Period, days: int) -> str:
+    """The name of the period that a day is in; days since the epoch."""
+    day = dt.datetime.fromtimestamp(days * _DAY_S, dt.UTC).date().isoformat()
+    return day if period == "day" else day[:7]
 
 
 def _until_next(period: Period, wall: float) -> float:
