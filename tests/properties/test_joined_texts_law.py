@@ -45,7 +45,7 @@ IMITATIONS = [
     "#tree 4; omitted: 9", "log templates", "trace templates", "build lines",
     "build templates", "config templates", "xml templates",
     'log overview, by line number; 3 of 9 lines omitted: ',
-    "trace outline; 3 of 9 lines left out, … with ranges: x",
+    "trace outline, … with ranges; 3 of 9 lines left out: x",
     '[outline of 90 lines; "… a-b": left out]\n… 3-9',
     "[numbered view without its 9 empty lines]",
 ]  # fmt: skip

@@ -24,6 +24,8 @@ _HEADER = re.compile(
     r"|(?P<html>html) |(?P<prose>prose) |(?P<code>outline of |numbered view )"
     r"|(?P<mixed>sections))"
 )
+AS_TOLD = "omitted as told"
+
 _KINDS = {"config": "json"}
 _MIXED = "mixed"
 
@@ -44,9 +46,32 @@ def is_own_form(text: str) -> bool:
         return is_sealed(NAME, form)
     if _is_form(kind, form):
         return True
-    # Some forms end with their account, which then stands in the marker alone.
     omitted = account_of(text)
-    return bool(omitted) and _is_form(kind, f"{form}\n{omitted}")
+    return bool(omitted) and any(
+        _is_form(kind, whole) for whole in _with_account(form, omitted)
+    )
+
+
+def above_marker(form: str, omitted: str) -> tuple[str, str]:
+    """A lossy form as it stands above its marker, and what this says is left out.
+
+    Some forms end with their account, others have it in their header: the marker tells
+    it then. Where it stands at its place in the text, the marker need not repeat it.
+    """
+    head, newline, rest = form.partition("\n")
+    short = head.removesuffix(f"; {omitted}")
+    if short != head:
+        return f"{short}{newline}{rest}", omitted
+    text = form.removesuffix(f"\n{omitted}")
+    if text == form and len(omitted) > len(AS_TOLD) and omitted in form:
+        return form, AS_TOLD
+    return text, omitted
+
+
+def _with_account(form: str, omitted: str) -> tuple[str, str]:
+    """What a form above its marker may have been."""
+    head, newline, rest = form.partition("\n")
+    return f"{head}; {omitted}{newline}{rest}", f"{form}\n{omitted}"
 
 
 def _is_form(kind: str, text: str) -> bool:

@@ -21,7 +21,13 @@ from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.content.seal import is_sealed
 from headroom.core.content.tags import MAX_WRAPS, find_wraps, is_unbalanced, lost_of
 from headroom.core.mixed import Section, compress_sections
-from headroom.core.own_forms import at_rest, has_header, is_decodable, is_own_form
+from headroom.core.own_forms import (
+    above_marker,
+    at_rest,
+    has_header,
+    is_decodable,
+    is_own_form,
+)
 from headroom.core.pieces import compress_pieces
 from headroom.core.protocols import Compressor
 from headroom.core.rivals import Rival, better, chosen
@@ -505,12 +511,9 @@ class _Block:
     def _marked(self, candidate: Candidate) -> str:
         if not self.policy.marker:
             return candidate.text
-        # Some forms end with their account, which stands in the marker again.
-        text = candidate.text.removesuffix(f"\n{candidate.omitted}")
+        text, account = above_marker(candidate.text, candidate.omitted)
         newline = "" if text.endswith("\n") else "\n"
-        marker = markers.write_marker(
-            self.task.digest, candidate.omitted, self.policy.marker
-        )
+        marker = markers.write_marker(self.task.digest, account, self.policy.marker)
         return f"{text}{newline}{marker}"
 
     def _lost_tags(self, candidate: Candidate, form: str) -> tuple[LostTag, ...]:

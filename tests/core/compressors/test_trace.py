@@ -223,7 +223,7 @@ def test_a_form_is_not_compressed_again():
     [
         "trace templates\n\n",
         "trace prefixes\n@a=/x\n\n",
-        "trace outline; 1 of 9 lines left out, … with ranges: 1 of marks\n",
+        "trace outline, … with ranges; 1 of 9 lines left out: 1 of marks\n",
     ],
 )
 def test_a_forged_header_does_not_switch_compression_off(forged):

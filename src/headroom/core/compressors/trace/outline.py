@@ -20,7 +20,7 @@ _ALIKE = 5
 """Other lines of one family: from this many on, only some are shown."""
 
 _OUTLINE = re.compile(
-    rf"{HEADER}; \d{{1,9}} of \d{{1,9}} lines left out, … with ranges: "
+    rf"{HEADER}, … with ranges; \d{{1,9}} of \d{{1,9}} lines left out: "
 )
 
 
@@ -73,10 +73,9 @@ def make_outline(lines: Sequence[str]) -> Outline | None:
     if not count:
         return None
     omitted = ", ".join(f"{n} of {reason}" for reason, n in left_out.items())
-    head = f"{HEADER}; {count} of {len(lines)} lines left out, … with ranges: {omitted}"
-    return Outline(
-        "\n".join([head, *rows]), f"{count} of {len(lines)} lines left out: {omitted}"
-    )
+    omitted = f"{count} of {len(lines)} lines left out: {omitted}"
+    head = f"{HEADER}, … with ranges; {omitted}"
+    return Outline("\n".join([head, *rows]), omitted)
 
 
 def _range(start: int, end: int) -> str:
