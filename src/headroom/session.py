@@ -7,8 +7,8 @@ the whole history. Calls wait for the store and for compression; the ones that b
 with ``a`` do so in a thread.
 
 What always holds: nothing is left out unless its original was stored first and somebody
-can get it back; whatever goes wrong, the body leaves as it came, and a log record says
-why.
+can get it back. Whatever goes wrong, what was sent before is repeated and the rest
+leaves as it came; if that fails too, all of it does. A log record says why.
 """
 
 import asyncio
@@ -29,10 +29,11 @@ from headroom.ccr.ledger import Ledger
 from headroom.ccr.notes import keep_note, read_texts
 from headroom.ccr.retrieve import retrieve_call
 from headroom.ccr.stores import open_store
+from headroom.core.attempts import Failed, attempted
 from headroom.core.hidden import Answer, encode_answer
 from headroom.core.pipeline import compress_block
-from headroom.core.plan import BLOCK_LINEAGE
-from headroom.core.protocols import Record
+from headroom.core.plan import BLOCK_LINEAGE, make_chain
+from headroom.core.protocols import LedgerKey, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.retrieval_tool import TOOLS
 from headroom.core.rewrite import Batch, Rewrite
@@ -43,7 +44,8 @@ from headroom.core.threads import (
     encode_thread,
     note_key,
 )
-from headroom.core.types import Manifest, Policy, RequestView, ToolCall
+from headroom.core.trail import change_of
+from headroom.core.types import Decision, Manifest, Policy, RequestView, ToolCall
 from headroom.errors import MalformedBodyError, StoreError, StoreUnavailableError
 from headroom.inference.model_table import ModelTable
 from headroom.inference.tokens import counter_for
@@ -102,6 +104,33 @@ class Forwarded(Struct, frozen=True):
             entry.outcome.is_lossy and entry.outcome.action == "compressed"
             for entry in self.manifest.entries
         )
+
+
+class _Known(Struct, frozen=True):
+    """What the ledger tells of a request.
+
+    Attributes:
+        is_complete: all of it could be read.
+    """
+
+    records: list[Record]
+    notes: Mapping[bytes, bytes]
+    is_complete: bool
+
+
+class _Request(Struct):
+    """One request on its way through a session.
+
+    Attributes:
+        is_lossless: nothing may be left out of what is new, whatever the policy says.
+        known: what was read when the ledger could be.
+    """
+
+    view: RequestView
+    policy: Policy
+    auth_mode: AuthMode
+    is_lossless: bool = False
+    known: _Known | None = None
 
 
 class Session:
@@ -200,17 +229,32 @@ class Session:
                 (``payg``) anything is left out, or a tool added.
 
         """
-        try:
-            return self._forward(api, body, auth_mode)
-        except MalformedBodyError as error:
-            return Forwarded(body, error.reason)
-        except Exception as error:  # noqa: BLE001 - the body is sent, whatever it is
-            # The text of an error may hold content; its class and code do not.
-            name = getattr(error, "code", type(error).__name__)
-            log.warning("compression_error", extra={"error": name})
-            return Forwarded(body, "compression_error")
+        for is_deciding in (True, False):
+            try:
+                return self._forward(api, body, auth_mode, is_deciding=is_deciding)
+            except MalformedBodyError as error:
+                return Forwarded(body, error.reason)
+            except Exception as error:  # noqa: BLE001 - the body is sent, whatever it is
+                # The text of an error may hold content; its class and code do not.
+                _tell(getattr(error, "code", type(error).__name__))
+        broken = attempted(lambda: self._changed_before(api, body, auth_mode))
+        if broken != 0:
+            extra = {"messages": broken if isinstance(broken, int) else -1}
+            log.error("prefix_broken", extra=extra)
+        return Forwarded(body, "compression_error")
 
-    def _forward(self, api: Api, body: bytes, auth_mode: AuthMode) -> Forwarded:
+    def _changed_before(self, api: Api, body: bytes, auth_mode: AuthMode) -> int:
+        """How many messages of a body left otherwise before, as far as memory knows."""
+        view = PROVIDERS[api].parse(body)
+        chain = make_chain(view, namespace=self._namespace, auth_mode=auth_mode)
+        records, _ = self._ledger.peek(
+            chain.keys, chain.lineage, namespace=self._namespace
+        )
+        return len({r.key for r in records if change_of(r.decision)})
+
+    def _forward(
+        self, api: Api, body: bytes, auth_mode: AuthMode, *, is_deciding: bool
+    ) -> Forwarded:
         view = PROVIDERS[api].parse(body)
         if view.conversation:
             return Forwarded(body, "conversation_state")
@@ -221,12 +265,15 @@ class Session:
             self._policy,
             cache_minimum_tokens=rules.minimum_tokens,
             allow_lossy=self._policy.allow_lossy and auth_mode == "payg",
+            is_deciding=is_deciding,
         )
+        request = _Request(view, policy, auth_mode)
         try:
-            return self._rewrite(view, policy, auth_mode)
+            return self._rewrite(request)
         except StoreUnavailableError:
             # Nothing may be left out that is not stored; the rest is as it would be.
-            return self._rewrite(view, policy, auth_mode, is_lossless=True)
+            request.is_lossless = True
+            return self._rewrite(request)
 
     async def aforward(
         self, api: Api, body: bytes, *, auth_mode: AuthMode = "payg"
@@ -356,49 +403,35 @@ class Session:
         except StoreError:
             return
 
-    def _rewrite(
-        self,
-        view: RequestView,
-        policy: Policy,
-        auth_mode: AuthMode,
-        *,
-        is_lossless: bool = False,
-    ) -> Forwarded:
-        provider = PROVIDERS[view.api]
+    def _rewrite(self, request: _Request) -> Forwarded:
+        view = request.view
         rewrite = Rewrite(
             view,
-            provider,
-            policy,
+            PROVIDERS[view.api],
+            request.policy,
             namespace=self._namespace,
-            auth_mode=auth_mode,
+            auth_mode=request.auth_mode,
             thread=self._thread(view.continues),
         )
-        records, is_complete = self._records(rewrite)
-        notes = self._notes(rewrite.hidden_keys(records))
-        rewrite.plan(records, notes=notes, is_complete=is_complete)
-        if is_lossless:
+        known = self._known(request, rewrite)
+        rewrite.plan(known.records, notes=known.notes, is_complete=known.is_complete)
+        if request.is_lossless:
             rewrite.only_lossless()
-        count = counter_for(view.model)
-        missing = rewrite.missing_texts(self._memo)
-        texts = read_texts(self._ledger, missing, namespace=self._namespace)
-        rewrite.give(texts, self._memo)
-        for tasks in rewrite.groups():
-            rest = rewrite.refer(tasks, self._memo, count)
-            rewrite.add(
-                {i: compress_block(tasks[i], rewrite.policy, count) for i in rest}
-            )
-        batch: Batch = rewrite.settle()
-        saved = self._ledger.save(
-            batch.records,
-            batch.originals,
-            namespace=self._namespace,
-            may_wait=not is_complete,
-        )
-        if rewrite.is_contradicted(saved.winners):
+        self._compress(rewrite)
+        batch = rewrite.settle()
+        # What a conversation begins with has to be known from then on.
+        has_to = request.policy.is_deciding or rewrite.is_beginning
+        winners = self._save(batch, is_late=not known.is_complete, has_to=has_to)
+        if rewrite.is_contradicted(winners):
             # Their records are known by now, so that this happens once.
-            return self._rewrite(view, policy, auth_mode, is_lossless=is_lossless)
-        body = rewrite.finish(saved.winners)
+            return self._rewrite(request)
+        body = rewrite.finish(winners)
         is_kept = view.is_threaded and view.api == "openai_responses"
+        note_reply = self._noting(rewrite) if is_kept else None
+        for failed in rewrite.failures:
+            _tell(failed.error)
+        if rewrite.unfit:
+            log.error("prefix_broken", extra={"messages": len(rewrite.unfit)})
         return Forwarded(
             body if rewrite.reasons else view.body,
             reasons=rewrite.reasons,
@@ -406,8 +439,67 @@ class Session:
             originals=batch.originals,
             chain_key=rewrite.keys[-1],
             own_tools=rewrite.own_tools,
-            note_reply=self._noting(rewrite) if is_kept else None,
+            note_reply=note_reply,
         )
+
+    def _compress(self, rewrite: Rewrite) -> None:
+        """Work out what becomes of what is seen for the first time."""
+        missing = rewrite.missing_texts(self._memo)
+        texts = read_texts(self._ledger, missing, namespace=self._namespace)
+        rewrite.give(texts, self._memo)
+        for tasks in rewrite.groups():
+            count = counter_for(rewrite.view.model)
+            rest = rewrite.refer(tasks, self._memo, count)
+            rewrite.add(
+                {i: compress_block(tasks[i], rewrite.policy, count) for i in rest}
+            )
+
+    def _known(self, request: _Request, rewrite: Rewrite) -> _Known:
+        """What the ledger tells; memory alone where reading it must not fail again."""
+        if request.policy.is_deciding:
+            records, is_complete = self._records(rewrite)
+            notes = self._notes(rewrite.hidden_keys(records))
+            known = _Known(records, notes, is_complete)
+            if request.is_lossless and request.known and not is_complete:
+                # A moment ago it could be read: what is missing there is not known.
+                return request.known
+            request.known = known if is_complete else None
+            return known
+        read = attempted(lambda: self._records(rewrite))
+        if isinstance(read, Failed):
+            _tell(read.error)
+            lineage, namespace = rewrite.chain.lineage, self._namespace
+            records, _ = self._ledger.peek(rewrite.keys, lineage, namespace=namespace)
+            is_complete = False
+        else:
+            records, is_complete = read
+        recalled = attempted(lambda: self._notes(rewrite.hidden_keys(records)))
+        if isinstance(recalled, Failed):
+            _tell(recalled.error)
+            recalled = {}
+        return _Known(records, recalled, is_complete)
+
+    def _save(
+        self, batch: Batch, *, is_late: bool, has_to: bool
+    ) -> Mapping[LedgerKey, Decision]:
+        """Write before anything leaves; the decisions that others made before."""
+
+        def write() -> Mapping[LedgerKey, Decision]:
+            return self._ledger.save(
+                batch.records,
+                batch.originals,
+                namespace=self._namespace,
+                may_wait=is_late,
+            ).winners
+
+        if has_to:
+            return write()
+        found = attempted(write)
+        if not isinstance(found, Failed):
+            return found
+        # Messages that are left need no record as soon as they have been answered.
+        _tell(found.error)
+        return {}
 
     def _thread(self, answer_id: str) -> Thread | None:
         """What is known behind an answer; ``None``: nothing, or the store is down."""
@@ -418,7 +510,8 @@ class Session:
         return None if note is None else decode_thread(note)
 
     def _noting(self, rewrite: Rewrite) -> Callable[[Reply, bytes | None], None]:
-        texts = rewrite.note_results(self._memo)
+        noted = attempted(lambda: rewrite.note_results(self._memo))
+        texts = {} if isinstance(noted, Failed) else noted
 
         def note(reply: Reply, results: bytes | None) -> None:
             key = note_key(self._namespace, reply.id)
@@ -451,6 +544,11 @@ class Session:
             return self._ledger.recall(keys, namespace=self._namespace)
         except StoreError:
             return {}
+
+
+def _tell(error: str) -> None:
+    """Log a failure by the error's code or class."""
+    log.warning("compression_error", extra={"error": error})
 
 
 def _system(api: Api, text: str) -> dict[str, object]:

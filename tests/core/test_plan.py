@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fakes import HALVE, DictStore, forward
-from headroom.core import pipeline, plan
+from headroom.core import pipeline, recording
 from headroom.core.repeats import expand
 from headroom.core.types import Policy
 
@@ -171,7 +171,7 @@ def test_whoever_records_a_message_first_decides_about_it():
         for key, decision in store.records.items()
         if key.lineage == rewrite.chain.lineage
     }
-    settled = plan.with_winners(rewrite.chain, {0: None, 1: None, 2: None}, lost)
+    settled = recording.with_winners(rewrite.chain, {0: None, 1: None, 2: None}, lost)
     assert settled == rewrite.decisions
 
 

@@ -5,7 +5,6 @@ import pytest
 from fakes import DictStore, forward
 from headroom.core.tails import MAX_QUESTION_CHARS, target_of
 from headroom.core.types import Policy
-from headroom.errors import CompressionError
 from headroom.providers import PROVIDERS
 
 POLICY = Policy(cache_minimum_tokens=0, appends=True)
@@ -120,11 +119,15 @@ def test_without_reapplying_nothing_is_appended():
     assert sent == json.dumps(body).encode()
 
 
-def test_a_tail_whose_text_is_not_there_is_an_error_never_a_guess():
+def test_a_tail_whose_text_is_not_there_is_told_and_never_put_elsewhere():
     store = DictStore()
-    remember({"model": "m", "messages": [user("why?")]}, store, FACTS)
+    body = {"model": "m", "messages": [user("why?")]}
+    remember(body, store, FACTS)
     for key, decision in list(store.records.items()):
         tail = type(decision.tail)("7", "x")
         store.records[key] = type(decision)(tail=tail)
-    with pytest.raises(CompressionError, match="no slot '7'"):
-        remember({"model": "m", "messages": [user("why?")]}, store, FACTS)
+    sent, rewrite = remember(body, store, FACTS)
+    assert sent == json.dumps(body).encode()
+    assert rewrite.unfit == {0}
+    assert [failed.error for failed in rewrite.failures] == ["compression_error"]
+    assert "no slot '7'" in rewrite.failures[0].text

@@ -27,6 +27,7 @@ _REASONS = {
     "no_block_compressed": "nothing in it gets smaller",
     "prefix_reapplied": "what was sent before is sent the same way again",
     "live_zone_blocks_rewritten": "new tool output was compressed",
+    "failed_open": "something failed: what was sent before is repeated, if it can be",
     "no_stage": "no stage of the proxy looked at it",
 }
 _ACTIONS = {

@@ -8,14 +8,13 @@ What always holds: a replacement has strictly fewer tokens and bytes than what i
 for; a failing block stays as it was and its siblings go on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from headroom.core import markers, mixed
+from headroom.core.attempts import Failed, attempted
 from headroom.core.compressors import COMPRESSORS, json_table
 from headroom.core.content.hints import HINT_BONUS, NO_HINT, Hint, hint_of
 from headroom.core.content.seal import is_sealed
@@ -44,8 +43,6 @@ from headroom.core.types import (
     ToolCall,
 )
 
-_T = TypeVar("_T")
-
 AT_REST = 0.9
 """A lossy form that would lose less than a tenth as a text is left as it is."""
 
@@ -72,7 +69,18 @@ LONG_BYTES = 400_000
 
 
 def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> BlockOutcome:
-    """Try to shorten one block; never raises for what the block holds."""
+    """Try to shorten one block; it is left where anything in that fails."""
+    found = attempted(lambda: _compress(task, policy, count))
+    if not isinstance(found, Failed):
+        return found
+    return BlockOutcome(
+        "compressor_error",
+        reason=found.reason,
+        original_bytes=len(task.text.encode("utf-8", "surrogatepass")),
+    )
+
+
+def _compress(task: BlockTask, policy: Policy, count: CountTokens) -> BlockOutcome:
     try:
         size_bytes = len(task.text.encode("utf-8"))
     except UnicodeEncodeError:
@@ -95,7 +103,7 @@ def compress_block(task: BlockTask, policy: Policy, count: CountTokens) -> Block
     # Of long texts pieces alone have forms.
     may_be_own = not is_long or task.text.startswith(f"[{mixed.NAME} ")
     work = _Block(task, size_bytes, context, policy)
-    is_own = may_be_own and _tried(lambda: is_own_form(task.text)) is True
+    is_own = may_be_own and attempted(lambda: is_own_form(task.text)) is True
     if is_own and not work.hides_others():
         return BlockOutcome(
             "no_compression_applied",
@@ -163,20 +171,6 @@ def _call_of(task: BlockTask) -> ToolCall | None:
     return task.call
 
 
-class _Failed(Struct, frozen=True):
-    """A compressor raised; what, in a few words."""
-
-    reason: str
-
-
-def _tried(work: Callable[[], _T]) -> _T | _Failed:
-    """What a compressor says of a block; it fails alone (SPEC R112)."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - one block fails alone (SPEC R112)
-        return _Failed(f"{type(error).__name__}: {error}"[:200])
-
-
 def ranked(
     text: str,
     *,
@@ -218,9 +212,9 @@ def ranked(
             for c in able[position:]
         ):
             yield rest.pop(0)[2]
-        found = _tried(partial(compressor.detect, text))
+        found = attempted(partial(compressor.detect, text))
         # What a compressor cannot look at is none of its kind.
-        confidence = 0.0 if isinstance(found, _Failed) else found
+        confidence = 0.0 if isinstance(found, Failed) else found
         if compressor.kind == hint.kind and confidence >= MIN_CONFIDENCE:
             confidence += HINT_BONUS
         if compressor.kind == kind or confidence >= SURE:
@@ -307,7 +301,7 @@ class _Block:
         task = msgspec.structs.replace(self.task, text=form, kind="")
         again = _Block(task, len(form.encode("utf-8")), self.context, self.policy)
         is_proven = not found.is_lossy and is_decodable(form, found.kind)
-        if is_proven or _tried(lambda: is_own_form(form)) is True:
+        if is_proven or attempted(lambda: is_own_form(form)) is True:
             return not again.hides_others()
         if not self.task.wants_lossy and found.strategy != mixed.STRATEGY:
             # What wrote it has brought it to rest.
@@ -451,8 +445,8 @@ class _Block:
                 return None
             return self._settle(compressor.kind, found, is_lossy=may_be_lossy)
 
-        outcome = _tried(work)
-        if not isinstance(outcome, _Failed):
+        outcome = attempted(work)
+        if not isinstance(outcome, Failed):
             return outcome
         return BlockOutcome(
             "compressor_error",

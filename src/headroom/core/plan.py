@@ -18,7 +18,7 @@ from msgspec import Struct
 from headroom.core import digest
 from headroom.core.calls import Calls
 from headroom.core.hidden import choose, note_keys
-from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.protocols import Provider, Record
 from headroom.core.stabilise import first_stabilisers
 from headroom.core.tails import Target, target_of
 from headroom.core.threads import Thread, follow, unknown_start
@@ -322,6 +322,8 @@ class _Planner:
             record = self._record(index) if index <= frontier else None
             if record is not None:
                 self.decisions[index] = record
+            elif index >= live_from and not self.policy.is_deciding:
+                self.decisions[index] = self._repeat_live(index)
             elif index >= live_from or not is_complete:
                 self._plan_live(index)
             else:
@@ -334,7 +336,10 @@ class _Planner:
             entries=tuple(self.entries),
             begun=begun,
             tail=target_of(view, self.provider, live_from)
-            if policy.appends and policy.is_reapplying and is_complete
+            if policy.appends
+            and policy.is_reapplying
+            and is_complete
+            and self.policy.is_deciding
             else None,
             policy=self.policy,
             is_recomputing=not is_complete,
@@ -423,10 +428,22 @@ class _Planner:
             if isinstance(slot, Slot) and slot.record_id:
                 edit = self._block_edit(slot)
                 if edit is not None and self._may_dangle(edit):
-                    self._plan_slot(index, slot)
+                    if self.policy.is_deciding:
+                        self._plan_slot(index, slot)
                 elif edit is not None:
                     edits.append(edit)
         return Decision(edits=tuple(edits))
+
+    def _repeat_live(self, index: int) -> Decision:
+        """A live message where nothing new is decided.
+
+        Looked into only where blocks of it may be known from another prefix: what made
+        the request fail may stand in it.
+        """
+        has_blocks = any(r[0].lineage == BLOCK_LINEAGE for r in self.known.values())
+        if not has_blocks or self.view.is_prewarm:
+            return Decision()
+        return self._plan_sent(index)
 
     def _may_dangle(self, edit: SlotEdit) -> bool:
         return bool(edit.refers_to) and not self.view.is_excerpt
@@ -532,56 +549,6 @@ class _Planner:
 
     def _calls_before(self, index: int) -> Mapping[str, ToolCall]:
         return self.made.before(index) or {}
-
-
-def new_records(
-    view: RequestView,
-    chain: Chain,
-    records: Sequence[Record],
-    decisions: Mapping[int, Decision],
-    call_ids: Mapping[tuple[int, str], str],
-) -> list[tuple[LedgerKey, Decision]]:
-    """The records to write before the request leaves: one per message without one.
-
-    Args:
-        view: the request.
-        chain: its keys.
-        records: what the ledger knew.
-        decisions: what was decided, for every message of the request.
-        call_ids: ``(message index, slot address)`` → tool call id, of edited slots.
-    """
-    own = {r.key for r in records if r.lineage == chain.lineage}
-    batch: list[tuple[LedgerKey, Decision]] = []
-    for index in range(len(view.messages)):
-        key = chain.keys[index]
-        if key in own:
-            continue
-        decision = decisions[index]
-        batch.append((LedgerKey(key, chain.lineage), decision))
-        for edit in decision.edits:
-            call_id = call_ids.get((index, edit.address))
-            if call_id:
-                block = block_key(chain, call_id, edit.digest)
-                found = msgspec.structs.replace(
-                    decision, edits=(edit,), hidden=b"", tail=None
-                )
-                batch.append((LedgerKey(block, BLOCK_LINEAGE), found))
-    return batch
-
-
-def with_winners(
-    chain: Chain,
-    decisions: Mapping[int, Decision],
-    winners: Mapping[LedgerKey, Decision],
-) -> dict[int, Decision]:
-    """The decisions to forward: whoever recorded a message first decided about it."""
-    settled = dict(decisions)
-    if winners:
-        for index, key in enumerate(chain.keys):
-            winner = winners.get(LedgerKey(key, chain.lineage))
-            if winner is not None:
-                settled[index] = winner
-    return settled
 
 
 def _by_key(records: Iterable[Record]) -> dict[bytes, list[Record]]:

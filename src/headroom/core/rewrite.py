@@ -25,11 +25,13 @@ ledger by then, or were there before.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import Struct
 
-from headroom.core import accepting, plan, referring, standing, tool_choice
+from headroom.core import accepting, plan, recording, referring, standing, tool_choice
+from headroom.core.attempts import Failed, attempted
 from headroom.core.calls import Calls
 from headroom.core.earlier import Earlier, Found, Told, told_of
 from headroom.core.forwarding import make_edits
@@ -79,6 +81,9 @@ class Rewrite:
 
     Attributes:
         reasons: why the body from ``finish`` differs, one word each.
+        failures: what failed alone, beside blocks, which the manifest tells.
+        unfit: messages whose recorded decision does not fit them: they leave as they
+            came.
     """
 
     def __init__(
@@ -110,11 +115,18 @@ class Rewrite:
         self._outcome: accepting.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
         self.reasons: tuple[str, ...] = ()
+        self.failures: list[Failed] = []
+        self.unfit: frozenset[int] = frozenset()
 
     @property
     def keys(self) -> tuple[bytes, ...]:
         """The chain keys to look up first."""
         return self.chain.keys
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """What the ledger had of the request, as ``plan`` was told."""
+        return self._records
 
     def needs_store(self, records: Sequence[Record]) -> bool:
         """Whether the store must be read beside the records found in memory."""
@@ -163,8 +175,12 @@ class Rewrite:
         decisions = self.made_plan.decisions
         for index, keys in self._hidden_keys.items():
             found = [notes[key] for key in keys if key in notes]
-            hidden = plan.find_hidden(self.view, self._provider, index, found)
-            if hidden:
+            find = partial(plan.find_hidden, self.view, self._provider, index, found)
+            # What is not found now is never put back: worth trying once more.
+            hidden = find() if self.policy.is_deciding else attempted(find)
+            if isinstance(hidden, Failed):
+                self.failures.append(hidden)
+            elif hidden:
                 decisions[index] = msgspec.structs.replace(
                     decisions[index], hidden=hidden
                 )
@@ -189,6 +205,11 @@ class Rewrite:
     def is_first(self) -> bool:
         """Whether no message of the request is known to have been sent."""
         return self.made_plan.frontier < 0
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it was decided in this request what its conversation begins with."""
+        return not self._records and self.chain.thread is None
 
     @property
     def more_tools(self) -> tuple[str, ...]:
@@ -251,6 +272,21 @@ class Rewrite:
         wanted = [i for i in rest if self._may_refer(tasks[i])]
         if not wanted:
             return rest
+        told = attempted(lambda: self._refer(tasks, wanted, memo, count))
+        if isinstance(told, Failed):
+            self.failures.append(told)
+            return rest
+        return [i for i in rest if i not in told]
+
+    def _refer(
+        self,
+        tasks: Sequence[BlockTask],
+        wanted: Sequence[int],
+        memo: SourceMemo,
+        count: CountTokens,
+    ) -> set[int]:
+        """Those of a group's results that references tell so well that it may do."""
+        settled: set[int] = set()
         found = self._found(tasks[0].message_index, memo)
         marker = self.policy.marker if self.view.continues else None
         way = referring.Way(count, marker, found.named)
@@ -266,8 +302,8 @@ class Rewrite:
             if outcome is not None:
                 self._outcomes[self._group_start + i] = outcome
                 if outcome.compressed_tokens * 5 <= outcome.original_tokens:
-                    rest.remove(i)
-        return rest
+                    settled.add(i)
+        return settled
 
     def _may_refer(self, task: BlockTask) -> bool:
         """Whether a result may be told by earlier ones.
@@ -311,8 +347,10 @@ class Rewrite:
             position = self._group_start + i
             rival = self._outcomes[position]
             found = better(rival, outcome)
-            again = self._refer_form(i, outcome)
-            if again is not None:
+            again = attempted(partial(self._refer_form, i, outcome))
+            if isinstance(again, Failed):
+                self.failures.append(again)
+            elif again is not None:
                 found = better(found, again)
             self._outcomes[position] = found
 
@@ -343,7 +381,7 @@ class Rewrite:
         outcome = accepting.accept(self.view, self.made_plan, outcomes, self.policy)
         self._outcome = outcome
         self.decisions = outcome.decisions
-        records = plan.new_records(
+        records = recording.new_records(
             self.view, self.chain, self._records, outcome.decisions, outcome.call_ids
         )
         return Batch(records, outcome.originals)
@@ -416,14 +454,9 @@ class Rewrite:
                 them; they are what is forwarded.
 
         Raises:
-            CompressionError: a recorded edit does not fit this body.
+            OverlappingEditsError: two changes of the body meet.
         """
-        if winners:
-            mine = self.decisions
-            self.decisions = plan.with_winners(self.chain, mine, winners)
-            assert self._outcome is not None, "settle() comes first"
-            self._outcome = accepting.corrected(self._outcome, mine, self.decisions)
-        edits = make_edits(self.view, self._provider, self.decisions)
+        edits = self._edits(winners or {})
         if any(d.edits or d.hidden for d in self.decisions.values()):
             self.reasons = ("compression",)
         if any(d.tail for d in self.decisions.values()):
@@ -448,6 +481,23 @@ class Rewrite:
         )
         self.reasons = (*self.reasons, *stabilised.names)
         return splice(self.view.body, [*edits, *stabilised.edits])
+
+    def _edits(self, winners: Mapping[LedgerKey, Decision]) -> list[Edit]:
+        """What the decisions mean that hold in the end."""
+        mine = self.decisions
+        settled = recording.with_winners(self.chain, mine, winners)
+        edits, unfit = make_edits(self.view, self._provider, settled)
+        for index in unfit:
+            settled[index] = msgspec.structs.replace(
+                settled[index], edits=(), hidden=b"", tail=None
+            )
+        if winners or unfit:
+            assert self._outcome is not None, "settle() comes first"
+            self._outcome = accepting.corrected(self._outcome, mine, settled)
+            self.decisions = settled
+            self.failures += unfit.values()
+            self.unfit = frozenset(unfit)
+        return edits
 
     def is_contradicted(self, winners: Mapping[LedgerKey, Decision]) -> bool:
         """Whether who recorded these messages first decided otherwise about the front.

@@ -333,6 +333,8 @@ class Policy(Struct, frozen=True, gc=False):
 
     Attributes:
         is_reapplying: repeat recorded edits (off: compare with the naive way only).
+        is_deciding: decide about what is new (off: it is left, without being looked
+            into, and what was sent before is repeated).
         honours_markers: where nothing is reapplied, messages up to the client's last
             cache marker are left alone (SPEC R23 to R27).
         min_lossless_bytes: below this a block is not looked at (UTF-8 bytes).
@@ -360,6 +362,7 @@ class Policy(Struct, frozen=True, gc=False):
     """
 
     is_reapplying: bool = True
+    is_deciding: bool = True
     honours_markers: bool = True
     min_lossless_bytes: int = 256
     min_lossy_bytes: dict[str, int] = {}

@@ -121,7 +121,7 @@ class Exchange:
         frames: of an AWS event stream that were read in the answer.
         prefix_breaks: prefixes that leave otherwise than they left before.
         store_failures: how often the store failed this request.
-        has_failed: a stage failed.
+        failures: how often a stage failed, or a part of one.
         response_status: the status the client got; 0 before that.
         response_headers: the upstream response's, names in lower case.
         usage: tokens the provider billed, by class; empty if that was not seen.
@@ -161,9 +161,9 @@ class Exchange:
         "conversation",
         "decision",
         "dropped_headers",
+        "failures",
         "fields",
         "frames",
-        "has_failed",
         "headers",
         "hidden_results",
         "holds_head",
@@ -220,7 +220,7 @@ class Exchange:
         self.frames = 0
         self.prefix_breaks = 0
         self.store_failures = 0
-        self.has_failed = False
+        self.failures = 0
         self.response_status = 0
         self.response_headers: Headers = []
         self.answer_status = ""
@@ -273,10 +273,35 @@ class Exchange:
         self.decision = "passthrough"
         self.reason = reason
 
+    def fail(self, stage: str, error: str, place: str = "") -> None:
+        """Count and log a failure of a stage.
+
+        Args:
+            stage: its name.
+            error: the error's code or class; its text may hold content.
+            place: where it was raised.
+        """
+        self.failures += 1
+        self.fields["failed_stage"] = stage
+        log.error(
+            "compression_error",
+            extra={
+                "request_id": self.request_id,
+                "stage": stage,
+                "error": error,
+                "place": place,
+            },
+        )
+
     def forget(self) -> None:
         """Let go of what points back here: bodies are large, and cycles live long."""
         self.send_again = _nowhere
         self.on_reply = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a stage failed."""
+        return self.failures > 0
 
     @property
     def is_mutated(self) -> bool:
@@ -337,17 +362,9 @@ class Guard:
         exchange = self._exchange
         exchange.outgoing_body = self._body
         exchange.mutation_reasons = self._reasons
-        exchange.has_failed = self.has_failed = True
-        exchange.fields["failed_stage"] = self._stage
-        log.error(
-            "compression_error",
-            extra={
-                "request_id": exchange.request_id,
-                "stage": self._stage,
-                "error": getattr(error, "code", type(error).__name__),
-                "place": _place(trace),
-            },
-        )
+        self.has_failed = True
+        name = getattr(error, "code", type(error).__name__)
+        exchange.fail(self._stage, name, _place(trace))
         return True
 
 

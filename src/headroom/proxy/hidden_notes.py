@@ -62,7 +62,11 @@ class HiddenNotes:
             return await self._load(keys)
         except StoreError as error:
             log.warning("hidden_notes_unread", extra={"error": error.code})
-            return {key: self._recent[key] for key in keys if key in self._recent}
+            return self.peek(keys)
+
+    def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The notes in memory under any of ``keys``."""
+        return {key: self._recent[key] for key in keys if key in self._recent}
 
     async def _load(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         return await asyncio.to_thread(

@@ -162,6 +162,19 @@ def outbound(exchange: Exchange, figures: Figures) -> None:
     )
 
 
+def prefix_broken(exchange: Exchange) -> None:
+    """Log the alarm: messages leave otherwise than they left before."""
+    log.error(
+        "prefix_broken",
+        extra={
+            "request_id": exchange.request_id,
+            "session_id": exchange.session_id,
+            "messages": exchange.prefix_breaks,
+            "reason": exchange.reason,
+        },
+    )
+
+
 def passthrough_modified(exchange: Exchange) -> None:
     """Log the alarm: a body changed and no stage said so; the original is forwarded."""
     log.error(

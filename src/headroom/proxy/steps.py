@@ -65,10 +65,10 @@ class Steps:
         """Let every stage look at a request whose body was set."""
         exchange.pass_through("no_stage")
         for stage in self._stages:
-            guard = Guard(exchange, stage.name)
-            with guard:
+            before = exchange.failures
+            with Guard(exchange, stage.name):
                 await stage.on_request(exchange)
-            if guard.has_failed:
+            if exchange.failures > before:
                 self._metrics.stage_failure(stage.name)
         self._count(exchange)
 
@@ -122,6 +122,7 @@ class Steps:
             self._metrics.memory_injection(str(exchange.memory["decision"]))
         if exchange.prefix_breaks:
             self._metrics.prefix_breaks(exchange.prefix_breaks)
+            record.prefix_broken(exchange)
         if exchange.conversation:
             self._metrics.conversation()
         if exchange.store_failures:

@@ -5,14 +5,16 @@ the core says before anything leaves, and puts the body to forward on the exchan
 holds no decisions. Work is done where it disturbs least: short parses on the loop, long
 ones in a thread, compression wherever ``Compute`` puts it.
 
-What always holds: whatever goes wrong here, the exchange still has a body to forward,
-and a failure to store or to read shows in the report, the metrics and ``health``.
+What always holds: whatever goes wrong here, the exchange still has a body to forward.
+Where deciding about what is new fails, what was sent before is repeated and the rest
+left (CACHE_SAFETY rule 6); only if that fails too does the body leave as it came, and
+messages that had left otherwise are counted. Failures show in the report, the metrics
+and ``health``.
 """
 
 import asyncio
 import logging
 import sys
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -22,11 +24,10 @@ from msgspec import Struct
 
 from headroom.ccr.ledger import Ledger
 from headroom.core.own_tools import definitions
-from headroom.core.plan import BLOCK_LINEAGE
+from headroom.core.plan import BLOCK_LINEAGE, make_chain
 from headroom.core.protocols import LedgerKey, Provider, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
-from headroom.core.stabilise import BREAKPOINTS, CACHE_KEY, SCHEMA_SORT, TOOL_SORT
 from headroom.core.threads import NOTHING
 from headroom.core.trail import change_of, trail_of
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
@@ -38,10 +39,17 @@ from headroom.providers import PROVIDERS
 from headroom.providers.models import family_of
 from headroom.proxy.compute import Compute
 from headroom.proxy.current import Current
-from headroom.proxy.exchange import Exchange
+from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.learner import Learner, is_skipped
 from headroom.proxy.memories import Memories, make_memories
+from headroom.proxy.prefix_watch import PrefixWatch
+from headroom.proxy.telling import (
+    describe,
+    log_stabilised,
+    session_id,
+    tell_lost_tags,
+)
 from headroom.proxy.threads import Threads
 
 log = logging.getLogger("headroom.proxy")
@@ -54,12 +62,6 @@ ON_LOOP_BYTES = 24_000
 REFER_ON_LOOP_BYTES = 4_000
 """Longer blocks are compared with earlier results in a thread."""
 
-_APPLIED = {
-    TOOL_SORT: "e1_applied",
-    SCHEMA_SORT: "e2_applied",
-    BREAKPOINTS: "e3_applied",
-    CACHE_KEY: "e4_applied",
-}
 WATCHED_MESSAGES = 50_000
 """Messages whose forwarded form is remembered, to notice a change."""
 
@@ -69,6 +71,34 @@ MAX_TYPES = 100
 MAX_MODELS = 1000
 MAX_MODEL_CHARS = 128
 """Unknown models that are reported, and the longest name that is one."""
+
+
+class _Known(Struct, frozen=True):
+    """What the ledger tells of a request.
+
+    Attributes:
+        is_complete: all of it could be read.
+    """
+
+    records: list[Record]
+    notes: Mapping[bytes, bytes]
+    is_complete: bool
+
+
+class _Request(Struct):
+    """One request on its way through the stage.
+
+    Attributes:
+        is_lossless: nothing may be left out of what is new, whatever the policy says.
+        known: what was read when the ledger could be.
+    """
+
+    exchange: Exchange
+    provider: Provider
+    view: RequestView
+    policy: Policy
+    is_lossless: bool = False
+    known: _Known | None = None
 
 
 class Guidance(Struct, frozen=True):
@@ -121,23 +151,32 @@ class CompressStage:
         """Compress what is new in the request, repeat what was sent before."""
         self._compute.warm()
         provider = PROVIDERS[exchange.route.provider]
+        view = await self._read(exchange, provider)
+        if view is None:
+            return
+        with Guard(exchange, self.name) as deciding:
+            await self._decide(exchange, provider, view)
+        if deciding.has_failed:
+            await self._repeat(exchange, provider, view)
+
+    async def _read(self, exchange: Exchange, provider: Provider) -> RequestView | None:
+        """The body as its provider reads it; ``None`` if nothing is done with it."""
         body, path = exchange.received_body, exchange.route.path
         try:
             view = await self._run(len(body), provider.parse, body, path)
         except MalformedBodyError as error:
             exchange.pass_through(error.reason)
-            return
+            return None
         if not exchange.answers_retrievals:
             view = msgspec.structs.replace(view, may_add_tool=False)
         if exchange.user_id:
             view = msgspec.structs.replace(view, user=exchange.user_id)
         exchange.model = view.model
         self._report(exchange, view)
-        await self._report_model(exchange, view.model)
         if view.conversation:
             # Others may add to it, and what stands before cannot be known.
             exchange.pass_through("conversation_state")
-            return
+            return None
         is_blank = not (view.messages or view.tool_names or view.continues)
         if not view.messages and (is_blank or not view.is_threaded):
             exchange.decision, exchange.reason = "no_change", "no_messages"
@@ -146,7 +185,53 @@ class CompressStage:
                 exchange.on_reply = lambda reply: self._conversations.keep(
                     reply.id, NOTHING, {}
                 )
-            return
+            return None
+        return view
+
+    async def _decide(
+        self, exchange: Exchange, provider: Provider, view: RequestView
+    ) -> None:
+        """Forward the request as it is to be."""
+        await self._report_model(exchange, view.model)
+        request = _Request(exchange, provider, view, self._policy(exchange, view))
+        try:
+            await self._rewrite(request)
+        except StoreUnavailableError:
+            # Nothing may be left out that is not stored; the rest is as it would be.
+            request.is_lossless = True
+            await self._rewrite(request)
+            exchange.store_failures += 1
+
+    async def _repeat(
+        self, exchange: Exchange, provider: Provider, view: RequestView
+    ) -> None:
+        """Forward what was sent before as it was; what is new, as it came.
+
+        If that fails too, the body leaves as it came.
+        """
+        exchange.memory = {}
+        with Guard(exchange, self.name) as repeating:
+            policy = msgspec.structs.replace(
+                self._policy(exchange, view), is_deciding=False
+            )
+            await self._rewrite(_Request(exchange, provider, view, policy))
+            exchange.reason = "failed_open"
+        if repeating.has_failed:
+            exchange.pass_through("failed_open")
+            exchange.prefix_breaks = self._breaks_of_original(exchange, view)
+
+    def _breaks_of_original(self, exchange: Exchange, view: RequestView) -> int:
+        """How many messages left otherwise before than they stand in the body."""
+        chain = make_chain(
+            view, namespace=self._namespace, auth_mode=exchange.auth_mode
+        )
+        records, _ = self._ledger.peek(
+            chain.keys, chain.lineage, namespace=self._namespace
+        )
+        return self._watch.breaks(chain, [b""] * len(chain.keys), records)
+
+    def _policy(self, exchange: Exchange, view: RequestView) -> Policy:
+        """What the settings and the credential allow for a request."""
         allowed, base = self._current[exchange.auth_mode], self._current.policy
         policy = msgspec.structs.replace(
             base if allowed.compresses else _leaving(base),
@@ -159,14 +244,7 @@ class CompressStage:
             stabilisers=base.stabilisers if allowed.stabilises else (),
         )
         policy = self._memories.policy(policy, allowed)
-        if exchange.narrow is not None:
-            policy = exchange.narrow(policy)
-        try:
-            await self._rewrite(exchange, provider, view, policy)
-        except StoreUnavailableError:
-            # Nothing may be left out that is not stored; the rest is as it would be.
-            await self._rewrite(exchange, provider, view, policy, is_lossless=True)
-            exchange.store_failures += 1
+        return policy if exchange.narrow is None else exchange.narrow(policy)
 
     def _report(self, exchange: Exchange, view: RequestView) -> None:
         """Log what is worth knowing of a request; unknown types once each."""
@@ -231,36 +309,72 @@ class CompressStage:
             "memory": self._memories.health(),
         }
 
-    async def _rewrite(
-        self,
-        exchange: Exchange,
-        provider: Provider,
-        view: RequestView,
-        policy: Policy,
-        *,
-        is_lossless: bool = False,
-    ) -> None:
-        size = len(view.body)
-        rewrite = await self._begin(exchange, provider, view, policy)
-        view = rewrite.view
-        records, is_complete = await self._records(rewrite, size)
-        notes = await self._notes.recall(rewrite.hidden_keys(records))
+    async def _rewrite(self, request: _Request) -> None:
+        exchange, size = request.exchange, len(request.view.body)
+        rewrite = await self._begin(request)
+        known = await self._known(request, rewrite)
         await self._run(
-            size, lambda: rewrite.plan(records, notes=notes, is_complete=is_complete)
+            size,
+            lambda: rewrite.plan(
+                known.records, notes=known.notes, is_complete=known.is_complete
+            ),
         )
-        if is_lossless:
+        await self._compress(request, rewrite)
+        winners, error = await self._save(
+            request, rewrite, is_late=not known.is_complete
+        )
+        if rewrite.is_contradicted(winners):
+            # Their records are known by now, so that this happens once.
+            await self._rewrite(request)
+            return
+        forwarded = await self._run(size, rewrite.finish, winners)
+        await self._forward(exchange, rewrite, forwarded)
+        exchange.store_failures = int(bool(error)) + int(not known.is_complete)
+        with Guard(exchange, self.name):
+            # Whatever cannot be told, the request leaves as its records say.
+            await self._tell(request, rewrite, forwarded)
+
+    async def _known(self, request: _Request, rewrite: Rewrite) -> _Known:
+        """What the ledger tells; memory alone where reading it must not fail again."""
+        exchange, size = request.exchange, len(request.view.body)
+        if request.policy.is_deciding:
+            records, is_complete = await self._records(rewrite, size)
+            notes = await self._notes.recall(rewrite.hidden_keys(records))
+            known = _Known(records, notes, is_complete)
+            if request.is_lossless and request.known and not is_complete:
+                # A moment ago it could be read: what is missing there is not known.
+                return request.known
+            request.known = known if is_complete else None
+            return known
+        records, _ = self._ledger.peek(
+            rewrite.keys, rewrite.chain.lineage, namespace=self._namespace
+        )
+        is_complete = False
+        with Guard(exchange, self.name):
+            records, is_complete = await self._records(rewrite, size)
+        keys = rewrite.hidden_keys(records)
+        notes = self._notes.peek(keys)
+        with Guard(exchange, self.name):
+            notes = await self._notes.recall(keys)
+        return _Known(records, notes, is_complete)
+
+    async def _compress(self, request: _Request, rewrite: Rewrite) -> None:
+        """Work out what becomes of what is seen for the first time."""
+        exchange, mode, size = (
+            request.exchange, request.exchange.auth_mode, len(rewrite.view.body)
+        )  # fmt: skip
+        if request.is_lossless:
             rewrite.only_lossless()
         # What cannot be recorded now could not be repeated by another worker.
         if rewrite.question and self._ledger.health()["status"] == "ok":
             recall = self._memories.search_and_format_context
             rewrite.append(await recall(exchange, rewrite.question))
-        mode = exchange.auth_mode
         await self._run(
             size, rewrite.revise, lambda task: self._learner.advised(task, mode)
         )
-        count = counter_for(view.model)
         await self._read_kept(rewrite)
         for tasks in rewrite.groups():
+            count = counter_for(rewrite.view.model)
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_ON_LOOP_BYTES else 0
             rest = await self._run(
@@ -270,41 +384,57 @@ class CompressStage:
             outcomes = await self._compute.run([tasks[i] for i in rest], rewrite.policy)
             found = dict(zip(rest, outcomes, strict=True))
             await self._run(heavy, rewrite.add, found, threads=self._referrers)
-        winners, error = await self._save(rewrite.settle(), is_late=not is_complete)
-        if rewrite.is_contradicted(winners):
-            # Their records are known by now, so that this happens once.
-            await self._rewrite(
-                exchange, provider, view, policy, is_lossless=is_lossless
-            )
-            return
-        forwarded = await self._run(size, rewrite.finish, winners)
+
+    async def _forward(
+        self, exchange: Exchange, rewrite: Rewrite, forwarded: bytes
+    ) -> None:
+        """Put the body on the exchange, and what its answer will need."""
+        own_tools = rewrite.own_tools
         for reason in rewrite.reasons:
             exchange.replace_body(forwarded, reason)
-        _log_stabilised(exchange, rewrite.reasons)
-        await self._run(size, self._learner.observe, rewrite.results(), mode)
-        changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
-        exchange.prefix_breaks = self._watch.breaks(rewrite, changes)
-        exchange.view = view
-        exchange.trail = trail_of(view, changes, rewrite.front)
-        exchange.store_failures = int(bool(error)) + int(not is_complete)
+        exchange.view, exchange.own_tools = rewrite.view, own_tools
         exchange.chain_key = rewrite.keys[-1] if rewrite.keys else rewrite.chain.end
-        exchange.session_id = exchange.session_id or _session_id(view, rewrite)
-        exchange.own_tools = rewrite.own_tools
-        self._report_memory(exchange, rewrite)
-        if view.is_threaded:
-            texts = await self._run(
-                size, rewrite.note_results, self._memo, self._conversations.has_text
+        if not rewrite.view.is_threaded:
+            return
+        texts: dict[str, str] = {}
+        exchange.on_reply = lambda reply: self._conversations.keep(
+            reply.id, rewrite.thread_after(reply, exchange.hidden_results), texts
+        )
+        with Guard(exchange, self.name):
+            texts |= await self._run(
+                len(rewrite.view.body),
+                rewrite.note_results,
+                self._memo,
+                self._conversations.has_text,
             )
-            exchange.on_reply = lambda reply: self._conversations.keep(
-                reply.id, rewrite.thread_after(reply, exchange.hidden_results), texts
-            )
-        _describe(exchange, rewrite, forwarded)
-        _tell_lost_tags(exchange)
 
-    async def _begin(
-        self, exchange: Exchange, provider: Provider, view: RequestView, policy: Policy
-    ) -> Rewrite:
+    async def _tell(
+        self, request: _Request, rewrite: Rewrite, forwarded: bytes
+    ) -> None:
+        """Put on the exchange and into the log what was done."""
+        exchange, view = request.exchange, rewrite.view
+        for failed in rewrite.failures:
+            exchange.fail(self.name, failed.error)
+        log_stabilised(exchange, rewrite.reasons)
+        changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
+        exchange.prefix_breaks = self._watch.breaks(
+            rewrite.chain, changes, rewrite.records
+        )
+        exchange.trail = trail_of(view, changes, rewrite.front)
+        exchange.session_id = exchange.session_id or session_id(view, rewrite)
+        self._report_memory(exchange, rewrite)
+        describe(exchange, rewrite, forwarded)
+        tell_lost_tags(exchange)
+        await self._run(
+            len(view.body),
+            self._learner.observe,
+            rewrite.results(),
+            exchange.auth_mode,
+        )
+
+    async def _begin(self, request: _Request) -> Rewrite:
         """The rewrite of a request, with what is known of what it goes on from."""
+        view = request.view
         thread = await self._conversations.recall(view.continues)
         if thread == NOTHING:
             view, thread = msgspec.structs.replace(view, continues=""), None
@@ -312,10 +442,10 @@ class CompressStage:
             len(view.body),
             lambda: Rewrite(
                 view,
-                provider,
-                policy,
+                request.provider,
+                request.policy,
                 namespace=self._namespace,
-                auth_mode=exchange.auth_mode,
+                auth_mode=request.exchange.auth_mode,
                 thread=thread,
             ),
         )
@@ -364,11 +494,23 @@ class CompressStage:
         return found.records, found.is_complete
 
     async def _save(
-        self, batch: Batch, *, is_late: bool
+        self, request: _Request, rewrite: Rewrite, *, is_late: bool
     ) -> tuple[Mapping[LedgerKey, Decision], str]:
         """Write before anything leaves; returns the winners and what went wrong."""
+        batch = rewrite.settle()
         if not batch.records:
             return {}, ""
+        if request.policy.is_deciding or rewrite.is_beginning:
+            # What a conversation begins with has to be known from then on.
+            return await self._write(batch, is_late=is_late)
+        with Guard(request.exchange, self.name):
+            return await self._write(batch, is_late=is_late)
+        # Messages that are left need no record as soon as they have been answered.
+        return {}, "not written"
+
+    async def _write(
+        self, batch: Batch, *, is_late: bool
+    ) -> tuple[Mapping[LedgerKey, Decision], str]:
         future = self._ledger.submit(
             batch.records,
             batch.originals,
@@ -397,99 +539,3 @@ def _leaving(policy: Policy) -> Policy:
     return msgspec.structs.replace(
         policy, min_lossless_bytes=sys.maxsize, may_refer=False
     )
-
-
-def _log_stabilised(exchange: Exchange, reasons: tuple[str, ...]) -> None:
-    """One record for each stabiliser that changed this request (SPEC B.9)."""
-    if log.isEnabledFor(logging.DEBUG):
-        for reason in reasons:
-            if reason in _APPLIED:
-                log.debug(_APPLIED[reason], extra={"request_id": exchange.request_id})
-
-
-def _session_id(view: RequestView, rewrite: Rewrite) -> str:
-    """The same for all requests that begin with the same user message (SPEC D8)."""
-    for message, key in zip(view.messages, rewrite.keys, strict=True):
-        if message.role == "user":
-            return key.hex()
-    return ""
-
-
-def _describe(exchange: Exchange, rewrite: Rewrite, forwarded: bytes) -> None:
-    """Put the decision on the exchange: for its log record and the metrics (R117)."""
-    manifest = rewrite.manifest
-    compressed = [e for e in manifest.entries if e.outcome.action == "compressed"]
-    fresh = [e.outcome for e in compressed if not e.is_reapplied]
-    exchange.manifest = manifest
-    exchange.decision = "compressed" if compressed else "no_change"
-    if fresh:
-        exchange.reason = "live_zone_blocks_rewritten"
-    else:
-        exchange.reason = "prefix_reapplied" if compressed else "no_block_compressed"
-    exchange.left_out = tuple(
-        dict.fromkeys(
-            edit.digest
-            for decision in rewrite.decisions.values()
-            for edit in decision.edits
-            if edit.is_lossy
-        )
-    )
-    received = len(exchange.received_body)
-    exchange.fields |= {
-        "frozen_message_count": manifest.messages_below_frozen_floor,
-        "messages_total": manifest.messages_total,
-        "live_zone_blocks": sum(not e.is_reapplied for e in manifest.entries),
-        "body_bytes_in": received,
-        "body_bytes_out": len(forwarded),
-        "bytes_freed": received - len(forwarded),
-        "live_zone_strategies": list(dict.fromkeys(o.strategy for o in fresh)),
-        "live_zone_block_original_bytes": sum(o.original_bytes for o in fresh),
-        "live_zone_block_compressed_bytes": sum(o.compressed_bytes for o in fresh),
-        "stabilisers": list(rewrite.made_plan.stabilisers),
-        "is_recomputed": rewrite.made_plan.is_recomputing,
-    }
-
-
-def _tell_lost_tags(exchange: Exchange) -> None:
-    """Log each tag of a harness that a lossy form went without (SPEC R170)."""
-    for entry in exchange.manifest.entries if exchange.manifest is not None else ():
-        for lost in entry.outcome.lost_tags:
-            log.error(
-                "tag_protector_placeholder_lost",
-                extra={
-                    "request_id": exchange.request_id,
-                    "tag_preview": lost.tag_preview,
-                    "compressed_length": lost.compressed_length,
-                    "action": "discarded_wrap",
-                },
-            )
-
-
-class PrefixWatch:
-    """Remembers how messages were forwarded and counts those that leave otherwise.
-
-    An alarm, not a mechanism: it sees only what this process forwarded, and its count
-    must stay 0.
-    """
-
-    def __init__(self, max_messages: int) -> None:
-        self._max_messages = max_messages
-        self._sent: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
-
-    def breaks(self, rewrite: Rewrite, changes: Sequence[bytes]) -> int:
-        """How many messages of this request leave otherwise than they left before.
-
-        Args:
-            rewrite: the request.
-            changes: what became of each message; see ``trail.change_of``.
-        """
-        lineage = rewrite.chain.lineage
-        found = 0
-        for key, change in zip(rewrite.keys, changes, strict=True):
-            before = self._sent.setdefault((key, lineage), change)
-            if before != change:
-                found += 1
-                self._sent[key, lineage] = change
-        while len(self._sent) > self._max_messages:
-            self._sent.popitem(last=False)
-        return found

@@ -9,7 +9,8 @@ Continuations go where the request went, with its headers.
 What always holds: the client's bytes are never waited for longer than the provider's;
 what was hidden is kept before the client's message ends, so that the next request finds
 it; a failure behind the first round is told to the client in the provider's shape, and
-nothing incomplete ends as complete.
+nothing incomplete ends as complete. A call that cannot be answered, or an answer that
+cannot be kept, costs no more than that.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.proxy import encodings, headers, replies
 from headroom.proxy.auth import POLICIES, AuthPolicies
-from headroom.proxy.exchange import Answerer, Exchange, Retrieval, Round
+from headroom.proxy.exchange import Answerer, Exchange, Guard, Retrieval, Round
 from headroom.proxy.hidden_notes import HiddenNotes
 from headroom.proxy.routes import Headers
 
@@ -56,6 +57,7 @@ _STREAMS = {"bedrock": FRAMES, "bedrock_converse": FRAMES}
 """Types of streams that are no events, by the provider that splices them."""
 
 _SWITCHED_OFF = "[{} is switched off; go on without it]"
+_FAILED = "[{} failed; go on without it]"
 
 
 class RetrieveStage:
@@ -153,7 +155,8 @@ class RetrieveStage:
                 response.close()
         if (answer := splicer.hidden) is not None:
             exchange.hidden_results = answer.results
-            await self._notes.remember(exchange.chain_key, encode_answer(answer))
+            with Guard(exchange, self.name):
+                await self._notes.remember(exchange.chain_key, encode_answer(answer))
         if out := splicer.finish():
             yield out
 
@@ -206,8 +209,11 @@ class RetrieveStage:
             answerer = self._answerers.get(call.name)
             if answerer is None:
                 texts.append(_SWITCHED_OFF.format(call.name))
-            else:
-                texts.append(await answerer(exchange, call))
+                continue
+            text = _FAILED.format(call.name)
+            with Guard(exchange, self.name):
+                text = await answerer(exchange, call)
+            texts.append(text)
         return texts
 
     async def _retrieve(self, exchange: Exchange, call: ToolCall) -> str:
@@ -217,7 +223,9 @@ class RetrieveStage:
             call.input,
             lambda digest: self._ledger.get(digest, namespace=self._namespace),
         )
-        tokens = await asyncio.to_thread(counter_for(exchange.model), found.text)
+        tokens = 0
+        with Guard(exchange, self.name):
+            tokens = await asyncio.to_thread(counter_for(exchange.model), found.text)
         retrieval = Retrieval(found.digest, found.error or "found", tokens)
         exchange.retrievals.append(retrieval)
         if retrieval.is_store_failure:
