@@ -212,6 +212,24 @@ def test_percentages_rulers_and_empty_gutters_are_normalised() -> None:
     assert clean(text) == "== test ==\n===\ntests/a.py ..\n\n3 | x"
 
 
+def test_of_a_progress_bar_the_last_state_stays():
+    bars = [
+        "Map:   0%|          | 0/51 [00:00<?, ? examples/s]",
+        "Map:  27%|██▋       | 14/51 [00:00<00:00, 45413.96 examples/s]",
+        "Map: 100%|██████████| 51/51 [00:00<00:00, 46301.12 examples/s]",
+        "  0%|          | 0/9 [00:00<?, ?it/s]",
+        "",
+        " 40%|████      | 4/10 [00:00<?, ?it/s]",
+        " 20%|██        | 2/10 [00:00<?, ?it/s]",
+        "Eval:  20%|##    | 2/10 [00:00<?, ?it/s]",
+        "20%| of what | 3",
+    ]
+    kept = clean("\n".join(bars)).split("\n")
+    assert kept == clean("\n".join(bars[2:])).split("\n")
+    assert [line[:9] for line in kept[:2]] == ["Map: 100%", "  0%|    "]
+    assert clean("\n".join(kept)) == "\n".join(kept)
+
+
 PROSE = (
     "The tests passed yesterday, and we found no errors in the report.\n"
     "Our plan for the next week is to build a house.\n" * 8

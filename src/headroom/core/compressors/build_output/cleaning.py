@@ -1,8 +1,9 @@
 """What is normalised away in build output before anything is folded.
 
 ANSI colours, carriage-return progress and blanks at line ends; the width of rulers and
-of finished progress bars; progress percentages of pytest; empty gutter lines of
-compiler snippets; of several empty lines all but one.
+of finished progress bars, and of a bar's states below each other all but the last;
+progress percentages of pytest; empty gutter lines of compiler snippets; of several
+empty lines all but one.
 """
 
 import re
@@ -19,6 +20,9 @@ _RULERS = tuple(sign * 8 for sign in "=_*#~━─═-")
 _SPACED = ("_ _ _ _", "- - - -")
 _BARS = ("#" * 30, "=" * 30)
 _BAR_SIGNS = "━─█▉▊▋▌▍▎▏"
+_STATE = re.compile(r"([^\n%]*?) *(\d{1,3})%\|[^|\n]*\| *\d\S*?/(\S+) \[[^\n]*\]")
+"""A state of tqdm's bars: what for, how far, of how many."""
+
 _GUTTER = re.compile(r" +[|│]")
 _EMPTY = re.compile(r"\n{3,}")
 _WORKER = re.compile(r"(\[gw\d+\]) \[ *\d{1,3}%\] ")
@@ -31,6 +35,8 @@ def clean(text: str) -> str:
         text = "\n".join(map(_levelled, text.split("\n")))
     if any(bar in text for bar in (*_BARS, *_BAR_SIGNS)):
         text = _BAR.sub(_shortened, text)
+    if "%|" in text:
+        text = "\n".join(_last_states(text.split("\n")))
     if "|\n" in text or "│\n" in text:
         *lines, last = text.split("\n")
         lines = [line for line in lines if not _is_gutter(line)]
@@ -50,6 +56,24 @@ def _levelled(line: str) -> str:
         return _drawn(ruler)
     spaced = _SPACED_RULER.match(line) if line.startswith(_SPACED) else None
     return f"{spaced[1]} {spaced[1]} {spaced[1]}" if spaced else line
+
+
+def _last_states(lines: list[str]) -> list[str]:
+    """The lines without states of a bar that the next line's has overtaken."""
+    kept: list[str] = []
+    last: re.Match[str] | None = None
+    for line in lines:
+        state = _STATE.fullmatch(line) if "%|" in line else None
+        if (
+            state is not None
+            and last is not None
+            and (state[1], state[3]) == (last[1], last[3])
+            and int(state[2]) >= int(last[2])
+        ):
+            kept.pop()
+        kept.append(line)
+        last = state
+    return kept
 
 
 def _is_gutter(line: str) -> bool:
