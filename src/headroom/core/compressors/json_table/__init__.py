@@ -110,7 +110,7 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     except RefusedError:
         return None
     is_hollow = MOST_BRACKETS * len(text) < text.count("[") + text.count("{")
-    table = None if is_hollow else _table(document, text, ctx)
+    table = None if is_hollow else _table(document, text)
     pairs = encode_pairs(document)
 
     @cache
@@ -142,13 +142,10 @@ def compress(text: str, ctx: Context) -> Compressed | None:
     return None if lossless is None else Compressed(lossless)
 
 
-def _table(document: Document, text: str, ctx: Context) -> str:
-    """The form with a table; of a small document the cheaper one of two."""
+def _table(document: Document, text: str) -> str:
+    """The form with a table; of a small document the shorter one of two."""
     form = encode(document)
-    bared = encode_bared(document) if len(text) <= MAX_SMALL_CHARS else None
-    if bared is None or ctx.count(form) <= ctx.count(bared):
-        return form
-    return bared
+    return encode_bared(document, form) if len(text) <= MAX_SMALL_CHARS else form
 
 
 def _cheapest(

@@ -24,6 +24,7 @@ schema (where the schema allows it by ``?``). ``[^name …]`` is a table in grou
 numerals are strings (see ``numerals``).
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ LEFT_OUT = "… left out: "
 PLAIN_WRITER = TableWriter({})
 """Writes without codes."""
 
+_QUOTED_DIGITS = re.compile(r'"[0-9]{5,}"(?!\n)|:str\b')
+_MIN_QUOTED = 2
 _MIN_CODED_CHARS = 16
 _MIN_CODED_TOKENS = 6
 _MAX_CODED = 300
@@ -179,11 +182,18 @@ def encode(document: Document, notes: Sequence[str] = ()) -> str:
     return _written(plan(document), notes)
 
 
-def encode_bared(document: Document) -> str | None:
-    """The form of one document with bare digits for strings of them, if it has any."""
-    if document.is_lines or not has_numerals(document.value):
-        return None
-    return _written(plan(Document(bared(document.value)), BARED_HEADER), ())
+def encode_bared(document: Document, form: str) -> str:
+    """The shorter form of one document: as it is, or with bare digits for strings.
+
+    Args:
+        document: as read.
+        form: the form as it is. Quotes at the end of a line are no tokens more.
+    """
+    quoted = len(_QUOTED_DIGITS.findall(form))
+    if quoted < _MIN_QUOTED or document.is_lines or not has_numerals(document.value):
+        return form
+    found = _written(plan(Document(bared(document.value)), BARED_HEADER), ())
+    return found if len(found) < len(form) else form
 
 
 def _written(root: Node, notes: Sequence[str], *, is_whole: bool = True) -> str:

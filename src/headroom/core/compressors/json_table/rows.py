@@ -187,7 +187,7 @@ class TableWriter:
     ) -> tuple[list[str], Tails]:
         count = record.size if record.rows is None else len(record.rows)
         parts: list[list[str]] = []
-        ends_wide = False
+        marked: list[bool] = []
         tails: Tails = {}
         for i, one in enumerate(record.fields):
             label = str(i) if record.is_array else name(one.key)
@@ -201,18 +201,15 @@ class TableWriter:
                 continue
             cells, inner = self.cells(one.column, notation, nested=nested)
             if one.column.arity:
-                is_open = bool(parts) and not ends_wide
-                parts.append(
-                    [notation.separator + x for x in cells] if is_open else cells
-                )
-                ends_wide = notation is BLANK and _ends_wide(one.column)
+                parts.append(cells)
+                marked.append(notation is BLANK and _ends_wide(one.column))
             for row, tail in inner.items():
                 known = tails.setdefault(row, [])
                 known += [f"{label}.{said}" for said in tail]
         if len(parts) == 1:
             rows = parts[0]
         elif parts:
-            rows = list(map("".join, zip(*parts, strict=True)))
+            rows = _side_by_side(parts, marked, notation.separator)
         else:
             rows = [""] * count
         return (
@@ -294,6 +291,17 @@ def _grouped(rows: list[str], cells: list[str], depth: int) -> list[str] | None:
             return None
         found.append(pad + rest)
     return found
+
+
+def _side_by_side(
+    parts: list[list[str]], marked: list[bool], separator: str
+) -> list[str]:
+    """Cells of each row with separators, but behind those that end with a sign."""
+    if not any(marked[:-1]):
+        return list(map(separator.join, zip(*parts, strict=True)))
+    between = ["" if is_marked else separator for is_marked in marked]
+    row = "".join(f"%s{sign}" for sign in [*between[:-1], ""])
+    return [row % cells for cells in zip(*parts, strict=True)]
 
 
 def _ends_wide(column: Column) -> bool:

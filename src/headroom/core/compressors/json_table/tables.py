@@ -223,11 +223,13 @@ def widen(table: Items) -> None:
     item = table.item
     if not isinstance(item, Record) or item.rows is not None:
         return
-    group = group_of(table)
-    columns = [one for one in _row_leaves(item) if one is not group]
+    columns = list(_row_leaves(item))
     for one, following in zip_longest(columns, columns[1:]):
         if isinstance(one, Leaf) and not one.is_raw and not one.is_wide:
             one.is_wide = _gains(one.values, following)
+    first = columns[0] if columns else None
+    if isinstance(first, Leaf) and first.is_wide:
+        first.is_wide = first is not group_of(table)
     block = block_of(item)
     if block is not None and block[1].local is None:
         widen(block[1])
@@ -241,6 +243,8 @@ def _gains(values: Sequence[Cell], following: "Leaf | Items | None") -> bool:
     between two words.
     """
     sample = values[:WIDE_SAMPLE]
+    if not any(type(value) is str and " " in value for value in sample):
+        return False
     behind = following.values[:WIDE_SAMPLE] if isinstance(following, Leaf) else ()
     gain = -MIN_WIDE_GAIN
     for value, one in zip_longest(sample, behind, fillvalue=ABSENT):
