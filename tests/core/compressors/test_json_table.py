@@ -185,17 +185,61 @@ def test_columns_with_a_sign_of_their_own_come_back(rows):
         assert restored(form) == compact(read(json.dumps(value)))
 
 
+def test_a_list_that_equals_a_column_above_is_told_by_its_name():
+    lines = [{"sku": f"sku-{7 * i}", "of": {"id": f"id {i}x"}} for i in range(6)]
+    skus = [one["sku"] for one in lines]
+    order = {
+        "lines": lines,
+        "shipped": [{"parcel": "p-1", "skus": skus}],
+        "all": skus,
+        "some": skus[:-1],
+        "ids": [one["of"]["id"] for one in lines],
+    }
+    form = lossless(json.dumps(order))
+    assert form.split("\n")[-4:] == [
+        "shipped: [{parcel:p-1 skus:==lines.sku}]",
+        "all: ==lines.sku",
+        "some: [sku-0 sku-7 sku-14 sku-21 sku-28]",
+        "ids: ==lines.of.id",
+    ]
+    assert json.loads(restored(form)) == order
+    keyed = {"by": {sku: {"n": i, "m": -i} for i, sku in enumerate(skus)}, "all": skus}
+    form = lossless(json.dumps(keyed))
+    assert form.endswith("\nall: ==by.@")
+    assert json.loads(restored(form)) == keyed
+    forged = {**order, "all": ["==lines.sku", "=="], "x": "==lines.sku"}
+    form = lossless(json.dumps(forged))
+    assert json.loads(restored(form)) == forged
+
+
+def test_words_of_a_member_stand_without_quotes_unless_they_look_like_a_key():
+    member = {"street": "12 Elm Street", "at": "by 12:30", "x y": "a b", "to": "c d"}
+    order = {"a": member, "rows": [{"n": i, "m": i % 3} for i in range(5)]}
+    form = lossless(json.dumps(order))
+    assert 'a: {street:12 Elm Street at:"by 12:30" "x y":a b to:c d}' in form
+    assert json.loads(restored(form)) == order
+
+
+@given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)), min_size=1))
+def test_members_of_any_words_come_back(pairs):
+    value = {"one": dict(pairs), "more": [{"of": [dict(pairs), 1]}], "rows": [{}, {}]}
+    form = encode(read(json.dumps(value)))
+    assert restored(form) == compact(read(json.dumps(value)))
+
+
 def test_long_strings_of_digits_stand_bare_where_no_number_is_like_them():
     order = {
-        "zip": "01234",
+        "zip": "12345",
         "lines": [{"sku": "7363354090", "size": "12", "price": 5, "at": ["98765"]}],
+        "old": ["01234"],
         "total": 5.00,
     }
     form = lossless(json.dumps(order))
     assert form.split("\n") == [
         '#json">',
-        "zip: 01234",
+        "zip: 12345",
         'lines: [{sku:7363354090 size:"12" price:5 at:[98765]}]',
+        'old: ["01234"]',
         '"total": 5.0',
     ]
     assert json.loads(restored(form)) == order
@@ -355,6 +399,13 @@ def test_hostile_texts_take_less_than_a_second_per_megabyte(text):
         "#json<\none a",
         "#json<str\nvalue",
         "#json<other\nvalue key",
+        "#json>\na: ==b.c",
+        "#json>\nb: [{c:1}]\na: ==b.d",
+        "#json>\nb: 1\na: ==b.c",
+        "#json>\na: ==a.b",
+        "#json>\na: ==a",
+        "#json>[a| b]\nx y 1",
+        "#json>[a| b]\n|1",
     ],
 )
 def test_a_broken_form_is_refused(form):

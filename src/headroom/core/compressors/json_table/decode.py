@@ -19,6 +19,7 @@ from headroom.core.compressors.json_table.notation import (
     TAB,
     WIDE_END,
     FormError,
+    Legend,
     Notation,
     expect,
     of_word,
@@ -75,7 +76,7 @@ def decode(form: str) -> Document:
         if match is None:
             break
         legend[match[1]] = match[2]
-    reader = _Reader([header, *lines[len(legend) :]], legend)
+    reader = _Reader([header, *lines[len(legend) :]], Legend(legend))
     try:
         value = reader.value(len(label), -1)
     except (IndexError, RecursionError, TypeError, KeyError, AttributeError) as error:
@@ -90,7 +91,7 @@ def decode(form: str) -> Document:
 class _Reader:
     """Reads lines from ``at`` on."""
 
-    def __init__(self, lines: list[str], legend: Mapping[str, str]) -> None:
+    def __init__(self, lines: list[str], legend: Legend) -> None:
         self.lines = lines
         self.legend = legend
         self.at = 0
@@ -139,6 +140,8 @@ class _Reader:
 
     def _members(self, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
+        if depth == 0:
+            self.legend.members = found
         while self._is_at(depth):
             key, place = read_line_name(self.lines[self.at], depth)
             if key in found:

@@ -21,7 +21,8 @@ strings whose quotes belong to them, ``:json`` (``:json+`` with blanks) strings 
 hold JSON, ``-`` an absent key, ``={…}`` the JSON of something that departs from the
 schema (where the schema allows it by ``?``). ``[^name …]`` is a table in groups:
 ``^cell`` stands above the rows whose first cell it is. ``#json">`` says that bare long
-numerals are strings (see ``numerals``).
+numerals are strings (see ``numerals``), ``ids: ==items.id`` is a list that equals a
+column of a table above.
 """
 
 import re
@@ -31,7 +32,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from headroom.core.compressors.json_table.columns import Items, Record
-from headroom.core.compressors.json_table.notation import BLANK, TAB, line_name
+from headroom.core.compressors.json_table.columns_again import Columns
+from headroom.core.compressors.json_table.notation import BLANK, TAB, Same, line_name
 from headroom.core.compressors.json_table.numerals import Numeral, bared, has_numerals
 from headroom.core.compressors.json_table.parse import (
     Cell,
@@ -109,10 +111,22 @@ def _plan(label: str, value: Value, key: str, *, at_root: bool = False) -> Node:
             return Node(label, table=table, mark=">")
     if isinstance(value, dict) and (at_root or _has_tables(value, key)):
         members = [_plan(line_name(k), one, k) for k, one in value.items()]
+        if at_root:
+            _name_columns(members, value)
         return Node(label, below=members, mark=">")
     if isinstance(value, list) and any(_has_tables(one, "") for one in value):
         return Node(label, below=[_plan("-", one, "") for one in value], mark=">-")
     return Node(label, value)
+
+
+def _name_columns(members: list[Node], value: dict[str, Value]) -> None:
+    """Tell lists by the columns of tables above that they equal."""
+    columns = Columns()
+    for node, key in zip(members, value, strict=True):
+        if node.table is not None and node.mark == ">":
+            columns.add(key, node.table)
+        elif not node.below:
+            node.value = columns.named(node.value)
 
 
 def _has_tables(value: Value, key: str) -> bool:
@@ -254,7 +268,7 @@ def _lines(node: Node, depth: int, writer: TableWriter, *, is_whole: bool) -> li
         for one in node.below:
             lines += _lines(one, depth + 1, writer, is_whole=is_whole)
         return lines
-    if isinstance(node.value, (dict, list)):
+    if isinstance(node.value, (dict, list, Same)):
         return [f"{pad}{node.key}: {BLANK.loose(node.value, nested=True)}"]
     is_text = isinstance(node.value, (str, Numeral))
     if is_whole and depth == 0 and node.key != "-" and not is_text:

@@ -1,7 +1,8 @@
 """How single values are written in a cell, and read back.
 
 A string stands bare where nothing else could be meant, else as a JSON literal. An
-object or array in a cell is written loosely: ``{name:web ports:[80 443]}``. What ends a
+object or array in a cell is written loosely: ``{name:the web ports:[80 443]}`` (words
+behind a key belong together, unless they look like a key). What ends a
 bare string is the separator of the table it stands in (a blank, or a tab where texts
 with blanks are common) and, inside brackets, also ``;``, ``]`` and ``}``.
 
@@ -12,10 +13,10 @@ escaped as in JSON but quotes are not.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from json import decoder as json_decoder
-from typing import Final
+from typing import Any, Final
 
 from headroom.core.compressors.json_table.parse import (
     ABSENT,
@@ -28,6 +29,7 @@ from headroom.core.compressors.json_table.parse import (
 LITERAL = re.compile(r"(?:true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\Z")
 _NAME = re.compile(r"(?!@)[\w$./@+-]+\Z")
 _READ_NAME = re.compile(r"[\w$./@+-]+")
+_STEP = re.compile(r"[\w$-]+\Z")
 _PLACE = r"\[[0-9]+(?:=[0-9]+|\+)?\][\w$./@+-]*"
 _LINE_NAME = re.compile(rf"(?!@)[\w$./@+-]+(?:{_PLACE})*\Z")
 _READ_LINE_NAME = re.compile(rf"[\w$./@+-]+(?:{_PLACE})*")
@@ -37,6 +39,13 @@ NOT_BARE = re.compile(LITERAL.pattern + r"|[\[{]|-\Z")
 QUOTED = re.compile(r"\"[^\x00-\x20\x7f;\]}]*\Z")
 """Strings that begin with a quote and hold nothing that could end a cell."""
 
+_NEXT_WORD = r" (?!\")[^\x00-\x20\x7f:;\]}]+"
+_FIRST_WORD = r"(?![\[\"{*=])[^\x00-\x20\x7f;\]}]+"
+_WORDS = re.compile(rf"{_FIRST_WORD}(?:{_NEXT_WORD})+\Z")
+_READ_WORDS = re.compile(rf"{_FIRST_WORD}(?:{_NEXT_WORD}(?=[ }}]))+")
+"""Several words, of which only the first has a colon: those are no keys."""
+
+_NOTHING = re.compile(r"(?!)")
 WIDE_END: Final = "|"
 WIDE = re.compile(r"(?!-?\Z|[\"*=^ ])[^\x00-\x1f\x7f|]+(?<! )\Z")
 """Strings that may stand as they are in a cell that ends with ``WIDE_END``."""
@@ -47,6 +56,41 @@ _START = r"\Z|[\"\[{*=]|-\Z"
 
 class FormError(ValueError):
     """A text is no form of this compressor."""
+
+
+class Same(str):
+    """Stands for a list that equals a column: the path of that."""
+
+    __slots__ = ()
+
+
+class Legend(dict[str, str]):
+    """Strings by their codes, and what else a value may name.
+
+    Attributes:
+        members: of the document, as far as they were read.
+    """
+
+    def __init__(self, codes: Mapping[str, str]) -> None:
+        super().__init__(codes)
+        self.members: dict[str, Value] = {}
+
+    def column(self, path: str) -> list[Value]:
+        """The column of a path, such as ``items.id``."""
+        head, *steps = path.split(".")
+        table = self.members.get(head)
+        if steps == ["@"] and isinstance(table, dict):
+            return list(table)
+        rows = table.values() if isinstance(table, dict) else table
+        found: list[Any] = list(rows) if isinstance(rows, Iterable) else []
+        if not found or not steps:
+            raise FormError("there is no such column")
+        try:
+            for step in steps:
+                found = [one[step] for one in found]
+        except (LookupError, TypeError) as error:
+            raise FormError("there is no such column") from error
+        return found
 
 
 class Notation:
@@ -67,6 +111,7 @@ class Notation:
         )
         self._unsafe_text = re.compile(rf"\Z|[\"*=]{edge}|[^{blanks}]*[{blanks}]")
         self._is_escaped = separator == "\t"
+        self._words = _READ_WORDS if separator == " " else _NOTHING
         self._bare = (re.compile(rf"[^{stop}]+"), re.compile(rf"[^{stop};\]}}]+"))
 
     def text(self, text: str, *, nested: bool) -> str:
@@ -97,16 +142,25 @@ class Notation:
 
     def loose(self, value: Cell, *, nested: bool) -> str:
         """A cell that may hold anything."""
+        if type(value) is Same:
+            return f"=={value}"
         if isinstance(value, dict):
-            members = [
-                f"{name(key)}:{self.loose(one, nested=True)}"
-                for key, one in value.items()
-            ]
+            members = [f"{name(key)}:{self._member(one)}" for key, one in value.items()]
             return "{" + self.separator.join(members) + "}"
         if isinstance(value, list):
             items = [self.loose(one, nested=True) for one in value]
             return "[" + self.separator.join(items) + "]"
         return self.scalar(value, nested=nested)
+
+    def _member(self, value: Cell) -> str:
+        """What stands behind the key of a member, up to the next key."""
+        if type(value) is str and self._are_words(value):
+            return value
+        return self.loose(value, nested=True)
+
+    def _are_words(self, text: str) -> bool:
+        is_blank = self.separator == " "
+        return is_blank and " " in text and _WORDS.match(text) is not None
 
     def read_text(self, line: str, at: int, *, nested: bool) -> tuple[str, int]:
         """The string that starts at ``at``, and where it ends."""
@@ -143,16 +197,23 @@ class Notation:
             if word not in legend:
                 raise FormError("a code is not in the legend")
             return legend[word], end
+        if first == "=" and word.startswith("==") and isinstance(legend, Legend):
+            return legend.column(word[2:]), end
         return of_word(word), end
 
     def _read_object(
         self, line: str, at: int, legend: Mapping[str, str]
     ) -> tuple[Cell, int]:
         found: dict[str, Value] = {}
+        value: Cell
         while not line.startswith("}", at):
             key, at = read_name(line, at)
             at = expect(line, at, ":")
-            value, at = self.read(line, at, legend, nested=True)
+            words = self._words.match(line, at)
+            if words is not None:
+                value, at = words[0], words.end()
+            else:
+                value, at = self.read(line, at, legend, nested=True)
             if isinstance(value, Absence):
                 raise FormError("an absent value stands in an object")
             found[key] = value
@@ -204,6 +265,11 @@ def of_word(word: str) -> Cell:
 def name(key: str) -> str:
     """A key, bare if it is a plain word."""
     return key if _NAME.match(key) else quote(key)
+
+
+def is_step(key: str) -> bool:
+    """Whether a key may be part of the path of a column."""
+    return _STEP.match(key) is not None
 
 
 def line_name(key: str) -> str:

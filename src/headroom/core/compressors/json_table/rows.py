@@ -347,7 +347,7 @@ def _notations_for(table: Items) -> list[Notation]:
                 quoted += factor * (" " in value)
             elif isinstance(value, (dict, list)):
                 quoted += factor * (" " in BLANK.loose(value, nested=True))
-    if quoted * 8 < cells:
+    if quoted * 8 < cells or "\t" not in _items_schema(table, TAB):
         return [BLANK]
     return [BLANK, TAB] if quoted * 10 < 8 * cells else [TAB]
 
