@@ -215,3 +215,13 @@ async def test_equal_calls_at_once_get_equal_answers():
         found = await asyncio.gather(*(guard(px, body) for _ in range(12)))
     assert found[0][1]["action"] == "GUARDRAIL_INTERVENED"
     assert all(one == found[0] for one in found)
+
+
+async def test_a_text_that_was_cut_inside_an_emoji_takes_no_other_along():
+    history = [SYSTEM, QUESTION, *chat_step(1), *chat_step(2)]
+    question = {"role": "user", "content": "and this \ud83d?"}
+    async with proxy(NOWHERE) as px:
+        _, before = await guard(px, asked(history))
+        _, after = await guard(px, asked([*history, question]))
+    assert before["texts"] != texts_of(history)
+    assert after["texts"] == [*before["texts"], question["content"]]

@@ -15,12 +15,15 @@ What always holds: as many texts or messages go back as came; nothing is ever bl
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from headroom.core.wire import json_spans
 from headroom.errors import MalformedBodyError
+
+_T = TypeVar("_T")
 
 PATH = "/beta/litellm_basic_guardrail_api"
 
@@ -48,10 +51,6 @@ class _Texts(Struct):
     texts: list[str]
 
 
-class _Rows(Struct):
-    messages: msgspec.Raw
-
-
 class _Messages(Struct):
     messages: list[dict[str, Any]]
 
@@ -63,8 +62,8 @@ def conversation(body: bytes) -> bytes:
         MalformedBodyError: it is no object in JSON.
     """
     try:
-        asked = msgspec.json.decode(body, type=_Asked)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        asked = _read(body)
+    except (MalformedBodyError, UnicodeDecodeError, RecursionError) as error:
         if _is_readable(body):
             return b""
         raise MalformedBodyError(f"{error}; expected a guardrail's request") from None
@@ -95,7 +94,7 @@ def answer(body: bytes, before: bytes, after: bytes) -> bytes:
     if before == after:
         return NOTHING
     try:
-        texts = msgspec.json.decode(body, type=_Texts).texts
+        texts = _decoded(body, _Texts).texts
     except msgspec.DecodeError:
         return NOTHING
     places: dict[str, list[int]] = defaultdict(list)
@@ -107,10 +106,53 @@ def answer(body: bytes, before: bytes, after: bytes) -> bytes:
         if places.get(old):
             made[places[old].pop()] = new
         elif new != old:
-            rows = msgspec.json.decode(after, type=_Rows).messages
-            report = {"action": INTERVENED, "texts": texts, "structured_messages": rows}
-            return msgspec.json.encode(report)
-    return msgspec.json.encode({"action": INTERVENED, "texts": made})
+            rows = json_spans.members(after, json_spans.whole(after))["messages"]
+            return b'{"action":"%b","texts":%b,"structured_messages":%b}' % (
+                INTERVENED.encode(),
+                _encoded(texts),
+                rows.of(after),
+            )
+    return _encoded({"action": INTERVENED, "texts": made})
+
+
+def _read(body: bytes) -> _Asked:
+    """The call; half a surrogate pair in one of its texts stands in no other's way.
+
+    Raises:
+        MalformedBodyError: it is no object in JSON.
+    """
+    try:
+        return msgspec.json.decode(body, type=_Asked)
+    except msgspec.DecodeError:
+        found = json_spans.members(body, json_spans.whole(body))
+    raws = {
+        name: msgspec.Raw(found[name].of(body))
+        for name in _Asked.__struct_fields__
+        if name in found
+    }
+    is_request = raws.pop("input_type", _EMPTY) == msgspec.Raw(b'"request"')
+    return _Asked("request" if is_request else "", **raws)
+
+
+def _decoded(data: bytes, kind: type[_T]) -> _T:
+    """JSON as a value; the slower reader knows half surrogate pairs, too.
+
+    Raises:
+        msgspec.DecodeError: it is of another shape.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return msgspec.convert(json.loads(data), kind)
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
 
 
 def _is_readable(body: bytes) -> bool:
@@ -123,7 +165,7 @@ def _is_readable(body: bytes) -> bool:
 
 def _texts(conversation: bytes) -> Iterator[str]:
     """The texts of all messages, in order."""
-    for message in msgspec.json.decode(conversation, type=_Messages).messages:
+    for message in _decoded(conversation, _Messages).messages:
         content = message.get("content")
         if isinstance(content, str):
             yield content
