@@ -430,8 +430,8 @@ class Session:
         note_reply = self._noting(rewrite) if is_kept else None
         for failed in rewrite.failures:
             _tell(failed.error)
-        if rewrite.unfit:
-            log.error("prefix_broken", extra={"messages": len(rewrite.unfit)})
+        if rewrite.lost:
+            log.error("prefix_broken", extra={"messages": len(rewrite.lost)})
         return Forwarded(
             body if rewrite.reasons else view.body,
             reasons=rewrite.reasons,

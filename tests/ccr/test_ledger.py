@@ -367,6 +367,45 @@ def test_a_damaged_record_is_no_outage(ledger, store):
     assert ledger.health()["status"] == "ok"
 
 
+def test_a_damaged_record_hides_no_other(store):
+    keys = [name(str(i)).key for i in range(9)]
+    store.save([(name(str(i)), decision(str(i))) for i in range(9)], {})
+    load = store.load
+
+    def damaged(asked):
+        if keys[5] in asked:
+            raise DamagedRecordError("a flipped bit")
+        return load(asked)
+
+    store.load = damaged
+    found = Ledger(store).lookup(keys, OWN)
+    assert [record.key for record in found.records] == keys[:5] + keys[6:]
+    assert (found.is_complete, found.error) == (False, "a flipped bit")
+
+
+def test_what_comes_while_the_writer_dies_is_not_left_waiting(
+    ledger, store, monkeypatch
+):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    gate, save = threading.Event(), store.save
+
+    def die(records, originals):
+        gate.wait(10)
+        store.save = save
+        raise ZeroDivisionError
+
+    store.save = die
+    first = ledger.submit([(name("a"), decision())], {})
+    second = ledger.submit([(name("b"), decision())], {"d" * 24: "x" * 9_000_000})
+    third = ledger.submit([(name("c"), decision())], {})
+    gate.set()
+    with pytest.raises(StoreUnavailableError, match="the writer has stopped"):
+        first.result(5)
+    outcomes = [future.exception(5) for future in (second, third)]
+    assert None in outcomes
+    assert ledger.save([(name("e"), decision())], {}).is_durable
+
+
 def test_memory_is_bounded_by_bytes_and_by_entries(store):
     ledger = Ledger(store, capacity_bytes=100_000, capacity_entries=50)
     for i in range(120):

@@ -176,16 +176,14 @@ class Ledger:
             return Lookup(records)
         try:
             self._check_up()
-            loaded = self._scoped(namespace).load(missing)
-        except DamagedRecordError as error:
-            return Lookup(records, is_complete=False, error=str(error))
+            loaded, damage = _intact(self._scoped(namespace), missing)
         except StoreUnavailableError as error:
             self._note_failure(error)
             return Lookup(records, is_complete=False, error=str(error))
         self._recent.learn(loaded, self._clock())
-        asked = set(missing)
-        known = [record for record in records if record.key not in asked]
-        return Lookup(known + loaded)
+        found = {record.key for record in loaded} if damage else set(missing)
+        known = [record for record in records if record.key not in found]
+        return Lookup(known + loaded, is_complete=not damage, error=damage)
 
     def submit(
         self,
@@ -317,9 +315,8 @@ class Ledger:
         """Write what waits, stop the writer and, unless told otherwise, the store."""
         with self._lock:
             self._is_closed = True
-            writer = self._writer
-        if writer is not None:
             self._jobs.put(None)
+        while (writer := self._writer) is not None:
             writer.join()
         if not keeps_store:
             self._store.close()
@@ -364,14 +361,27 @@ class Ledger:
                 job.future.set_exception(StoreUnavailableError("the ledger is closed"))
                 return
             if self._writer is None or not self._writer.is_alive():
-                self._writer = threading.Thread(
-                    target=self._write, name="headroom-ledger", daemon=True
-                )
-                self._writer.start()
+                self._begin_writer()
             self._jobs.put(job)
 
     def _write(self) -> None:
-        """The writer's life: gather what came in, commit it, heal what failed."""
+        """The writer's life; whatever ends it, what comes next is not left waiting."""
+        try:
+            self._write_on()
+        finally:
+            with self._lock:
+                self._writer = None
+                if not self._jobs.empty():
+                    self._begin_writer()
+
+    def _begin_writer(self) -> None:
+        self._writer = threading.Thread(
+            target=self._write, name="headroom-ledger", daemon=True
+        )
+        self._writer.start()
+
+    def _write_on(self) -> None:
+        """Gather what came in, commit it, heal what failed, until told to end."""
         is_last = False
         while not is_last:
             wait_s = (
@@ -512,3 +522,22 @@ class Ledger:
 
     def _scoped(self, namespace: str) -> ManagedStore:
         return self._store.scoped(namespace) if namespace else self._store
+
+
+def _intact(store: ManagedStore, keys: Sequence[bytes]) -> tuple[list[Record], str]:
+    """The records under some keys, and what is wrong with those that are damaged.
+
+    One that cannot be read as it was written hides no other.
+
+    Raises:
+        StoreUnavailableError: the store cannot be read.
+    """
+    try:
+        return store.load(keys), ""
+    except DamagedRecordError as error:
+        if len(keys) == 1:
+            return [], str(error)
+    middle = len(keys) // 2
+    first, damage = _intact(store, keys[:middle])
+    second, more = _intact(store, keys[middle:])
+    return first + second, damage or more

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from headroom.core.markers import write_marker
 from headroom.core.repeats import (
+    MIN_SOURCE_CHARS,
     Base,
     Source,
     refer,
@@ -21,11 +22,18 @@ from headroom.core.repeats import (
     told,
     without_known_context,
 )
-from headroom.core.rivals import MIN_LOSSY_GAIN, MIN_LOSSY_GAIN_TOKENS
+from headroom.core.rivals import MIN_LOSSY_GAIN, MIN_LOSSY_GAIN_TOKENS, better
 from headroom.core.types import BlockOutcome, BlockTask, Candidate, CountTokens
 
 FORM_STRATEGY = "repeat_in_form"
 """References inside of a compressor's form, whose lines are not all the source's."""
+
+
+MAX_FORM_CHARS = 60_000
+"""Longer texts' forms are not compared with earlier results once more."""
+
+LINE_KINDS = frozenset({"build", "trace", "diff", "mixed", "search", "log", "listing"})
+"""Whose forms have whole lines of the source in them, or those of an earlier form."""
 
 
 class Way(Struct, frozen=True):
@@ -41,6 +49,37 @@ class Way(Struct, frozen=True):
     count: CountTokens
     marker: str | None = None
     known: frozenset[str] = frozenset()
+
+
+class Looking(Struct, frozen=True):
+    """What it takes to look for repeats in a block's form once more.
+
+    Attributes:
+        sources: what it may refer to.
+    """
+
+    task: BlockTask
+    sources: list[Source]
+    way: Way
+
+    def again(self, outcome: BlockOutcome, marker: str) -> BlockOutcome | None:
+        """A compressor's form with references for what it still repeats.
+
+        Args:
+            outcome: of the block.
+            marker: of lossy results; see ``Policy.marker``.
+        """
+        form = outcome.replacement
+        if form is None or len(form) < MIN_SOURCE_CHARS:
+            return None
+        if outcome.kind not in LINE_KINDS:
+            return None
+        found = refer_form(self.task, outcome, self.sources, self.way)
+        if outcome.kind == "search" and self.task.wants_lossy:
+            way = msgspec.structs.replace(self.way, marker=marker)
+            less = drop_context(self.task, self.sources, way)
+            return found if less is None else better(found, less)
+        return found
 
 
 def refer_block(

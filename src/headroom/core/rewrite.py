@@ -38,7 +38,7 @@ from headroom.core.forwarding import make_edits
 from headroom.core.hidden import Placement
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
-from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
+from headroom.core.repeats import MIN_SOURCE_CHARS, SourceMemo
 from headroom.core.rivals import better
 from headroom.core.splice import splice
 from headroom.core.stabilise import BREAKPOINTS, stabilise
@@ -53,20 +53,6 @@ from headroom.core.types import (
     Policy,
     RequestView,
 )
-
-MAX_FORM_CHARS = 60_000
-"""Longer texts' forms are not compared with earlier results once more."""
-
-LINE_KINDS = frozenset({"build", "trace", "diff", "mixed", "search", "log", "listing"})
-"""Whose forms have whole lines of the source in them, or those of an earlier form."""
-
-
-class _Referring(Struct, frozen=True):
-    """What it takes to look for repeats in a form."""
-
-    task: BlockTask
-    sources: list[Source]
-    way: referring.Way
 
 
 class Batch(Struct, frozen=True):
@@ -108,7 +94,7 @@ class Rewrite:
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
-        self._referring: dict[int, _Referring] = {}
+        self._looking: dict[int, referring.Looking] = {}
         self._kept: Found | None = None
         self._noted = standing.Noted()
         self._results_total = -1
@@ -218,8 +204,19 @@ class Rewrite:
         return tuple(name for name in self.made_plan.begun.more_tools if name in own)
 
     def only_lossless(self) -> None:
-        """Leave nothing out of what is compressed here: originals cannot be stored."""
-        self.revise(lambda task: msgspec.structs.replace(task, wants_lossy=False))
+        """Leave nothing out of what is new: originals cannot be stored."""
+        self.revise(
+            lambda task: (
+                task
+                if self._is_sent(task)
+                else msgspec.structs.replace(task, wants_lossy=False)
+            )
+        )
+
+    def _is_sent(self, task: BlockTask) -> bool:
+        """Whether a block is only decided again, the ledger being unreadable."""
+        found = self.made_plan
+        return found.is_recomputing and task.message_index < found.live_from
 
     def revise(self, change: Callable[[BlockTask], BlockTask]) -> None:
         """Change what is wanted of the blocks that are seen for the first time."""
@@ -251,7 +248,7 @@ class Rewrite:
             ):
                 end += 1
             self._group_start = start
-            self._referring = {}
+            self._looking = {}
             yield tasks[start:end]
             start = end
 
@@ -290,10 +287,10 @@ class Rewrite:
         found = self._found(tasks[0].message_index, memo)
         marker = self.policy.marker if self.view.continues else None
         way = referring.Way(count, marker, found.named)
-        self._referring = {
-            i: _Referring(tasks[i], found.sources, way)
+        self._looking = {
+            i: referring.Looking(tasks[i], found.sources, way)
             for i in wanted
-            if len(tasks[i].text) <= MAX_FORM_CHARS
+            if len(tasks[i].text) <= referring.MAX_FORM_CHARS
         }
         for i in wanted:
             outcome = referring.refer_block(
@@ -347,30 +344,16 @@ class Rewrite:
             position = self._group_start + i
             rival = self._outcomes[position]
             found = better(rival, outcome)
-            again = attempted(partial(self._refer_form, i, outcome))
+            again = attempted(partial(self._refer_again, i, outcome))
             if isinstance(again, Failed):
                 self.failures.append(again)
             elif again is not None:
                 found = better(found, again)
             self._outcomes[position] = found
 
-    def _refer_form(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:
-        repeat = self._referring.get(i)
-        if (
-            repeat is None
-            or outcome.replacement is None
-            or len(outcome.replacement) < MIN_SOURCE_CHARS
-        ):
-            return None
-        if outcome.kind not in LINE_KINDS:
-            return None
-        task, sources, way = repeat.task, repeat.sources, repeat.way
-        found = referring.refer_form(task, outcome, sources, way)
-        if outcome.kind == "search" and task.wants_lossy:
-            way = msgspec.structs.replace(way, marker=self.policy.marker)
-            less = referring.drop_context(task, sources, way)
-            return found if less is None else better(found, less)
-        return found
+    def _refer_again(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:
+        looking = self._looking.get(i)
+        return None if looking is None else looking.again(outcome, self.policy.marker)
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
@@ -498,6 +481,20 @@ class Rewrite:
             self.failures += unfit.values()
             self.unfit = frozenset(unfit)
         return edits
+
+    @property
+    def lost(self) -> frozenset[int]:
+        """Messages of which it cannot be repeated how they left, if they left changed.
+
+        What is recorded does not fit them, or nothing can be read of what is, and
+        deciding again has failed.
+        """
+        failed = {
+            task.message_index
+            for task, outcome in self.results()
+            if outcome.action == "compressor_error" and self._is_sent(task)
+        }
+        return self.unfit | failed
 
     def is_contradicted(self, winners: Mapping[LedgerKey, Decision]) -> bool:
         """Whether who recorded these messages first decided otherwise about the front.

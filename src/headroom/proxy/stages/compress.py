@@ -418,7 +418,7 @@ class CompressStage:
         log_stabilised(exchange, rewrite.reasons)
         changes = [change_of(rewrite.decisions[n]) for n in range(len(rewrite.keys))]
         exchange.prefix_breaks = self._watch.breaks(
-            rewrite.chain, changes, rewrite.records
+            rewrite.chain, changes, rewrite.records, rewrite.lost
         )
         exchange.trail = trail_of(view, changes, rewrite.front)
         exchange.session_id = exchange.session_id or session_id(view, rewrite)
