@@ -4,7 +4,7 @@ Between the pipeline and the splice. What always holds: an edit never pulls the
 forwarded prefix below the shortest length the provider caches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -90,6 +90,7 @@ def accept(
             compressed_tokens=settled.compressed_tokens,
         )
         edits[task.message_index].append(edit)
+        floor.take(task.message_index, edit)
         if task.slot.record_id:
             call_ids[task.message_index, edit.address] = task.slot.record_id
         if edit.is_lossy:
@@ -116,12 +117,16 @@ def accept(
 def removed_bytes(view: RequestView, decisions: Mapping[int, Decision]) -> int:
     """At most how many bytes edits take away: their replacements at least are sent."""
     return sum(
-        view.messages[index].span.end
-        - view.messages[index].span.start
-        - sum(len(edit.replacement) for edit in decision.edits)
+        removed_from(view, index, decision.edits)
         for index, decision in decisions.items()
         if decision.edits
     )
+
+
+def removed_from(view: RequestView, index: int, edits: Iterable[SlotEdit]) -> int:
+    """The same for one message that has edits."""
+    span = view.messages[index].span
+    return span.end - span.start - sum(len(edit.replacement) for edit in edits)
 
 
 class _PrefixFloor:
@@ -129,23 +134,34 @@ class _PrefixFloor:
 
     A shorter prefix is billed in full on every turn, where the longer one it replaced
     would have been read from the cache at a tenth of the price.
+
+    What stands before a block is measured the same way however much of it is decided
+    in the same request: decided again, a block becomes what it was.
     """
 
     def __init__(self, view: RequestView, plan: Plan, policy: Policy) -> None:
         self.minimum_tokens = policy.cache_minimum_tokens if view.is_caching else 0
         before = sum(s.end - s.start for s in view.text_before)
         self.before_bytes = before + plan.earlier_bytes
+        self.view = view
         self.origin = view.messages[0].span.start if view.messages else 0
-        self.removed_bytes = removed_bytes(view, plan.decisions)
+        self.edits: dict[int, list[SlotEdit]] = {
+            index: list(decision.edits)
+            for index, decision in plan.decisions.items()
+            if decision.edits
+        }
+        self.index = -1
+        self.removed_before = self.removed_here = 0
 
     def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
         """The outcome, or its rejection if the prefix would become too short."""
         if outcome.replacement is None or not self.minimum_tokens:
             return outcome
+        self._advance(task.message_index)
         literal = task.slot.literal
         removed = literal.end - literal.start - outcome.compressed_bytes
         reach = self.before_bytes + literal.end - self.origin
-        low_bytes = reach - self.removed_bytes - removed
+        low_bytes = reach - self.removed_before - self.removed_here - removed
         if low_bytes // LOW_BYTES_PER_TOKEN < self.minimum_tokens:
             return BlockOutcome(
                 "no_compression_applied",
@@ -154,8 +170,24 @@ class _PrefixFloor:
                 reason="prefix would fall below the cache minimum",
                 original_bytes=outcome.original_bytes,
             )
-        self.removed_bytes += removed
+        self.removed_here += removed
         return outcome
+
+    def take(self, index: int, edit: SlotEdit) -> None:
+        """An outcome was admitted as this edit."""
+        self.edits.setdefault(index, []).append(edit)
+
+    def _advance(self, index: int) -> None:
+        """Go on to a message, if it is another one."""
+        if index == self.index:
+            return
+        for earlier in range(self.index, index):
+            self.removed_before += self._removed(earlier)
+        self.index, self.removed_here = index, self._removed(index)
+
+    def _removed(self, index: int) -> int:
+        edits = self.edits.get(index, ())
+        return removed_from(self.view, index, edits) if edits else 0
 
 
 def corrected(
