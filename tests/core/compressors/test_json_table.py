@@ -281,6 +281,25 @@ def test_what_is_rarely_true_needs_no_value():
     assert json.loads(restored(form)) == rows
 
 
+def test_flags_are_told_by_name_where_that_is_shorter_than_a_cell():
+    rows = [
+        {"id": n, "open": n % 2 == 0, "is_a_very_long_name_of_a_flag": n % 2 == 1}
+        for n in range(12)
+    ]
+    form = lossless(json.dumps(rows))
+    assert form.split("\n")[:3] == [
+        "#json>[id open=false is_a_very_long_name_of_a_flag]",
+        "0 false open",
+        "1 true",
+    ]
+    assert json.loads(restored(form)) == rows
+    flags = [{"open": n % 2 == 0} for n in range(12)]
+    assert json.loads(restored(lossless(json.dumps(flags)))) == flags
+    for broken in ("0 false open open", "0 false shut", "0 false id"):
+        with pytest.raises(FormError):
+            decode(f"#json>[id long open=false]\n{broken}")
+
+
 def test_rows_of_one_file_stand_below_its_name():
     rows = [
         {"file": f"src/part {i // 9}.py", "name": name, "line": 7 * i}

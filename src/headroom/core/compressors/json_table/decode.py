@@ -234,8 +234,14 @@ class _Cells:
         key = ""
         if items.is_plain and not nested and not _SPECIAL.search(line):
             cells = self._split(items, line[at:])
-            if len(cells) == items.item.arity + items.is_keyed:
+            count = items.item.arity + items.is_keyed
+            if len(cells) == count:
                 return self._plain(items, cells, len(line))
+            if count and len(cells) > count and items.paths.keys() >= {*cells[count:]}:
+                found = self._plain(items, cells[:count], len(line))
+                for path in cells[count:]:
+                    self._say(found[1], items.paths[path])
+                return found
         if items.is_keyed:
             key, at = self._notation.read_text(line, at, nested=nested)
             if items.item.arity:
@@ -248,20 +254,30 @@ class _Cells:
                     raise FormError("a row says something of no field")
                 if line.startswith("=", match.end()):
                     said, at = self._said(line, match.end() + 1, nested=nested)
-                elif _get(value, items.paths[match[0]]) is False:
-                    said, at = True, match.end()
                 else:
-                    raise FormError("a row says nothing of a field")
+                    at = match.end()
+                    self._say(value, items.paths[match[0]])
+                    continue
                 holder = _put(value, items.paths[match[0]], said)
                 if said is ABSENT:
                     self._absent.append((holder, items.paths[match[0]][-1]))
         return key, value, at
 
+    def _say(self, value: Any, names: tuple[Any, ...]) -> None:
+        """What a row says by a name alone is true."""
+        if _get(value, names) is not False:
+            raise FormError("a row says nothing of a field")
+        said = True
+        _put(value, names, said)
+
     def _split(self, items: ItemsShape, row: str) -> Sequence[str]:
         if items.plain is None:
             return row.split(self._separator)
         match = items.plain.fullmatch(row)
-        return match.groups() if match is not None else ()
+        if match is None:
+            return ()
+        *cells, said = match.groups()
+        return [*cells, *said.split()]
 
     def _plain(
         self, items: ItemsShape, cells: Sequence[str], end: int

@@ -226,7 +226,7 @@ def _plain_row(cells: list[LeafShape]) -> re.Pattern[str]:
     for one in cells:
         is_wide = one.mode == WIDE
         found += r"([^|]+)\|" if is_wide else r"([^ ]+) "
-    return re.compile(found.removesuffix(" "))
+    return re.compile(found.removesuffix(" ") + "((?: [^ ]+)*)")
 
 
 def _open_scope(items: ItemsShape, record: RecordShape) -> None:

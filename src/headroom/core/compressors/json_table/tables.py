@@ -5,6 +5,7 @@ items may be a *block* (its items follow as indented lines), and a leaf may be s
 equal another leaf.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise, zip_longest
 from typing import Any
@@ -56,6 +57,7 @@ def finish(table: Items) -> None:
         if table.below is None:
             _choose_block(table.item, is_keyed=table.keys is not None)
         _link(table.item, table.keys)
+        _tell_flags(table.item, is_keyed=table.keys is not None)
         for column in _inner_items(table.item):
             _finish_inline(column)
 
@@ -213,6 +215,10 @@ def group_of(table: Items) -> Leaf | None:
 
 
 WIDE_SAMPLE = 200
+FLAG_TOKENS = 3
+"""What the header takes to say that a flag is false, and a bit."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^A-Za-z]+")
 _WORDS = (True, False, None)
 MIN_WIDE_GAIN = 1
 """Tokens that the sign takes in the header."""
@@ -290,6 +296,30 @@ def _link(record: Record, keys: list[str] | None) -> None:
             continue
         if path != path_of(names) and ABSENT not in column.values:
             one.mode, one.same, one.column = "same", path, None
+
+
+def _tell_flags(record: Record, *, is_keyed: bool) -> None:
+    """Tell what is true of a row by its name alone, where that is shorter.
+
+    A cell is a token, whatever it says; the name is one if it is a plain word.
+    """
+    if record.rows is not None:
+        return
+    for names, one in list(_leaves(record, ())):
+        values = one.column.values if isinstance(one.column, Leaf) else ()
+        if not values or any(type(value) is not bool for value in values):
+            continue
+        if record.arity < 2 - is_keyed:
+            return
+        times = sum(map(bool, values))
+        if times * _name_tokens(path_of(names)) + FLAG_TOKENS < len(values):
+            one.mode, one.column, one.default = "const", None, False
+            one.overrides = {row: True for row, value in enumerate(values) if value}
+
+
+def _name_tokens(path: str) -> int:
+    """About the tokens of a name behind a blank; plain words are one."""
+    return sum(1 + len(word) // 11 for word in _WORD.findall(path))
 
 
 def _leaves(
