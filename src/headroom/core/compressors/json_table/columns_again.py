@@ -21,38 +21,48 @@ class Columns:
     """The columns of tables by what they hold."""
 
     def __init__(self) -> None:
+        self._tables: list[tuple[str, Items]] = []
         self._paths: dict[tuple[Cell, ...], str] = {}
 
     def add(self, key: str, table: Items) -> None:
         """Know the columns of the table of a member."""
         size = sum(table.lengths)
-        if table.below is not None or not _MIN_ROWS <= size <= MAX_ROWS:
-            return
-        if not is_step(key) or not isinstance(table.item, Record):
+        if table.below is None and is_step(key) and _MIN_ROWS <= size <= MAX_ROWS:
+            self._tables.append((key, table))
+
+    def named(self, value: Value) -> Value:
+        """The value with a ``Same`` for each list that is such a column."""
+        if isinstance(value, dict):
+            return {key: self.named(one) for key, one in value.items()}
+        if not isinstance(value, list):
+            return value
+        path = self._path(value)
+        if path is not None:
+            return Same(path)
+        return [self.named(one) for one in value]
+
+    def _path(self, values: list[Value]) -> str | None:
+        """The column that a list equals, if its name is the shorter."""
+        if len(values) < _MIN_ROWS:
+            return None
+        size = 0
+        for one in values:
+            if not isinstance(one, (str, bytes)):
+                return None
+            size += len(one) + 1
+        for key, table in self._tables:
+            self._know(key, table)
+        self._tables.clear()
+        path = self._paths.get(tuple(values))
+        return path if path and size > _DEARER * (len(path) + 2) else None
+
+    def _know(self, key: str, table: Items) -> None:
+        if not isinstance(table.item, Record):
             return
         if table.keys is not None:
             self._paths.setdefault(tuple(table.keys), f"{key}.@")
         for path, values in _columns(table.item, key):
             self._paths.setdefault(tuple(values), path)
-
-    def named(self, value: Value) -> Value:
-        """The value with a ``Same`` for each list that is such a column."""
-        if not self._paths:
-            return value
-        if isinstance(value, dict):
-            return {key: self.named(one) for key, one in value.items()}
-        if not isinstance(value, list):
-            return value
-        path = None
-        if len(value) >= _MIN_ROWS and all(
-            isinstance(one, (str, bytes)) for one in value
-        ):
-            path = self._paths.get(tuple(value))
-        if path is not None:
-            size = sum(len(one) + 1 for one in value)  # type: ignore[arg-type,misc]
-            if size > _DEARER * (len(path) + 2):
-                return Same(path)
-        return [self.named(one) for one in value]
 
 
 def _columns(record: Record, path: str) -> Iterator[tuple[str, list[Cell]]]:

@@ -42,10 +42,8 @@ QUOTED = re.compile(r"\"[^\x00-\x20\x7f;\]}]*\Z")
 _NEXT_WORD = r" (?!\")[^\x00-\x20\x7f:;\]}]+"
 _FIRST_WORD = r"(?![\[\"{*=])[^\x00-\x20\x7f;\]}]+"
 _WORDS = re.compile(rf"{_FIRST_WORD}(?:{_NEXT_WORD})+\Z")
-_READ_WORDS = re.compile(rf"{_FIRST_WORD}(?:{_NEXT_WORD}(?=[ }}]))+")
 """Several words, of which only the first has a colon: those are no keys."""
 
-_NOTHING = re.compile(r"(?!)")
 WIDE_END: Final = "|"
 WIDE = re.compile(r"(?!-?\Z|[\"*=^ ])[^\x00-\x1f\x7f|]+(?<! )\Z")
 """Strings that may stand as they are in a cell that ends with ``WIDE_END``."""
@@ -111,7 +109,8 @@ class Notation:
         )
         self._unsafe_text = re.compile(rf"\Z|[\"*=]{edge}|[^{blanks}]*[{blanks}]")
         self._is_escaped = separator == "\t"
-        self._words = _READ_WORDS if separator == " " else _NOTHING
+        following = rf"(?:{_NEXT_WORD}(?=[ }}]))*" if separator == " " else ""
+        self._words = re.compile(rf"(?![\[\"{{*=])[^{stop};\]}}]+{following}")
         self._bare = (re.compile(rf"[^{stop}]+"), re.compile(rf"[^{stop};\]}}]+"))
 
     def text(self, text: str, *, nested: bool) -> str:
@@ -142,25 +141,23 @@ class Notation:
 
     def loose(self, value: Cell, *, nested: bool) -> str:
         """A cell that may hold anything."""
-        if type(value) is Same:
-            return f"=={value}"
         if isinstance(value, dict):
             members = [f"{name(key)}:{self._member(one)}" for key, one in value.items()]
             return "{" + self.separator.join(members) + "}"
         if isinstance(value, list):
             items = [self.loose(one, nested=True) for one in value]
             return "[" + self.separator.join(items) + "]"
+        if type(value) is Same:
+            return f"=={value}"
         return self.scalar(value, nested=nested)
 
     def _member(self, value: Cell) -> str:
         """What stands behind the key of a member, up to the next key."""
-        if type(value) is str and self._are_words(value):
+        if type(value) is not str:
+            return self.loose(value, nested=True)
+        if " " in value and self.separator == " " and _WORDS.match(value):
             return value
-        return self.loose(value, nested=True)
-
-    def _are_words(self, text: str) -> bool:
-        is_blank = self.separator == " "
-        return is_blank and " " in text and _WORDS.match(text) is not None
+        return self.scalar(value, nested=True)
 
     def read_text(self, line: str, at: int, *, nested: bool) -> tuple[str, int]:
         """The string that starts at ``at``, and where it ends."""
@@ -210,10 +207,10 @@ class Notation:
             key, at = read_name(line, at)
             at = expect(line, at, ":")
             words = self._words.match(line, at)
-            if words is not None:
-                value, at = words[0], words.end()
-            else:
+            if words is None:
                 value, at = self.read(line, at, legend, nested=True)
+            else:
+                value, at = of_word(words[0]), words.end()
             if isinstance(value, Absence):
                 raise FormError("an absent value stands in an object")
             found[key] = value

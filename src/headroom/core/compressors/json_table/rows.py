@@ -342,12 +342,12 @@ def _notations_for(table: Items) -> list[Notation]:
         sample = one.values[:_SAMPLE]
         factor = max(1, len(one.values) // _SAMPLE)
         cells += len(one.values)
-        for value in sample:
+        for value in () if one.is_wide else sample:
             if type(value) is str:
                 quoted += factor * (" " in value)
             elif isinstance(value, (dict, list)):
                 quoted += factor * (" " in BLANK.loose(value, nested=True))
-    if quoted * 8 < cells or "\t" not in _items_schema(table, TAB):
+    if quoted * 6 < cells or "\t" not in _items_schema(table, TAB):
         return [BLANK]
     return [BLANK, TAB] if quoted * 10 < 8 * cells else [TAB]
 
