@@ -32,6 +32,8 @@ class Columns:
 
     def named(self, value: Value) -> Value:
         """The value with a ``Same`` for each list that is such a column."""
+        if not self._tables and not self._paths:
+            return value
         if isinstance(value, dict):
             return {key: self.named(one) for key, one in value.items()}
         if not isinstance(value, list):
