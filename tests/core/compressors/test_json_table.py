@@ -203,6 +203,10 @@ def test_a_list_that_equals_a_column_above_is_told_by_its_name():
         "ids: ==lines.of.id",
     ]
     assert json.loads(restored(form)) == order
+    wrapped = {"ok": True, "data": order, "lines": "==lines.sku"}
+    form = lossless(json.dumps(wrapped))
+    assert " all: ==lines.sku" in form
+    assert json.loads(restored(form)) == wrapped
     keyed = {"by": {sku: {"n": i, "m": -i} for i, sku in enumerate(skus)}, "all": skus}
     form = lossless(json.dumps(keyed))
     assert form.endswith("\nall: ==by.@")
@@ -210,6 +214,27 @@ def test_a_list_that_equals_a_column_above_is_told_by_its_name():
     forged = {**order, "all": ["==lines.sku", "=="], "x": "==lines.sku"}
     form = lossless(json.dumps(forged))
     assert json.loads(restored(form)) == forged
+
+
+def test_a_member_that_repeats_the_key_of_its_object_says_so():
+    methods = {
+        "card_951392": {"brand": "visa", "id": "card_951392", "of": {"id": "@"}},
+        "53641640": {"id": "53641640", "brand": "53641640 "},
+    }
+    order = {"methods": methods, "rows": [{"n": i, "m": i % 3} for i in range(5)]}
+    form = lossless(json.dumps(order))
+    assert '{card_951392:{brand:visa id:@ of:{id:"@"}} 53641640:{id:@ ' in form
+    assert json.loads(restored(form)) == order
+
+
+@given(st.dictionaries(st.sampled_from(WORDS), st.sampled_from(WORDS), min_size=1))
+def test_members_that_repeat_keys_come_back(words):
+    inner = {
+        key: {"a": key, key: value, "in": {"b": key}} for key, value in words.items()
+    }
+    value = {"one": inner, "two": [inner, words], "rows": [{}, {}]}
+    form = encode(read(json.dumps(value)))
+    assert restored(form) == compact(read(json.dumps(value)))
 
 
 def test_words_of_a_member_stand_without_quotes_unless_they_look_like_a_key():

@@ -140,13 +140,13 @@ class _Reader:
 
     def _members(self, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        if depth == 0:
-            self.legend.members = found
+        around, self.legend.members = self.legend.members, found
         while self._is_at(depth):
             key, place = read_line_name(self.lines[self.at], depth)
             if key in found:
                 raise FormError("a key stands twice")
             found[key] = self.value(place, depth)
+        self.legend.members = around
         return found
 
     def table(self, line: str, place: int, depth: int, count: int | None) -> Value:

@@ -111,8 +111,7 @@ def _plan(label: str, value: Value, key: str, *, at_root: bool = False) -> Node:
             return Node(label, table=table, mark=">")
     if isinstance(value, dict) and (at_root or _has_tables(value, key)):
         members = [_plan(line_name(k), one, k) for k, one in value.items()]
-        if at_root:
-            _name_columns(members, value)
+        _name_columns(members, value)
         return Node(label, below=members, mark=">")
     if isinstance(value, list) and any(_has_tables(one, "") for one in value):
         return Node(label, below=[_plan("-", one, "") for one in value], mark=">-")

@@ -18,6 +18,7 @@ from functools import lru_cache
 from json import decoder as json_decoder
 from typing import Any, Final
 
+from headroom.core.compressors.json_table.numerals import Numeral
 from headroom.core.compressors.json_table.parse import (
     ABSENT,
     Absence,
@@ -44,6 +45,9 @@ _FIRST_WORD = r"(?![\[\"{*=])[^\x00-\x20\x7f;\]}]+"
 _WORDS = re.compile(rf"{_FIRST_WORD}(?:{_NEXT_WORD})+\Z")
 """Several words, of which only the first has a colon: those are no keys."""
 
+OWN_KEY: Final = "@"
+"""The key of the object that a member stands in: ``{a-1:{id:@ state:new}}``."""
+
 WIDE_END: Final = "|"
 WIDE = re.compile(r"(?!-?\Z|[\"*=^ ])[^\x00-\x1f\x7f|]+(?<! )\Z")
 """Strings that may stand as they are in a cell that ends with ``WIDE_END``."""
@@ -66,7 +70,7 @@ class Legend(dict[str, str]):
     """Strings by their codes, and what else a value may name.
 
     Attributes:
-        members: of the document, as far as they were read.
+        members: those that stand around the value, as far as they were read.
     """
 
     def __init__(self, codes: Mapping[str, str]) -> None:
@@ -142,7 +146,7 @@ class Notation:
     def loose(self, value: Cell, *, nested: bool) -> str:
         """A cell that may hold anything."""
         if isinstance(value, dict):
-            members = [f"{name(key)}:{self._member(one)}" for key, one in value.items()]
+            members = [f"{name(k)}:{self._member(one, k)}" for k, one in value.items()]
             return "{" + self.separator.join(members) + "}"
         if isinstance(value, list):
             items = [self.loose(one, nested=True) for one in value]
@@ -151,10 +155,18 @@ class Notation:
             return f"=={value}"
         return self.scalar(value, nested=nested)
 
-    def _member(self, value: Cell) -> str:
+    def _member(self, value: Cell, key: str) -> str:
         """What stands behind the key of a member, up to the next key."""
+        if isinstance(value, dict):
+            inner = [
+                f"{name(k)}:{OWN_KEY if _is_same(one, key) else self._member(one, k)}"
+                for k, one in value.items()
+            ]
+            return "{" + self.separator.join(inner) + "}"
         if type(value) is not str:
             return self.loose(value, nested=True)
+        if value == OWN_KEY:
+            return quote(value)
         if " " in value and self.separator == " " and _WORDS.match(value):
             return value
         return self.scalar(value, nested=True)
@@ -186,7 +198,7 @@ class Notation:
         if first == '"':
             return read_string(line, at)
         if first == "{":
-            return self._read_object(line, at + 1, legend)
+            return self._read_object(line, at + 1, legend, None)
         if first == "[":
             return self._read_array(line, at + 1, legend)
         word, end = self.read_text(line, at, nested=nested)
@@ -199,7 +211,7 @@ class Notation:
         return of_word(word), end
 
     def _read_object(
-        self, line: str, at: int, legend: Mapping[str, str]
+        self, line: str, at: int, legend: Mapping[str, str], own_key: str | None
     ) -> tuple[Cell, int]:
         found: dict[str, Value] = {}
         value: Cell
@@ -207,10 +219,13 @@ class Notation:
             key, at = read_name(line, at)
             at = expect(line, at, ":")
             words = self._words.match(line, at)
-            if words is None:
-                value, at = self.read(line, at, legend, nested=True)
+            if words is not None:
+                is_key = words[0] == OWN_KEY and own_key is not None
+                value, at = own_key if is_key else of_word(words[0]), words.end()
+            elif line.startswith("{", at):
+                value, at = self._read_object(line, at + 1, legend, key)
             else:
-                value, at = of_word(words[0]), words.end()
+                value, at = self.read(line, at, legend, nested=True)
             if isinstance(value, Absence):
                 raise FormError("an absent value stands in an object")
             found[key] = value
@@ -234,6 +249,13 @@ class Notation:
             elif not line.startswith("]", at):
                 raise FormError("an array does not end")
         return found, at + 1
+
+
+def _is_same(value: Cell, key: str) -> bool:
+    """Whether a value is the string that is a key, digits or not."""
+    if isinstance(value, Numeral):
+        return value == key.encode()
+    return value == key and len(key) > 1
 
 
 _TO_ESCAPE = re.compile(r"[\\\n\t\r]")
