@@ -1,13 +1,14 @@
 """What the broker adds, beside the proxy, and beside LiteLLM's proxy if it is there.
 
-    python -m benchmarks.broker [--litellm PATH] [--seconds 3]
+    python -m benchmarks.broker [--litellm PATH] [--seconds 0.4]
 
 Each server has a process of its own; all relay Chat requests to the same provider, in
 interleaved rounds. ``added`` is the median latency less the provider's own. Bounds are
-ratios of processor time per request within one run, which other work on the machine
-hardly changes: 1.3 to the proxy's where both compress and where neither does, and a
-tenth of LiteLLM's, which is a black box here: the program ``litellm`` of an environment
-of its own (``pip install 'litellm[proxy]'``), one worker, its defaults.
+medians of ratios of processor time per request, each of two short bursts with hardly
+any time between them, so that other work on the machine is in both: 1.3 to the proxy's
+where both compress and where neither does, and a tenth of LiteLLM's, which is a black
+box here: the program ``litellm`` of an environment of its own
+(``pip install 'litellm[proxy]'``), one worker, its defaults.
 """
 
 import argparse
@@ -37,6 +38,8 @@ SIZES = {"2 KB": [2_000], "100 KB": [5_000] * 20}
 PAIRS = {"off": ("proxy off", "broker off"), "on": ("proxy on", "broker on")}
 LITELLM_CASE = "2 KB, again"
 CONNECTIONS = 16
+BURSTS = 24
+"""Of each case and server, in turns."""
 KEYS = {
     "BROKER_BACKEND_KEY": "sk-test",
     # Without keys of clients, as the others here; it refuses to start otherwise.
@@ -198,20 +201,24 @@ async def measure(ports, pids, seconds, rounds):
         added = {n: summary(v)["p50_ms"] - base for n, v in by_server.items()}
         report["added"][case] = {n: round(ms, 3) for n, ms in added.items()}
     for case, make in bodies():
-        rates = {name: [] for name in ports if name != "direct"}
-        for _ in range(3):
-            for name, found in rates.items():
-                if name != "litellm" or case == LITELLM_CASE:
-                    port, pid = ports[name], pids[name]
-                    found.append(await per_core(port, pid, seconds, make))
+        names = [name for name in ports if name != "direct"]
+        if case != LITELLM_CASE:
+            names = [name for name in names if name != "litellm"]
+        rates = {name: [] for name in names}
+        for burst in range(BURSTS):
+            # Each is measured as often right after a neighbour as right before it.
+            for name in names if burst % 2 else reversed(names):
+                rate = await per_core(ports[name], pids[name], seconds, make)
+                rates[name].append(rate)
         row = report["per_core"][case] = {}
         for name, found in rates.items():
-            if found:
-                columns = zip(*found, strict=True)
-                core, clock = (statistics.median(column) for column in columns)
-                row[name] = {"core": round(core), "clock": round(clock)}
+            core, clock = (
+                statistics.median(column) for column in zip(*found, strict=True)
+            )
+            row[name] = {"core": round(core), "clock": round(clock)}
         for pair, (proxy, broker) in PAIRS.items():
-            ratio = row[proxy]["core"] / row[broker]["core"]
+            both = zip(rates[proxy], rates[broker], strict=True)
+            ratio = statistics.median(p[0] / b[0] for p, b in both)
             report["ratios"][f"{case}, {pair}"] = round(ratio, 2)
     return report
 
@@ -233,7 +240,7 @@ def show(report):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--litellm", help="the program litellm of its environment")
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
