@@ -52,7 +52,7 @@ def test_a_changed_order_is_told_by_what_changed():
     call = ToolCall("a", "get_order", b'{"order_id": "#W51"}')
     found = related(new, base(ORDER, "5", call=call))
     assert found.text == (
-        "[JSON as #5 get_order #W51, but:]\n"
+        "[as #5 get_order #W51 but:]\n"
         "status: cancelled\n"
         "payments[2]: {type:refund amount:155.1}"
     )
@@ -62,7 +62,7 @@ def test_a_changed_order_is_told_by_what_changed():
 
 def test_the_same_again_is_one_line():
     found = related(ORDER, base(ORDER))
-    assert found.text == '[JSON as #1 "{"order_id": "#W51", "user_id": "]'
+    assert found.text == '[as #1 "{"order_id": "#W51", "user_id": "]'
     assert json.loads(restore(found.text, {"1": json.dumps(ORDER)})) == ORDER
 
 
@@ -70,7 +70,7 @@ def test_what_is_gone_is_named():
     new = {key: value for key, value in ORDER.items() if key != "eta"}
     new = {**new, "items": ORDER["items"][:1]}
     found = related(new, base(ORDER))
-    assert found.text.endswith(", but:]\nitems[1+]: -\neta: -")
+    assert found.text.endswith(" but:]\nitems[1+]: -\neta: -")
     assert json.loads(restore(found.text, {"1": json.dumps(ORDER)})) == new
 
 
@@ -88,7 +88,7 @@ def test_the_most_alike_of_several_is_taken():
     other = changed(order_id="#W52", status="delivered", items=[], eta="never again")
     new = changed(status="cancelled")
     found = related(new, base(ORDER, "3"), base(other, "4"))
-    assert found.text.startswith("[JSON as #3 ")
+    assert found.text.startswith("[as #3 ")
 
 
 def test_a_base_that_an_earlier_form_has_named_is_told_by_its_number():
@@ -96,14 +96,50 @@ def test_a_base_that_an_earlier_form_has_named_is_told_by_its_number():
     known, second = base(ORDER, "5", call=call), changed(eta="next week")
     again = base(second, "6", through=(known.source.digest,))
     new = changed(status="cancelled")
-    assert related(new, known).text == "[JSON as #5 get_order #W51, but:]\n" + (
+    assert related(new, known).text == "[as #5 get_order #W51 but:]\n" + (
         told := "status: cancelled"
     )
     found = related(new, known, again)
-    assert found.text == f"[JSON as #5, but:]\n{told}"
+    assert found.text == f"[as #5 but:]\n{told}"
     assert json.loads(restore(found.text, {"5": json.dumps(ORDER)})) == new
     quoted = related(new, base(ORDER, "5"), again)
-    assert quoted.text.startswith('[JSON as #5 "')
+    assert quoted.text.startswith('[as #5 "')
+
+
+def test_what_the_own_call_says_is_left_to_the_call():
+    old = base(ORDER, "5", call=ToolCall("a", "get_order", b'{"order_id": "#W51"}'))
+    new = changed(order_id="#W5288", status="cancelled")
+    call = ToolCall("b", "get_order", b'{"order_id": "#W5288", "status": "open"}')
+    found = relate(json.dumps(new), [old], len, call)
+    assert found.text == "[as #5 #W51 with this order_id but:]\nstatus: cancelled"
+    originals = {"5": json.dumps(ORDER)}
+    assert json.loads(restore(found.text, originals, call)) == new
+    with pytest.raises(ValueError, match="no such form"):
+        restore(found.text, originals)
+    same = changed(order_id="#W5288")
+    found = relate(json.dumps(same), [old], len, call)
+    assert found.text == "[as #5 #W51 with this order_id]"
+    assert json.loads(restore(found.text, originals, call)) == same
+
+
+@pytest.mark.parametrize(
+    "words", [b"", b"[1]", b"{", b"[" * 9999, b'{"order_id": 5288}']
+)
+def test_a_call_that_says_nothing_of_use_is_passed_over(words):
+    new = changed(order_id="#W5288", status="cancelled")
+    found = relate(json.dumps(new), [base(ORDER)], len, ToolCall("b", "get", words))
+    assert found.text.endswith("but:]\norder_id: #W5288\nstatus: cancelled")
+
+
+def test_a_label_that_reads_like_notation_misleads_nobody():
+    for said, label in (
+        (b'{"query": "lines with this order_id"}', "find lines"),
+        (b'{"query": "x but:"}', "find x but:"),
+    ):
+        old = base(ORDER, "5", call=ToolCall("a", "find", said))
+        found = related(changed(status="cancelled"), old)
+        assert found.text == f"[as #5 {label} but:]\nstatus: cancelled"
+        assert restored(found, **{"5": json.dumps(ORDER)})["status"] == "cancelled"
 
 
 def test_an_element_like_another_is_told_by_what_differs():
@@ -132,7 +168,7 @@ def test_long_numerals_are_strings_where_the_earlier_result_has_them_so():
 )
 def test_a_forged_form_is_refused(body):
     with pytest.raises(ValueError, match=r"."):
-        restore(f"[JSON as #1, but:]\n{body}", {"1": json.dumps(ORDER)})
+        restore(f"[as #1 but:]\n{body}", {"1": json.dumps(ORDER)})
 
 
 def test_a_chain_of_references_ends():
@@ -241,6 +277,6 @@ def test_in_a_conversation_each_result_is_told_by_the_one_before_and_stays_so():
         now = sent(conversation(*texts[:turns]), store)
         assert now[: len(before)] == before
         before = now
-    assert not before[0].startswith("[JSON as")
-    assert all(form.startswith("[JSON as #") for form in before[1:])
-    assert [form.split(",")[0] for form in before[2:4]] == ["[JSON as #1"] * 2
+    assert not before[0].startswith("[as #")
+    assert all(form.startswith("[as #") for form in before[1:])
+    assert [form.split("\n")[0] for form in before[2:4]] == ["[as #1 but:]"] * 2

@@ -9,15 +9,15 @@ before it.
 Notation (``#5`` is the conversation's fifth tool result, its call named the first time,
 without what this result's own call says)::
 
-    [JSON as #5 W51, but:]
+    [as #5 W51 with this order_id but:]
     eta: -
     status: cancelled
     payments[1=0].type: refund
 
 Members are named by their paths (see ``changes``); ``-`` tells what is there and not
-here. The lines are those of ``json_table`` without its header, or one line of JSON
-where that is shorter. Where the earlier result has long numerals only as strings, they
-are strings here, too.
+here, ``with this`` what reads as this result's own call says. The lines are those of
+``json_table`` without its header, or one line of JSON where that is shorter. Where the
+earlier result has long numerals only as strings, they are strings here, too.
 
 What always holds: a form is made only if it gives the value back, keys in order and
 numbers letter for letter; at most ``MAX_CHAIN`` results stand behind each other.
@@ -27,6 +27,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from headroom.core.compressors.json_table.decode import decode
@@ -67,8 +68,13 @@ MIN_SAVING = 0.15
 """Of the JSON without blanks."""
 
 _GONE = "(gone)"
-_HEADER = re.compile(r"\[JSON as #(\d+c?)(?=[ ,\]])[^\]\n]*\]")
+_HEADER = re.compile(
+    r"\[as #(\d+c?)(?: [^\]\n]*?)??(?: with this ([\w-]+(?:, [\w-]+)*))?(?: but:)?\]"
+)
+_MIN_GIVEN_CHARS = 4
 _GONE_LINE = re.compile(r'([^\s:"]+|"(?:[^"\\]|\\.)*"): -')
+_THIS = " with this "
+_PLAIN = re.compile(r"[\w-]+")
 _JSON, _FORM = "{", "#json"
 
 
@@ -117,10 +123,11 @@ def relate(
     old = base.source.value
     if repr(apply(old, changes)) != repr(new):
         return None
-    head = f"[JSON as #{base.source.name}{_label(base, bases, call)}"
-    told = f", but:]\n{_told(changes, old, count)}" if changes.chars else "]"
-    form = head + told
-    if len(form) > (1 - MIN_SAVING) * len(write(new)):
+    form = _form(
+        f"{base.source.name}{_label(base, bases, call)}", changes, old, call, count
+    )
+    text = write(new)
+    if len(form) > (1 - MIN_SAVING) * len(text) or _meant(form, old, call) != text:
         return None
     refers_to = (base.source.digest, *base.through)
     return Candidate(form, STRATEGY, refers_to=refers_to)
@@ -132,23 +139,80 @@ def base_of(form: str) -> str | None:
     return None if match is None else match[1]
 
 
-def restore(form: str, originals: Mapping[str, str]) -> str:
+def restore(
+    form: str, originals: Mapping[str, str], call: ToolCall | None = None
+) -> str:
     """The JSON without blanks that a form stands for.
 
     Args:
         form: what ``relate`` made.
         originals: number → text of earlier results.
+        call: the one whose result it is.
 
     Raises:
         KeyError: the result that the form names is not given.
         ValueError: it is no such form.
     """
+    number = base_of(form)
+    if number is None:
+        raise ValueError("no header")
+    found = _meant(form, read(originals[number]).value, call)
+    if found is None:
+        raise ValueError("no such form")
+    return found
+
+
+def _meant(form: str, old: Value, call: ToolCall | None) -> str | None:
+    """The JSON that a form stands for, if it is one."""
     header, _, body = form.partition("\n")
     match = _HEADER.fullmatch(header)
     if match is None:
-        raise ValueError("no header")
-    old = read(originals[match[1]]).value
-    return write(apply(old, _read(body, old)))
+        return None
+    try:
+        changes = _read(body, old)
+        if match[2]:
+            said = _arguments(call)
+            names = match[2].split(", ")
+            changes.given = {name: said[name] for name in names} | changes.given
+        return write(apply(old, changes))
+    except (ValueError, KeyError):
+        return None
+
+
+def _form(
+    name: str, changes: Changes, old: Value, call: ToolCall | None, count: CountTokens
+) -> str:
+    """The form of changes, less what the call says that the result answers."""
+    said = _arguments(call)
+    known = old if isinstance(old, dict) else {}
+    names = [
+        path
+        for path, value in changes.given.items()
+        if path in known and path in said and value == said[path]
+    ]
+    rest = Changes()
+    rest.gone = changes.gone
+    rest.given = {k: one for k, one in changes.given.items() if k not in names}
+    head = f"[as #{name}" + (f"{_THIS}{', '.join(names)}" if names else "")
+    if not rest.given and not rest.gone:
+        return f"{head}]"
+    return f"{head} but:]\n{_told(rest, old, count)}"
+
+
+def _arguments(call: ToolCall | None) -> dict[str, Value]:
+    """Those texts among a call's arguments that are worth a reference."""
+    if call is None:
+        return {}
+    try:
+        found = msgspec.json.decode(call.input)
+    except (ValueError, RecursionError):
+        return {}
+    return {
+        name: value
+        for name, value in (found.items() if isinstance(found, dict) else ())
+        if isinstance(value, str) and len(value) >= _MIN_GIVEN_CHARS
+        if _PLAIN.fullmatch(name)
+    }
 
 
 def _label(base: Base, bases: Sequence[Base], call: ToolCall | None) -> str:
@@ -160,7 +224,7 @@ def _label(base: Base, bases: Sequence[Base], call: ToolCall | None) -> str:
     is_named = any(one.through[:1] == (digest,) for one in bases)
     if is_named and not label.startswith('"'):
         return ""
-    return f" {beside(label, call)}"
+    return f" {beside(label, call).partition(_THIS)[0]}"
 
 
 def _likeliest(new: Value, bases: Sequence[Base]) -> Iterable[Base]:

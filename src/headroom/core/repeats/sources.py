@@ -30,7 +30,9 @@ MIN_FILES_CHARS = 64
 _LISTINGS = ("#tree ", "#paths ", "#ls ")
 
 _CODE = re.compile(r"\$[a-z]{1,2}(?![\w-])")
-_NOTE = re.compile(r"[»…|]|<<ccr:|\\*\[(?:repeats\]|(?:repeats |JSON as |[+ -] )?#\d)")
+_NOTE = re.compile(
+    r"[»…|]|<<ccr:|\\*\[(?:repeats\]|(?:repeats |(?:JSON )?as |[+ -] )?#\d)"
+)
 """What forms write for lines of their own, or of other results."""
 
 _LONG_PATH = re.compile(r"^/(?:[^/\s]+/)+(?=[^/\s]+/[^/\s]+$)")
