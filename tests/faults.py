@@ -2,6 +2,7 @@
 
 import msgspec
 
+from headroom import session
 from headroom.ccr.ledger import Ledger
 from headroom.core import accepting, pipeline, plan, referring
 from headroom.core.rewrite import Rewrite
@@ -75,7 +76,7 @@ def in_compressors(patch, faults):
 
 def in_counting(patch, faults):
     """The counter of tokens raises now and then."""
-    for module in (compress, compute):
+    for module in (compress, compute, session):
         real = module.counter_for
 
         def counter_for(model, real=real):

@@ -83,6 +83,7 @@ class Plan(Struct, frozen=True):
             ``stabilisers`` and ``more_tools`` of a ``Decision``.
         policy: what holds for this request: lossy results only if its model can get
             originals back.
+        is_beginning: ``begun`` was decided for this request.
         is_recomputing: the ledger could not be read; decisions are made again.
         earlier_bytes: a low estimate of what the provider keeps before this request.
     """
@@ -95,6 +96,7 @@ class Plan(Struct, frozen=True):
     policy: Policy
     begun: Decision = Decision()
     tail: Target | None = None
+    is_beginning: bool = False
     is_recomputing: bool = False
     earlier_bytes: int = 0
 
@@ -295,6 +297,7 @@ class _Planner:
         self.known = _by_key(records)
         self.last_assistant = last_assistant(view)
         self.lossless_from = 0
+        self.is_beginning = False
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
         self.entries: list[ManifestEntry] = []
@@ -342,6 +345,7 @@ class _Planner:
             and self.policy.is_deciding
             else None,
             policy=self.policy,
+            is_beginning=self.is_beginning,
             is_recomputing=not is_complete,
             earlier_bytes=0 if self.thread is None else self.thread.prefix_bytes,
         )
@@ -370,6 +374,7 @@ class _Planner:
                     return _beginning(records[0].decision)
             if self.last_assistant >= 0 or self.view.continues:
                 return Decision()
+        self.is_beginning = True
         return Decision(
             tools=first_tools(self.policy, self.view),
             stabilisers=first_stabilisers(self.policy, self.provider, self.view),

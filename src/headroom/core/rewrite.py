@@ -195,7 +195,7 @@ class Rewrite:
     @property
     def is_beginning(self) -> bool:
         """Whether it was decided in this request what its conversation begins with."""
-        return not self._records and self.chain.thread is None
+        return self.made_plan.is_beginning
 
     @property
     def more_tools(self) -> tuple[str, ...]:
