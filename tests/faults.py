@@ -8,7 +8,7 @@ from headroom.core import accepting, pipeline, plan, referring
 from headroom.core.rewrite import Rewrite
 from headroom.proxy import compute
 from headroom.proxy.learner import Learner
-from headroom.proxy.stages import compress
+from headroom.proxy.stages import compress, retrieve
 
 
 class Faults:
@@ -76,7 +76,7 @@ def in_compressors(patch, faults):
 
 def in_counting(patch, faults):
     """The counter of tokens raises now and then."""
-    for module in (compress, compute, session):
+    for module in (compress, compute, session, retrieve):
         real = module.counter_for
 
         def counter_for(model, real=real):

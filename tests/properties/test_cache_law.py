@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline
+from headroom.core.plan import BLOCK_LINEAGE
 from headroom.core.repeats import SourceMemo
 from headroom.core.types import Policy
 from remembering import LINES, Provider
@@ -165,6 +166,33 @@ def test_a_ledger_that_cannot_be_read_breaks_no_conversation_it_began(steps, dat
         provider.receive(rewrite, forwarded)
         # It knows every message, and has compared those that it knew before.
         assert len(provider.sent) >= len(rewrite.keys)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.lists(LINES, min_size=1, max_size=3), min_size=1, max_size=6),
+    st.sampled_from([0, 100, 300, 1000]),
+    st.data(),
+)
+def test_decided_again_from_nothing_every_block_becomes_what_it_was(
+    outputs, minimum, data
+):
+    """Whatever the least length of a prefix, and whichever records can be read."""
+    store, provider, client = DictStore(), Provider("anthropic"), Client()
+    policy = Policy(cache_minimum_tokens=minimum)
+    client.say("please help", as_blocks=True)
+    for some in outputs:
+        client.run_tools(some, "")
+        forwarded, rewrite = forward(client.body("newest"), store, policy=policy)
+        provider.receive(rewrite, forwarded)
+    messages = [key for key in store.records if key.lineage != BLOCK_LINEAGE]
+    kept = data.draw(st.sets(st.sampled_from(sorted(messages, key=repr))))
+    store.pending = [(key, store.records[key]) for key in kept]
+    store.records.clear()
+    store.is_down = True
+    forwarded, rewrite = forward(client.body("newest"), store, policy=policy)
+    provider.receive(rewrite, forwarded)
+    assert rewrite.made_plan.is_recomputing
 
 
 @settings(max_examples=200)

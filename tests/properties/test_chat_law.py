@@ -16,6 +16,7 @@ from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline
 from headroom.core.repeats import SourceMemo
 from headroom.core.types import Policy
+from properties.test_responses_law import check_references
 from remembering import LINES, Provider
 
 TOOLS = [
@@ -177,6 +178,21 @@ def test_workers_without_each_others_memory_decide_alike(outputs, is_warm):
         )
         sent.append(forwarded)
     assert sent[0] == sent[1]
+
+
+@settings(max_examples=300)
+@given(st.lists(LINES, min_size=2, max_size=6), st.sampled_from([0, 100, 300, 600]))
+def test_references_of_parallel_results_lead_to_what_is_sent(outputs, minimum):
+    """A form that would make the prefix too short is not sent, nor referred to."""
+    client = Client()
+    client.run_tools(outputs, as_parts=False)
+    policy = Policy(cache_minimum_tokens=minimum)
+    body = client.body("plain")
+    forwarded, _ = forward(body, DictStore(), policy=policy, api="openai_chat")
+    results = [m for m in json.loads(forwarded)["messages"] if m["role"] == "tool"]
+    sent = [message["content"] for message in results]
+    assert len(sent) == len(outputs)
+    check_references(sent, outputs)
 
 
 def test_the_check_itself_notices_a_changed_prefix():

@@ -49,15 +49,14 @@ def accept(
     view: RequestView,
     plan: Plan,
     outcomes: Sequence[BlockOutcome],
-    policy: Policy,
 ) -> Outcome:
     """Turn the outcomes of a plan's tasks into decisions.
 
     Args:
         view: the request.
         plan: its plan.
-        outcomes: one per task of the plan, in the same order.
-        policy: what the plan was made by.
+        outcomes: one per task of the plan, in the same order, as ``PrefixFloor``
+            admitted them.
     """
     edits: dict[int, list[SlotEdit]] = {
         index: list(decision.edits) for index, decision in plan.decisions.items()
@@ -65,9 +64,7 @@ def accept(
     call_ids: dict[tuple[int, str], str] = {}
     originals: dict[str, str] = {}
     entries = list(plan.entries) + _entries_of(plan.decisions)
-    floor = _PrefixFloor(view, plan, policy)
-    for task, outcome in zip(plan.tasks, outcomes, strict=True):
-        settled = floor.admit(task, outcome)
+    for task, settled in zip(plan.tasks, outcomes, strict=True):
         entries.append(
             ManifestEntry(
                 task.message_index,
@@ -90,7 +87,6 @@ def accept(
             compressed_tokens=settled.compressed_tokens,
         )
         edits[task.message_index].append(edit)
-        floor.take(task.message_index, edit)
         if task.slot.record_id:
             call_ids[task.message_index, edit.address] = task.slot.record_id
         if edit.is_lossy:
@@ -117,19 +113,23 @@ def accept(
 def removed_bytes(view: RequestView, decisions: Mapping[int, Decision]) -> int:
     """At most how many bytes edits take away: their replacements at least are sent."""
     return sum(
-        removed_from(view, index, decision.edits)
+        _removed(view, index, _chars(decision.edits))
         for index, decision in decisions.items()
         if decision.edits
     )
 
 
-def removed_from(view: RequestView, index: int, edits: Iterable[SlotEdit]) -> int:
-    """The same for one message that has edits."""
+def _removed(view: RequestView, index: int, chars: int) -> int:
+    """The same for one message, of whose edits so many characters are sent."""
     span = view.messages[index].span
-    return span.end - span.start - sum(len(edit.replacement) for edit in edits)
+    return span.end - span.start - chars
 
 
-class _PrefixFloor:
+def _chars(edits: Iterable[SlotEdit]) -> int:
+    return sum(len(edit.replacement) for edit in edits)
+
+
+class PrefixFloor:
     """Keeps the forwarded prefix at or above the shortest length the provider caches.
 
     A shorter prefix is billed in full on every turn, where the longer one it replaced
@@ -145,16 +145,36 @@ class _PrefixFloor:
         self.before_bytes = before + plan.earlier_bytes
         self.view = view
         self.origin = view.messages[0].span.start if view.messages else 0
-        self.edits: dict[int, list[SlotEdit]] = {
-            index: list(decision.edits)
+        self.sent: dict[int, int] = {
+            index: _chars(decision.edits)
             for index, decision in plan.decisions.items()
             if decision.edits
         }
         self.index = -1
         self.removed_before = self.removed_here = 0
+        self.settled = 0
+
+    def settle(
+        self, tasks: Sequence[BlockTask], outcomes: list[BlockOutcome | None], end: int
+    ) -> None:
+        """Reject what would make the prefix too short, once for each outcome.
+
+        Args:
+            tasks: of the plan, in order.
+            outcomes: of these; some are replaced.
+            end: only those before this one are there.
+        """
+        for position in range(self.settled, end):
+            outcome = outcomes[position]
+            if outcome is not None:
+                outcomes[position] = self.admit(tasks[position], outcome)
+        self.settled = end
 
     def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
-        """The outcome, or its rejection if the prefix would become too short."""
+        """The outcome, or its rejection if the prefix would become too short.
+
+        To be called for the tasks in order.
+        """
         if outcome.replacement is None or not self.minimum_tokens:
             return outcome
         self._advance(task.message_index)
@@ -171,11 +191,9 @@ class _PrefixFloor:
                 original_bytes=outcome.original_bytes,
             )
         self.removed_here += removed
+        index = task.message_index
+        self.sent[index] = self.sent.get(index, 0) + len(outcome.replacement)
         return outcome
-
-    def take(self, index: int, edit: SlotEdit) -> None:
-        """An outcome was admitted as this edit."""
-        self.edits.setdefault(index, []).append(edit)
 
     def _advance(self, index: int) -> None:
         """Go on to a message, if it is another one."""
@@ -186,8 +204,8 @@ class _PrefixFloor:
         self.index, self.removed_here = index, self._removed(index)
 
     def _removed(self, index: int) -> int:
-        edits = self.edits.get(index, ())
-        return removed_from(self.view, index, edits) if edits else 0
+        chars = self.sent.get(index)
+        return 0 if chars is None else _removed(self.view, index, chars)
 
 
 def corrected(

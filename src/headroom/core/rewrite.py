@@ -94,6 +94,7 @@ class Rewrite:
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
+        self._floor: accepting.PrefixFloor | None = None
         self._looking: dict[int, referring.Looking] = {}
         self._kept: Found | None = None
         self._noted = standing.Noted()
@@ -155,6 +156,7 @@ class Rewrite:
         if BREAKPOINTS in self._plan.stabilisers:
             self.view = msgspec.structs.replace(self.view, is_caching=True)
         self._outcomes = [None] * len(self._plan.tasks)
+        self._floor = accepting.PrefixFloor(self.view, self._plan, self.policy)
 
     def _put_back(self, notes: Mapping[bytes, bytes]) -> None:
         """Decide what is put back into messages that come back for the first time."""
@@ -247,10 +249,16 @@ class Rewrite:
                 and tasks[end].message_index == tasks[start].message_index
             ):
                 end += 1
+            self._admit(start)
             self._group_start = start
             self._looking = {}
             yield tasks[start:end]
             start = end
+
+    def _admit(self, end: int) -> None:
+        """Settle the outcomes before a task: later ones may refer to what is sent."""
+        assert self._floor is not None, "plan() comes first"
+        self._floor.settle(self.made_plan.tasks, self._outcomes, end)
 
     def refer(
         self, tasks: Sequence[BlockTask], memo: SourceMemo, count: CountTokens
@@ -357,11 +365,12 @@ class Rewrite:
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
+        self._admit(len(self._outcomes))
         outcomes = [
             outcome or BlockOutcome("no_compression_applied")
             for outcome in self._outcomes
         ]
-        outcome = accepting.accept(self.view, self.made_plan, outcomes, self.policy)
+        outcome = accepting.accept(self.view, self.made_plan, outcomes)
         self._outcome = outcome
         self.decisions = outcome.decisions
         records = recording.new_records(
