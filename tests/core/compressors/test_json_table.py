@@ -264,7 +264,7 @@ def test_long_strings_of_digits_stand_bare_where_no_number_is_like_them():
         '#json">',
         "zip: 12345",
         'lines: [{sku:7363354090 size:"12" price:5 at:[98765]}]',
-        'old: ["01234"]',
+        "old: [01234]",
         '"total": 5.0',
     ]
     assert json.loads(restored(form)) == order

@@ -2,8 +2,7 @@
 
 Where a document has long numerals only as strings, a form may say so once and write
 them like numbers. What is shorter than ``MIN_DIGITS`` stays what it looks like: counts
-and sizes are numbers, and short strings of digits keep their quotes. So do those with a
-zero in front, which are no JSON without.
+and sizes are numbers, and short strings of digits keep their quotes.
 """
 
 import re
@@ -12,8 +11,8 @@ from headroom.core.compressors.json_table.parse import Value
 
 MIN_DIGITS = 5
 
-_TEXT = re.compile(rf"[1-9][0-9]{{{MIN_DIGITS - 1},}}\Z")
-_NUMBER = re.compile(rb"[1-9][0-9]{%d,}\Z" % (MIN_DIGITS - 1))
+_TEXT = re.compile(rf"[0-9]{{{MIN_DIGITS},}}\Z")
+_NUMBER = re.compile(rb"[0-9]{%d,}\Z" % MIN_DIGITS)
 
 
 class Numeral(bytes):

@@ -143,7 +143,9 @@ def write(value: Value, comma: str = ",", colon: str = ":") -> str:
     if isinstance(value, str):
         return str(_string(value))
     if isinstance(value, bytes):
-        return value.decode()
+        # Digits that stand for a string (see ``numerals``) are one wherever JSON is.
+        text = value.decode()
+        return text if type(value) is bytes else str(_string(text))
     if isinstance(value, dict):
         return (
             "{"
