@@ -6,13 +6,15 @@ import threading
 
 import pytest
 
+import faults
 import headroom
 from headroom.ccr.contract import StoreConfig
 from headroom.ccr.stores import open_store
 from headroom.ccr.stores.memory import MemoryStore
-from headroom.core import markers
+from headroom.core import accepting, markers
 from headroom.core.types import ToolCall
 from headroom.errors import MalformedBodyError, StoreUnavailableError
+from headroom.integrations.chat_request import maybe_compress_body, session_compressor
 from scripted import noisy_log
 
 SYSTEM = "".join(
@@ -262,3 +264,76 @@ def test_a_result_that_imitates_marks_switches_nothing_off_and_gets_nothing(api,
                 result.messages
             )
     other.close()
+
+
+def request(api, messages):
+    name = "input" if api == "openai_responses" else "messages"
+    fields = {"model": "gpt-5", name: messages}
+    return json.dumps({**fields, "tools": [{"name": "log"}]}).encode()
+
+
+def history_of(api, body):
+    return json.loads(body)["input" if api == "openai_responses" else "messages"]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_what_fails_leaves_what_is_new_and_repeats_the_rest(api, monkeypatch, caplog):
+    history = [*start(api), *turn(api, 1, noisy_log(1))]
+    with headroom.Session(retrieval="elsewhere") as session:
+        before = session.forward(api, request(api, history)).body
+        assert before != request(api, history)
+        history += turn(api, 2, noisy_log(2))
+        found = faults.Faults(lambda number: number == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(accepting, "accept", found.around(accepting.accept))
+            forwarded = session.forward(api, request(api, history))
+        again = session.forward(api, request(api, history))
+    assert found.raised == 1
+    assert forwarded.reason == ""
+    assert history_of(api, forwarded.body) == [
+        *history_of(api, before), *history[-2:]
+    ]  # fmt: skip
+    assert again.body == forwarded.body
+    (record,) = caplog.records
+    assert (record.message, record.error) == ("compression_error", "ZeroDivisionError")
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_an_original_that_goes_out_in_mid_conversation_is_told(
+    api, monkeypatch, caplog
+):
+    history = [*start(api), *turn(api, 1, noisy_log(1))]
+    found = faults.Faults(faults.since(1))
+    with headroom.Session(retrieval="elsewhere") as session:
+        body = request(api, history)
+        monkeypatch.setattr(accepting, "accept", found.around(accepting.accept))
+        assert session.forward(api, body).body is body
+        assert "prefix_broken" not in caplog.messages
+        monkeypatch.undo()
+        history += turn(api, 2, noisy_log(2))
+        body = request(api, history)
+        assert session.forward(api, body).body != body
+        monkeypatch.setattr(accepting, "accept", found.around(accepting.accept))
+        forwarded = session.forward(api, body)
+    assert (forwarded.body, forwarded.reason) == (body, "compression_error")
+    record = caplog.records[-1]
+    assert (record.message, record.messages) == ("prefix_broken", 1)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_brokers_repeat_what_was_sent_where_something_fails(api, monkeypatch):
+    history = [*start(api), *turn(api, 1, noisy_log(1))]
+    with headroom.Session() as session:
+        compressor = session_compressor(session, api)
+
+        def forwarded():
+            body = request(api, history)
+            return maybe_compress_body(api, body, enabled=True, compressor=compressor)
+
+        before = history_of(api, forwarded())
+        assert before != history
+        history += turn(api, 2, noisy_log(2))
+        found = faults.Faults(lambda number: number == 1)
+        monkeypatch.setattr(accepting, "accept", found.around(accepting.accept))
+        assert history_of(api, forwarded()) == [*before, *history[-2:]]
+    assert found.raised == 1
