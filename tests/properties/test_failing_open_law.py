@@ -35,6 +35,7 @@ from properties import (
     test_chat_law,
     test_converse_law,
     test_gemini_law,
+    test_responses_law,
 )
 from remembering import Provider
 
@@ -66,6 +67,16 @@ def started(kind):
     return client
 
 
+class Responding:
+    """The steps of the Responses API's law, the whole history in every request."""
+
+    STEPS = test_responses_law.STEPS
+
+    @staticmethod
+    def take_step(world, step):
+        world.client.items += world.step(step)
+
+
 CASES = {
     "anthropic": (
         test_cache_law,
@@ -76,6 +87,13 @@ CASES = {
         test_chat_law,
         test_chat_law.Client,
         lambda client, draw: client.body(draw(test_chat_law.DIALECTS)),
+    ),
+    "openai_responses": (
+        Responding,
+        test_responses_law.World,
+        lambda world, draw: world.client.body(
+            draw(test_responses_law.DIALECTS), as_delta=False
+        ),
     ),
     "gemini": (
         test_gemini_law,
