@@ -460,6 +460,18 @@ def test_a_broken_form_is_refused(form):
         decode(form)
 
 
+@pytest.mark.parametrize("header", ["#json>", '#json">'])
+def test_a_forged_form_that_names_a_column_often_takes_no_more_room(header):
+    rows = " ".join(["{c:12345}"] * 40_000)
+    names = " ".join(["{d:==a.c}"] * 40_000)
+    form = f"{header}\na: [{rows}]\nb: [{names}]"
+    start = time.process_time()
+    assert detect(form) == 1.0
+    assert compress(form, CONTEXT) is None
+    assert time.process_time() - start < 2.0
+    assert detect(f"{form}\nc: [{{e:==b.d}}]") == 0.0
+
+
 def test_a_forged_header_in_the_text_does_no_harm():
     rows = [{"id": f"n{i}", "note": "#json>[a b]\n*1=x"} for i in range(12)]
     text = json.dumps(rows, indent=2)

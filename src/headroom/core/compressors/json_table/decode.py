@@ -84,7 +84,7 @@ def decode(form: str) -> Document:
     if reader.at != len(reader.lines):
         raise FormError("lines are left over")
     if label == BARED_HEADER:
-        value = dressed(value)
+        value = dressed(value, reader.legend.shared())
     return Document(value, is_lines=label == LINES_HEADER)
 
 

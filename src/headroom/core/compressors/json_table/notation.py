@@ -76,9 +76,23 @@ class Legend(dict[str, str]):
     def __init__(self, codes: Mapping[str, str]) -> None:
         super().__init__(codes)
         self.members: dict[str, Value] = {}
+        self._columns: dict[tuple[int, str], list[Value]] = {}
 
     def column(self, path: str) -> list[Value]:
-        """The column of a path, such as ``items.id``."""
+        """The column of a path, such as ``items.id``.
+
+        It is made once: a text that names it often takes no more room for it.
+        """
+        place = id(self.members), path
+        if place not in self._columns:
+            self._columns[place] = self._column(path)
+        return self._columns[place]
+
+    def shared(self) -> set[int]:
+        """The identities of the lists that may stand in several places."""
+        return set(map(id, self._columns.values()))
+
+    def _column(self, path: str) -> list[Value]:
         head, *steps = path.split(".")
         table = self.members.get(head)
         if steps == ["@"] and isinstance(table, dict):
@@ -92,6 +106,8 @@ class Legend(dict[str, str]):
                 found = [one[step] for one in found]
         except (LookupError, TypeError) as error:
             raise FormError("there is no such column") from error
+        if not all(isinstance(one, (str, bytes)) for one in found):
+            raise FormError("a column holds more than words")
         return found
 
 

@@ -6,6 +6,7 @@ and sizes are numbers, and short strings of digits keep their quotes.
 """
 
 import re
+from collections.abc import Set
 
 from headroom.core.compressors.json_table.parse import Value
 
@@ -41,14 +42,28 @@ def bared_text(text: str) -> str | Numeral:
     return Numeral(text.encode()) if _TEXT.match(text) else text
 
 
-def dressed(value: Value) -> Value:
-    """The value with strings again for all long numerals."""
+def dressed(value: Value, shared: Set[int] = frozenset()) -> Value:
+    """The value with strings again for all long numerals.
+
+    Args:
+        value: as it was read.
+        shared: identities of lists of it that stand in several places.
+    """
+    return _dressed(value, dict.fromkeys(shared))
+
+
+def _dressed(value: Value, done: dict[int, list[Value] | None]) -> Value:
     if isinstance(value, bytes):
         return value.decode() if _TEXT.match(value.decode()) else value
     if isinstance(value, dict):
-        return {key: dressed(one) for key, one in value.items()}
+        return {key: _dressed(one, done) for key, one in value.items()}
     if isinstance(value, list):
-        return [dressed(one) for one in value]
+        found = done.get(id(value))
+        if found is None:
+            found = [_dressed(one, done) for one in value]
+            if id(value) in done:
+                done[id(value)] = found
+        return found
     return value
 
 
