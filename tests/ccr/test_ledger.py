@@ -1,5 +1,7 @@
 """Memory in front, group commit behind, and what happens when the store is down."""
 
+import os
+import signal
 import threading
 import time
 
@@ -404,6 +406,17 @@ def test_what_comes_while_the_writer_dies_is_not_left_waiting(
     outcomes = [future.exception(5) for future in (second, third)]
     assert None in outcomes
     assert ledger.save([(name("e"), decision())], {}).is_durable
+
+
+def test_a_process_that_was_forked_off_closes_its_ledger(ledger):
+    ledger.save([(name("a"), decision())], {"d" * 24: "x" * 9_000_000})
+    forked = os.fork()
+    if not forked:
+        signal.alarm(10)
+        ledger.close(keeps_store=True)
+        os._exit(7)
+    _, status = os.waitpid(forked, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
 
 
 def test_memory_is_bounded_by_bytes_and_by_entries(store):

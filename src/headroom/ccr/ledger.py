@@ -318,6 +318,10 @@ class Ledger:
             self._jobs.put(None)
         while (writer := self._writer) is not None:
             writer.join()
+            if self._writer is writer:
+                # It ended without a word: in a process that was forked off, there is
+                # no other thread than the caller's.
+                break
         if not keeps_store:
             self._store.close()
 

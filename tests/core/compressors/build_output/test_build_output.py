@@ -230,6 +230,14 @@ def test_of_a_progress_bar_the_last_state_stays():
     assert clean("\n".join(kept)) == "\n".join(kept)
 
 
+@pytest.mark.parametrize("filler", [" ", "/", "5%|"])
+def test_a_long_line_that_may_be_a_progress_bar_is_read_in_linear_time(filler):
+    line = f"5%|x| 1{filler * 100_000}x%|"
+    start = time.process_time()
+    assert clean(f"{line}\n{line}") == f"{line}\n{line}"
+    assert time.process_time() - start < 1.0
+
+
 PROSE = (
     "The tests passed yesterday, and we found no errors in the report.\n"
     "Our plan for the next week is to build a house.\n" * 8

@@ -23,6 +23,10 @@ _BAR_SIGNS = "━─█▉▊▋▌▍▎▏"
 _STATE = re.compile(r"([^\n%]*?) *(\d{1,3})%\|[^|\n]*\| *\d\S*?/(\S+) \[[^\n]*\]")
 """A state of tqdm's bars: what for, how far, of how many."""
 
+_MAX_STATE_CHARS = 600
+"""A wide terminal's line. The pattern tries every blank and every stroke of a line:
+what it takes grows with the square of its length."""
+
 _GUTTER = re.compile(r" +[|│]")
 _EMPTY = re.compile(r"\n{3,}")
 _WORKER = re.compile(r"(\[gw\d+\]) \[ *\d{1,3}%\] ")
@@ -63,7 +67,8 @@ def _last_states(lines: list[str]) -> list[str]:
     kept: list[str] = []
     last: re.Match[str] | None = None
     for line in lines:
-        state = _STATE.fullmatch(line) if "%|" in line else None
+        may_be = "%|" in line and len(line) <= _MAX_STATE_CHARS
+        state = _STATE.fullmatch(line) if may_be else None
         if (
             state is not None
             and last is not None

@@ -54,6 +54,9 @@ _PATH = re.compile(rf"{PATH}(?=[= \t;\]}}]|\Z)")
 _SPECIAL = re.compile(r"[\"\[{*=\\]")
 _COUNT = re.compile(r"[0-9]+")
 _ENDS = frozenset(";]}")
+_MAX_SAID_AGAIN = 16_000_000
+"""Characters that the rows of one table take from their groups: who imitates a form
+could give many rows a long one."""
 
 
 def decode(form: str) -> Document:
@@ -84,7 +87,7 @@ def decode(form: str) -> Document:
     if reader.at != len(reader.lines):
         raise FormError("lines are left over")
     if label == BARED_HEADER:
-        value = dressed(value, reader.legend.shared())
+        value = dressed(value)
     return Document(value, is_lines=label == LINES_HEADER)
 
 
@@ -140,13 +143,12 @@ class _Reader:
 
     def _members(self, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        around, self.legend.members = self.legend.members, found
-        while self._is_at(depth):
-            key, place = read_line_name(self.lines[self.at], depth)
-            if key in found:
-                raise FormError("a key stands twice")
-            found[key] = self.value(place, depth)
-        self.legend.members = around
+        with self.legend.within(found):
+            while self._is_at(depth):
+                key, place = read_line_name(self.lines[self.at], depth)
+                if key in found:
+                    raise FormError("a key stands twice")
+                found[key] = self.value(place, depth)
         return found
 
     def table(self, line: str, place: int, depth: int, count: int | None) -> Value:
@@ -165,6 +167,7 @@ class _Reader:
         found: list[Value] = []
         left = len(self.lines) if count is None else count
         group: str | None = None
+        budget = _MAX_SAID_AGAIN
         while left and self._is_at(depth):
             line = self.lines[self.at]
             self.at += 1
@@ -174,6 +177,9 @@ class _Reader:
                     continue
                 if group is None:
                     raise FormError("a row belongs to no group")
+                budget -= len(group)
+                if budget < 0:
+                    raise FormError("a group says too much")
                 line = line[:depth] + group + notation.separator + line[depth:]
             left -= 1
             key, value, end = cells.item(items, line, depth, nested=False)

@@ -13,7 +13,8 @@ escaped as in JSON but quotes are not.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from json import decoder as json_decoder
 from typing import Any, Final
@@ -76,21 +77,24 @@ class Legend(dict[str, str]):
     def __init__(self, codes: Mapping[str, str]) -> None:
         super().__init__(codes)
         self.members: dict[str, Value] = {}
-        self._columns: dict[tuple[int, str], list[Value]] = {}
+        self._columns: dict[str, list[Value]] = {}
+
+    @contextmanager
+    def within(self, members: dict[str, Value]) -> Iterator[None]:
+        """Read what stands beside these members, whose columns it may name."""
+        around = self.members, self._columns
+        self.members, self._columns = members, {}
+        yield
+        self.members, self._columns = around
 
     def column(self, path: str) -> list[Value]:
         """The column of a path, such as ``items.id``.
 
         It is made once: a text that names it often takes no more room for it.
         """
-        place = id(self.members), path
-        if place not in self._columns:
-            self._columns[place] = self._column(path)
-        return self._columns[place]
-
-    def shared(self) -> set[int]:
-        """The identities of the lists that may stand in several places."""
-        return set(map(id, self._columns.values()))
+        if path not in self._columns:
+            self._columns[path] = self._column(path)
+        return self._columns[path]
 
     def _column(self, path: str) -> list[Value]:
         head, *steps = path.split(".")

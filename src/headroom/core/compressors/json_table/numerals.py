@@ -6,7 +6,6 @@ and sizes are numbers, and short strings of digits keep their quotes.
 """
 
 import re
-from collections.abc import Set
 
 from headroom.core.compressors.json_table.parse import Value
 
@@ -42,29 +41,29 @@ def bared_text(text: str) -> str | Numeral:
     return Numeral(text.encode()) if _TEXT.match(text) else text
 
 
-def dressed(value: Value, shared: Set[int] = frozenset()) -> Value:
+def dressed(value: Value) -> Value:
     """The value with strings again for all long numerals.
 
-    Args:
-        value: as it was read.
-        shared: identities of lists of it that stand in several places.
+    What stands in several places (a constant, a column) does so again: who imitates a
+    form could have it stand in many.
     """
-    return _dressed(value, dict.fromkeys(shared))
+    return _dressed(value, {})
 
 
-def _dressed(value: Value, done: dict[int, list[Value] | None]) -> Value:
+def _dressed(value: Value, done: dict[int, Value]) -> Value:
     if isinstance(value, bytes):
         return value.decode() if _TEXT.match(value.decode()) else value
-    if isinstance(value, dict):
-        return {key: _dressed(one, done) for key, one in value.items()}
-    if isinstance(value, list):
-        found = done.get(id(value))
-        if found is None:
-            found = [_dressed(one, done) for one in value]
-            if id(value) in done:
-                done[id(value)] = found
-        return found
-    return value
+    if not isinstance(value, (dict, list)):
+        return value
+    found = done.get(id(value))
+    if found is None:
+        found = (
+            {key: _dressed(one, done) for key, one in value.items()}
+            if isinstance(value, dict)
+            else [_dressed(one, done) for one in value]
+        )
+        done[id(value)] = found
+    return found
 
 
 def _count(value: Value) -> int | None:
