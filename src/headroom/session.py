@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from headroom.api import Message, MessagesResult
 from headroom.ccr.contract import ManagedStore
-from headroom.ccr.ledger import Ledger
+from headroom.ccr.ledger import Known, Ledger
 from headroom.ccr.notes import keep_note, read_texts
 from headroom.ccr.retrieve import retrieve_call
 from headroom.ccr.stores import open_store
@@ -106,18 +106,6 @@ class Forwarded(Struct, frozen=True):
         )
 
 
-class _Known(Struct, frozen=True):
-    """What the ledger tells of a request.
-
-    Attributes:
-        is_complete: all of it could be read.
-    """
-
-    records: list[Record]
-    notes: Mapping[bytes, bytes]
-    is_complete: bool
-
-
 class _Request(Struct):
     """One request on its way through a session.
 
@@ -130,7 +118,7 @@ class _Request(Struct):
     policy: Policy
     auth_mode: AuthMode
     is_lossless: bool = False
-    known: _Known | None = None
+    known: Known | None = None
 
 
 class Session:
@@ -454,12 +442,12 @@ class Session:
                 {i: compress_block(tasks[i], rewrite.policy, count) for i in rest}
             )
 
-    def _known(self, request: _Request, rewrite: Rewrite) -> _Known:
+    def _known(self, request: _Request, rewrite: Rewrite) -> Known:
         """What the ledger tells; memory alone where reading it must not fail again."""
         if request.policy.is_deciding:
             records, is_complete = self._records(rewrite)
             notes = self._notes(rewrite.hidden_keys(records))
-            known = _Known(records, notes, is_complete)
+            known = Known(records, notes, is_complete)
             if request.is_lossless and request.known and not is_complete:
                 # A moment ago it could be read: what is missing there is not known.
                 return request.known
@@ -477,7 +465,7 @@ class Session:
         if isinstance(recalled, Failed):
             _tell(recalled.error)
             recalled = {}
-        return _Known(records, recalled, is_complete)
+        return Known(records, recalled, is_complete)
 
     def _save(
         self, batch: Batch, *, is_late: bool, has_to: bool

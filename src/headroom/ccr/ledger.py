@@ -65,6 +65,20 @@ class Lookup(Struct, frozen=True):
     error: str = ""
 
 
+class Known(Struct, frozen=True):
+    """What the ledger tells of a whole request.
+
+    Attributes:
+        records: of its messages and blocks.
+        notes: about what the client did not see, by their keys.
+        is_complete: all of it could be read.
+    """
+
+    records: list[Record]
+    notes: Mapping[bytes, bytes]
+    is_complete: bool
+
+
 class Saved(Struct, frozen=True):
     """What became of a batch.
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from headroom.ccr.ledger import Ledger
+from headroom.ccr.ledger import Known, Ledger
 from headroom.core.own_tools import definitions
 from headroom.core.plan import BLOCK_LINEAGE, make_chain
 from headroom.core.protocols import LedgerKey, Provider, Record
@@ -73,18 +73,6 @@ MAX_MODEL_CHARS = 128
 """Unknown models that are reported, and the longest name that is one."""
 
 
-class _Known(Struct, frozen=True):
-    """What the ledger tells of a request.
-
-    Attributes:
-        is_complete: all of it could be read.
-    """
-
-    records: list[Record]
-    notes: Mapping[bytes, bytes]
-    is_complete: bool
-
-
 class _Request(Struct):
     """One request on its way through the stage.
 
@@ -98,7 +86,7 @@ class _Request(Struct):
     view: RequestView
     policy: Policy
     is_lossless: bool = False
-    known: _Known | None = None
+    known: Known | None = None
 
 
 class Guidance(Struct, frozen=True):
@@ -334,13 +322,13 @@ class CompressStage:
             # Whatever cannot be told, the request leaves as its records say.
             await self._tell(request, rewrite, forwarded)
 
-    async def _known(self, request: _Request, rewrite: Rewrite) -> _Known:
+    async def _known(self, request: _Request, rewrite: Rewrite) -> Known:
         """What the ledger tells; memory alone where reading it must not fail again."""
         exchange, size = request.exchange, len(request.view.body)
         if request.policy.is_deciding:
             records, is_complete = await self._records(rewrite, size)
             notes = await self._notes.recall(rewrite.hidden_keys(records))
-            known = _Known(records, notes, is_complete)
+            known = Known(records, notes, is_complete)
             if request.is_lossless and request.known and not is_complete:
                 # A moment ago it could be read: what is missing there is not known.
                 return request.known
@@ -356,7 +344,7 @@ class CompressStage:
         notes = self._notes.peek(keys)
         with Guard(exchange, self.name):
             notes = await self._notes.recall(keys)
-        return _Known(records, notes, is_complete)
+        return Known(records, notes, is_complete)
 
     async def _compress(self, request: _Request, rewrite: Rewrite) -> None:
         """Work out what becomes of what is seen for the first time."""
