@@ -369,6 +369,21 @@ def test_what_cannot_be_stored_is_not_left_out():
     assert not any(e.is_lossy for d in rewrite.decisions.values() for e in d.edits)
 
 
+def test_references_into_a_lossy_form_do_not_outlive_it():
+    store = DictStore()
+    lines = [f"2026-01-01 line {i} of an ordinary log" for i in range(400)]
+    log, excerpt = "\n".join(lines), "\n".join(lines[2:80:2])
+    turns = [ask(), use("a"), results(("a", log)), use("b"), results(("b", excerpt))]
+    for until in (1, 3, 5):
+        forwarded, _ = forward(body(*turns[:until]), store, policy=LOSSY)
+    assert texts(forwarded)[1] == "[repeats #1 Bash]\n[#1:2-40]"
+    assert texts(forwarded)[0].split("\n")[1:40] == excerpt.split("\n")
+    forwarded, _ = forward(
+        body(*turns, use("c"), results(("c", "ok"))), store, auth_mode="subscription"
+    )
+    assert texts(forwarded) == [log, excerpt, "ok"]
+
+
 def test_who_began_a_conversation_decides_about_its_tool():
     store = DictStore()
     off = Policy(cache_minimum_tokens=0)

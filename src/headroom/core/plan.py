@@ -298,6 +298,8 @@ class _Planner:
         self.last_assistant = last_assistant(view)
         self.lossless_from = 0
         self.is_beginning = False
+        # Digests of texts that leave otherwise than another lineage sent them.
+        self.otherwise: set[str] = set()
         self.decisions: dict[int, Decision] = {}
         self.tasks: list[BlockTask] = []
         self.entries: list[ManifestEntry] = []
@@ -410,13 +412,29 @@ class _Planner:
         records = self.known.get(self.chain.keys[index])
         if not records:
             return None
-        for record in records:
-            if record.lineage == self.chain.lineage:
-                return record.decision
-        decision = records[0].decision
-        if self.policy.allow_lossy or not any(e.is_lossy for e in decision.edits):
-            return decision
-        kept = tuple(e for e in decision.edits if not e.is_lossy)
+        own = (r.decision for r in records if r.lineage == self.chain.lineage)
+        found = next(own, None) or self._of_another(records[0].decision)
+        kept = {(edit.digest, edit.replacement) for edit in found.edits}
+        self.otherwise.update(
+            edit.digest
+            for record in records
+            for edit in record.decision.edits
+            if (edit.digest, edit.replacement) not in kept
+        )
+        return found
+
+    def _of_another(self, decision: Decision) -> Decision:
+        """What of another lineage's decision holds in this one.
+
+        Where a result leaves otherwise than there, lines that are referred to by their
+        numbers are not where they were.
+        """
+        kept = tuple(
+            edit
+            for edit in decision.edits
+            if (self.policy.allow_lossy or not edit.is_lossy)
+            and self.otherwise.isdisjoint(edit.refers_to)
+        )
         return msgspec.structs.replace(decision, edits=kept)
 
     def _plan_sent(self, index: int) -> Decision:
