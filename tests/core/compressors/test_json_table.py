@@ -472,6 +472,16 @@ def test_a_forged_form_that_names_a_column_often_takes_no_more_room(header):
     assert detect(f"{form}\nc: [{{e:==b.d}}]") == 0.0
 
 
+def test_ids_keep_their_quotes_beside_long_numbers_with_a_sign():
+    rows = [{"id": str(100_000 + i), "due": -20_000 - i} for i in range(6)]
+    form = lossless(json.dumps(rows))
+    assert form.startswith("#json>[")
+    assert json.loads(restored(form)) == rows
+    assert (
+        decode('#json">[id due]\n100000 -20000') == '[{"id":"100000","due":"-20000"}]'
+    )
+
+
 def test_lists_are_told_by_columns_of_the_object_that_they_stand_in():
     def part(name):
         ids = [f"{name}-of-all-items-{i}" for i in range(5)]

@@ -12,7 +12,8 @@ from headroom.core.compressors.json_table.parse import Value
 MIN_DIGITS = 5
 
 _TEXT = re.compile(rf"[0-9]{{{MIN_DIGITS},}}\Z")
-_NUMBER = re.compile(rb"[0-9]{%d,}\Z" % MIN_DIGITS)
+_NUMBER = re.compile(rb"-?[0-9]{%d,}\Z" % MIN_DIGITS)
+"""With a sign, too: in a column of ids no reader takes it for something else."""
 
 
 class Numeral(bytes):
@@ -52,7 +53,7 @@ def dressed(value: Value) -> Value:
 
 def _dressed(value: Value, done: dict[int, Value]) -> Value:
     if isinstance(value, bytes):
-        return value.decode() if _TEXT.match(value.decode()) else value
+        return value.decode() if _NUMBER.match(value) else value
     if not isinstance(value, (dict, list)):
         return value
     found = done.get(id(value))
