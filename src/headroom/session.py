@@ -17,6 +17,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -218,13 +219,13 @@ class Session:
 
         """
         for is_deciding in (True, False):
-            try:
-                return self._forward(api, body, auth_mode, is_deciding=is_deciding)
-            except MalformedBodyError as error:
-                return Forwarded(body, error.reason)
-            except Exception as error:  # noqa: BLE001 - the body is sent, whatever it is
-                # The text of an error may hold content; its class and code do not.
-                _tell(getattr(error, "code", type(error).__name__))
+            try_it = partial(
+                self._forward, api, body, auth_mode, is_deciding=is_deciding
+            )
+            found = attempted(try_it)
+            if not isinstance(found, Failed):
+                return found
+            _tell(found.error)
         broken = attempted(lambda: self._changed_before(api, body, auth_mode))
         if broken != 0:
             extra = {"messages": broken if isinstance(broken, int) else -1}
@@ -243,7 +244,10 @@ class Session:
     def _forward(
         self, api: Api, body: bytes, auth_mode: AuthMode, *, is_deciding: bool
     ) -> Forwarded:
-        view = PROVIDERS[api].parse(body)
+        try:
+            view = PROVIDERS[api].parse(body)
+        except MalformedBodyError as error:
+            return Forwarded(body, error.reason)
         if view.conversation:
             return Forwarded(body, "conversation_state")
         if not view.messages:

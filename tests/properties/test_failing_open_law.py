@@ -255,6 +255,7 @@ def test_no_conversation_in_which_things_fail_ever_breaks_a_prefix(
                 faults.PLACES[place](patch, found)
                 sent = by.forward(body)
             provider.take(body, sent, is_known=place != "writing the ledger")
+            assert len(read(api, sent).messages) == len(read(api, body).messages)
     finally:
         by.close()
 

@@ -342,6 +342,8 @@ def test_a_ledger_that_cannot_be_read_breaks_nothing_it_began(steps, data):
             world.client.items += [item for item in new if not is_said(item)]
         world.store.is_down = data.draw(st.booleans())
         _, rewrite = world.send(world.client.body("plain", as_delta=False))
+        # It knows every message, and has compared those that it knew before.
+        assert len(world.provider.sent) >= len(rewrite.keys)
 
 
 @pytest.mark.parametrize("policy", [LOSSLESS, LOSSY])

@@ -19,7 +19,9 @@ def test_listening_beyond_this_machine_needs_a_token(host):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
 def test_listening_on_loopback_needs_none(host):
-    access.check_listen(settings.load({}, {"HEADROOM_PROXY_HOST": host}).settings)
+    found = settings.load({}, {"HEADROOM_PROXY_HOST": host}).settings
+    access.check_listen(found)
+    assert not found.proxy.token
 
 
 @pytest.mark.parametrize(

@@ -87,19 +87,24 @@ async def test_local_shell_call_command_argv_array_preserved():
     await assert_stays({"type": "local_shell_call", "call_id": "c1", "action": action})
 
 
+def said_in(phase):
+    part = {"type": "output_text", "text": LOG, "annotations": []}
+    return {"type": "message", "role": "assistant", "phase": phase, "content": [part]}
+
+
 @pytest.mark.parametrize("phase", ["commentary", "final_answer"])
 async def test_codex_phase_preserved(phase):
-    part = {"type": "output_text", "text": LOG, "annotations": []}
-    said = {"type": "message", "role": "assistant", "phase": phase, "content": [part]}
-    await assert_stays(said)
+    await assert_stays(said_in(phase))
 
 
 async def test_codex_phase_commentary_preserved():
-    await test_codex_phase_preserved("commentary")
+    got, _ = await sent(USER, said_in("commentary"), result("z"))
+    assert b'"phase": "commentary"' in got
 
 
 async def test_codex_phase_final_answer_preserved():
-    await test_codex_phase_preserved("final_answer")
+    got, _ = await sent(USER, said_in("final_answer"), result("z"))
+    assert b'"phase": "final_answer"' in got
 
 
 async def test_compaction_item_byte_equal():

@@ -2,7 +2,8 @@
 
 One block's compressors, the references of one message's results, the recorded edits of
 one message: each is worth less than the request, and the request's other blocks are
-worth more. This is the one place of the core that catches what it cannot name.
+worth more; so is the program that has a request made by the library. This and the guard
+around a stage of the proxy are the places that catch what they cannot name.
 """
 
 from collections.abc import Callable

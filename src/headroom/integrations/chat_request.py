@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from headroom.core.attempts import Failed, attempted
 from headroom.errors import CompressionError, MalformedBodyError
 from headroom.session import LISTS, Api, Session
 
@@ -163,16 +164,13 @@ def maybe_compress_body(
 
 def _fail_open(work: Callable[[], bytes | None], request_id: str) -> bytes | None:
     """Do the work; a warning and ``None`` instead of any error of it."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - the request is served, whatever it is
-        # The text of an error may hold content; its class and code do not.
-        name = getattr(error, "reason", "") or getattr(error, "code", "")
-        log.warning(
-            "compression_failed",
-            extra={"request_id": request_id, "error": name or type(error).__name__},
-        )
-        return None
+    found = attempted(work)
+    if not isinstance(found, Failed):
+        return found
+    # The text of an error may hold content; its class and code do not.
+    extra = {"request_id": request_id, "error": found.error}
+    log.warning("compression_failed", extra=extra)
+    return None
 
 
 def _compress_request(

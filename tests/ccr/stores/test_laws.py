@@ -403,9 +403,16 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_sequence_of_calls_behaves_like_a_dictionary(kind, tmp_path, request):
     server = request.getfixturevalue("redis_server") if kind == "redis" else None
+    played = []
+
+    def make():
+        played.append(make_backend(kind, tmp_path, server))
+        return played[-1]
 
     class Machine(StoreMachine):
-        make = staticmethod(lambda: make_backend(kind, tmp_path, server))
+        """Over one kind of store."""
+
+    Machine.make = staticmethod(make)
 
     run_state_machine_as_test(
         Machine,
@@ -416,3 +423,4 @@ def test_any_sequence_of_calls_behaves_like_a_dictionary(kind, tmp_path, request
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert played

@@ -208,7 +208,8 @@ def test_any_bytes_are_a_request_or_refused(noise, at, length):
     for data in (noise, body[:at] + noise + body[at + length :]):
         try:
             view = PROVIDER.parse(data, PATH)
-            for index in range(len(view.messages)):
+            for index, message in enumerate(view.messages):
+                assert data[message.span.start : message.span.end][:1] == b"{"
                 PROVIDER.slots(view, index)
                 PROVIDER.tool_calls(view, index)
         except HeadroomError:

@@ -249,8 +249,9 @@ def test_chunk_boundaries_change_nothing(rng):
 def test_no_bytes_make_it_raise(noise, seed):
     rng = random.Random(seed)
     at = rng.randrange(len(TOOLS))
-    read(TOOLS[:at], noise, TOOLS[at:])
-    read_message(noise)
+    found = read(TOOLS[:at], noise, TOOLS[at:])
+    assert found.status != "open"
+    assert read_message(noise).status != "open"
 
 
 def test_an_event_without_end_is_given_up():

@@ -101,7 +101,7 @@ async def test_a_client_that_vanishes_while_it_is_sent_to_ends_the_providers_soc
     async with socket_provider(talk) as up, proxy(up.url) as px, dial(px) as ws:
         await ws.recv()
         ws.transport.abort()
-        await up.has_ended()
+        assert await up.has_ended()
 
 
 async def test_subprotocols_are_offered_and_the_choice_is_told():
@@ -499,7 +499,7 @@ async def test_a_client_that_leaves_during_the_handshake_ends_it():
         await c.send(handshake())
         await asyncio.wait_for(arrived.wait(), 5)
         c.leave()
-        await asyncio.wait_for(left.wait(), 5)
+        assert await asyncio.wait_for(left.wait(), 5)
 
 
 def handshake(*, path=b"/v1/realtime", drop=b"", add=()):
