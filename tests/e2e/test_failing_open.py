@@ -65,6 +65,13 @@ def cases(places, ways):
     ]
 
 
+def troubles(result):
+    """Errors, thinking that was dropped, prefix breaks, rewrites."""
+    target = result.target
+    found = (list(target.errors), target.thinking_dropped)
+    return (*found, list(result.breaks), result.rewrites)
+
+
 @pytest.mark.parametrize(
     ("place", "api", "model", "uses_sockets"), cases(faults.PLACES, WAYS)
 )
@@ -75,10 +82,7 @@ async def test_what_fails_now_and_then_breaks_no_prefix(
     faults.PLACES[place](monkeypatch, found)
     result = await replay(api, model, uses_sockets=uses_sockets)
     assert found.raised
-    assert result.target.errors == ()
-    assert result.target.thinking_dropped == 0
-    assert result.breaks == ()
-    assert result.rewrites == 0
+    assert troubles(result) == ([], 0, [], 0)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,4 @@ async def test_what_fails_from_some_request_on_breaks_no_prefix(
     faults.PLACES[place](monkeypatch, found)
     result = await replay(api, model, uses_sockets=uses_sockets)
     assert found.raised
-    assert result.target.errors == ()
-    assert result.target.thinking_dropped == 0
-    assert result.breaks == ()
-    assert result.rewrites == 0
+    assert troubles(result) == ([], 0, [], 0)
