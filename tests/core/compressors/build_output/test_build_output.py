@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fakes import settled
 from headroom.core.compressors import log
 from headroom.core.compressors.build_output import COMPRESSOR, FormError, clean, decode
+from headroom.core.repeats import expand, make_form_source, refer
 from headroom.core.types import Compressed, Context
 
 PYTEST = "\n".join(
@@ -363,7 +364,7 @@ def test_satisfied_requirements_are_named_with_their_versions() -> None:
     assert "ERROR: No matching distribution found for part99" in form
 
 
-def test_of_many_parameters_that_fail_alike_the_first_have_their_message() -> None:
+def failing_alike(total: str) -> str:
     lines = [
         "=== short test summary info ===",
         *(
@@ -372,13 +373,29 @@ def test_of_many_parameters_that_fail_alike_the_first_have_their_message() -> No
             for i in range(60)
         ),
         "FAILED tests/test_a.py::test_it[odd] - KeyError: 'name'",
-        "=== 61 failed in 1.02s ===",
+        total,
     ]
-    form = lossy("\n".join(lines))
+    return lossy("\n".join(lines))
+
+
+def test_of_many_parameters_that_fail_alike_the_first_have_their_message() -> None:
+    form = failing_alike("=== 61 failed in 1.02s ===")
     assert "… 58 more of FAILED tests/test_a.py::test_it with this message" in form
     assert all(f"test_it[case{i}-x]" in form for i in range(60))
     assert "test_it[odd] - KeyError: 'name'" in form
     assert "61 failed" in form
+
+
+def test_many_names_stand_below_their_note_where_the_next_run_refers_to_them() -> None:
+    first = failing_alike("=== 61 failed in 1.02s ===")
+    again = failing_alike("=== 61 failed in 3.44s ===")
+    names = " ".join(f"test_it[case{i}-x]" for i in range(2, 60))
+    assert f" with this message:\n{names}\n" in first
+    found = refer(again, [make_form_source("1", "d", first, "Bash pytest")])
+    assert found is not None
+    assert names not in found.text
+    assert "=== 61 failed in 3.44s ===" in found.text
+    assert expand(found.text, {"1": first}) == again
 
 
 def test_failures_that_differ_by_addresses_alone_have_one_body() -> None:

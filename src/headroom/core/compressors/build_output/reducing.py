@@ -21,6 +21,8 @@ _MIN_ALIKE = 4
 _MIN_FINDINGS = 3
 _SOURCE_SHOWN = 3
 _PARAMETERS_SHOWN = 2
+_MANY_CHARS = 104
+"""The least that a reference to a single line takes the place of."""
 _MESSAGE_CHARS = 24
 _CANDIDATES_SHOWN = 2
 
@@ -280,8 +282,18 @@ def _bodies(sheet: _Sheet) -> None:
             sheet.omit(index, "of failures with a body shown once")
     for names, what in ((also, "body"), (alike, "error")):
         for start, more in names.items():
-            said = ", ".join(_shortly(name, sheet, start) for name in more)
-            sheet.shown[start] += f"\n… {len(more)} more with this {what}: {said}"
+            said = f"… {len(more)} more with this {what}:"
+            listed = ", ".join(_shortly(name, sheet, start) for name in more)
+            sheet.shown[start] += f"\n{_listing(said, listed)}"
+
+
+def _listing(said: str, names: str) -> str:
+    """A note with names, many of them on a line of their own.
+
+    When the tests run again this line may be referred to; notes never are.
+    """
+    gap = "\n" if len(names) >= _MANY_CHARS else " "
+    return f"{said}{gap}{names}"
 
 
 def _shortly(name: str, sheet: _Sheet, start: int) -> str:
@@ -332,7 +344,7 @@ def _parameters(sheet: _Sheet) -> None:
         # Which of them fail is asked for by name.
         names = " ".join(_named(sheet.lines[at]) for at in more)
         said = f"… {len(more)} more of {test} with this message:"
-        sheet.notes[more[0]] = f"{said} {names}"
+        sheet.notes[more[0]] = _listing(said, names)
         for at in more:
             sheet.omit(at, "of the summary that are named together")
 
