@@ -4,7 +4,9 @@ Whoever asks (a model through the proxy or MCP, a person at the shell) gets word
 was asked for, or a short account of why it is not there and what to do about it.
 """
 
+import re
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +23,7 @@ from headroom.errors import (
 __all__ = ["Retrieved", "answer", "retrieve", "retrieve_call"]
 
 _SHOWN = 60
+_NUMBER = re.compile(r"(?:result )?#?(\d{1,6}[cd]?)")
 _SURROGATES = "surrogatepass"
 
 
@@ -29,7 +32,7 @@ class Retrieved(Struct, frozen=True):
 
     Attributes:
         text: the answer, in words for the model or person.
-        digest: the hash that was meant; empty if none was given.
+        digest: the hash that was meant, or ``#`` and a number; empty if none was given.
         error: code of what went wrong (``original_not_found``, ``corrupt_original``,
             ``store_unavailable``, ``bad_arguments``); empty if all went well.
         size_bytes: the whole original in UTF-8, once it is found.
@@ -54,6 +57,7 @@ def retrieve_call(
     arguments: bytes,
     get: Callable[[str], str],
     *,
+    numbered: Callable[[str], str] | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Retrieved:
     """Answer one call of the tool.
@@ -61,6 +65,8 @@ def retrieve_call(
     Args:
         arguments: the call's arguments, raw JSON as the model wrote them.
         get: the original under a digest, raising as ``Store.get`` does.
+        numbered: the same for the name of a result in the conversation that asks;
+            ``None``: it is not known which conversation that is.
         max_bytes: the most that is answered at once.
     """
     try:
@@ -71,6 +77,16 @@ def retrieve_call(
             ' expected {"hash":"…","lines":"A-B"}]',
             error="bad_arguments",
         )
+    number = read_number(given.hash)
+    if numbered is not None and number:
+        part = partial(
+            excerpt,
+            lines=given.lines,
+            query=given.query,
+            rows=given.rows,
+            max_bytes=max_bytes,
+        )
+        return _answered(f"#{number}", partial(numbered, number), part)
     return retrieve(
         given.hash,
         get,
@@ -100,6 +116,7 @@ def retrieve(
         rows: which rows, ``"A-B"``.
         max_bytes: the most that is answered at once.
     """
+    part = partial(excerpt, lines=lines, query=query, rows=rows, max_bytes=max_bytes)
     digest = read_digest(named)
     if len(digest) != DIGEST_HEX_LENGTH:
         return Retrieved(
@@ -108,11 +125,18 @@ def retrieve(
             digest,
             "bad_arguments",
         )
+    return _answered(digest, partial(get, digest), part)
+
+
+def _answered(
+    digest: str, get: Callable[[], str], part: Callable[[str], str]
+) -> Retrieved:
+    """The part of a text that is asked for, or why it is not there."""
     try:
-        text = get(digest)
+        text = get()
     except OriginalNotFoundError as error:
         return Retrieved(
-            f"[nothing is kept under {digest}: the marker is not from this"
+            f"[nothing is kept under {digest}: it is not from this"
             " conversation, or it has expired; run the original command again]",
             digest,
             error.code,
@@ -133,10 +157,16 @@ def retrieve(
         )
     size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", _SURROGATES))
     try:
-        part = excerpt(text, lines=lines, query=query, rows=rows, max_bytes=max_bytes)
+        return Retrieved(part(text), digest, size_bytes=size_bytes)
     except ArgumentError as error:
         return Retrieved(f"[{error}]", digest, error.code, size_bytes)
-    return Retrieved(part, digest, size_bytes=size_bytes)
+
+
+def read_number(named: object) -> str:
+    """The number of a result that somebody means; empty if there is none."""
+    text = str(named or "").strip("<>\"'` ").lower().removeprefix("ccr:")
+    found = _NUMBER.fullmatch(text)
+    return found[1] if found else ""
 
 
 def read_digest(named: object) -> str:

@@ -53,6 +53,9 @@ model hardly finds them, and a conversation's index has to fit in memory."""
 COMPLETE_STRATEGIES = VERBATIM_STRATEGIES | {"json_table", RECORD_STRATEGY}
 """Edits that leave every value readable, so that records may be told by them."""
 
+REFERRING_STRATEGIES = frozenset({RECORD_STRATEGY})
+"""Edits that are lossy only where the provider may drop what they refer to."""
+
 
 class Told(Struct, frozen=True):
     """How a result leaves.
@@ -77,7 +80,8 @@ def told_of(edit: SlotEdit | BlockOutcome) -> Told:
     """How a result leaves under an edit, recorded or about to be."""
     return Told(
         is_verbatim=edit.strategy in VERBATIM_STRATEGIES,
-        is_complete=not edit.is_lossy and edit.strategy in COMPLETE_STRATEGIES,
+        is_complete=edit.strategy in COMPLETE_STRATEGIES
+        and (not edit.is_lossy or edit.strategy in REFERRING_STRATEGIES),
         refers_to=edit.refers_to,
         form="" if edit.strategy in COMPLETE_STRATEGIES else (edit.replacement or ""),
     )

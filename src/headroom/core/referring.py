@@ -3,8 +3,9 @@
 Between ``repeats``, which knows texts alone, and ``rewrite``, which knows the request.
 
 Where the earlier results stand in the request, nothing is lost. Where the provider
-keeps them, it may drop them unseen: then a form counts as lossy, has a marker, and must
-save as much as any lossy form; how it may be given is the caller's to say (``Way``).
+keeps them, it may drop them unseen: then a form counts as lossy. What it leaves out
+stands there all the same, so that it need not save what a look-up would cost; how its
+text is got back is the caller's to say (``Way``).
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ class Way(Struct, frozen=True):
     Attributes:
         count: the gate's counter.
         marker: how the text is got back (see ``Policy.marker``), where what a form
-            refers to may be gone; ``None``: it stands in the request.
+            refers to may be gone; empty: by the numbers in the form; ``None``: it
+            stands in the request.
         known: what earlier forms tell of what they refer to.
     """
 
@@ -112,6 +114,7 @@ def refer_form(
         kind=form.kind,
         strategy=FORM_STRATEGY,
         is_lossy=form.is_lossy or found.is_lossy,
+        is_standing=found.is_standing and not form.is_lossy,
         omitted=form.omitted or found.omitted,
     )
 
@@ -144,8 +147,9 @@ def _referring(
     before, after = way.count(task.text), way.count(text)
     if after >= before or compressed_bytes >= size_bytes:
         return None
+    is_standing = is_lossy and not candidate.omitted
     least = max(MIN_LOSSY_GAIN_TOKENS, before * MIN_LOSSY_GAIN)
-    if is_lossy and before - after < least:
+    if is_lossy and not is_standing and before - after < least:
         return None
     return BlockOutcome(
         "compressed",
@@ -156,6 +160,7 @@ def _referring(
         original_tokens=before,
         compressed_tokens=after,
         is_lossy=is_lossy,
+        is_standing=is_standing,
         omitted=omitted,
         replacement=text,
         refers_to=candidate.refers_to,

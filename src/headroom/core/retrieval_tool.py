@@ -12,7 +12,7 @@ NAME = RETRIEVAL_TOOL
 
 _ABOUT = (
     b'"name":"headroom_retrieve","description":'
-    b'"Text behind a <<ccr:HASH>> marker: all, or lines A-B, rows A-B, or a search"'
+    b'"Text behind a <<ccr:HASH>> marker%b: all, or lines A-B, rows A-B, or a search"'
 )
 
 _SCHEMA = (
@@ -21,7 +21,13 @@ _SCHEMA = (
     b'"query":{"type":"string"},"rows":{"type":"string"}},"required":["hash"]}'
 )
 
-TOOLS: dict[str, bytes] = shapes(_ABOUT, _SCHEMA)
+_KEPT_APIS = ("openai_responses",)
+"""APIs that keep conversations: what they keep they may drop, and then a reference
+leads nowhere but to what it names."""
+
+TOOLS: dict[str, bytes] = shapes(_ABOUT % b"", _SCHEMA) | {
+    api: shapes(_ABOUT % b" or of result #N", _SCHEMA)[api] for api in _KEPT_APIS
+}
 """Provider family → the tool as an element of its list of tools (Gemini: functions)."""
 
 TOOL_ANTHROPIC = TOOLS["anthropic"]

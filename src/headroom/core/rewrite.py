@@ -30,19 +30,20 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from headroom.core import accepting, plan, recording, referring, standing, tool_choice
+from headroom.core import accepting, plan, recording, tool_choice
 from headroom.core.attempts import Failed, attempted
 from headroom.core.calls import Calls
-from headroom.core.earlier import Earlier, Found, Told, told_of
+from headroom.core.earlier import Told, told_of
 from headroom.core.forwarding import make_edits
 from headroom.core.hidden import Placement
 from headroom.core.plan import Plan
 from headroom.core.protocols import LedgerKey, Provider, Record
-from headroom.core.repeats import MIN_SOURCE_CHARS, SourceMemo
+from headroom.core.references import References
+from headroom.core.repeats import SourceMemo
 from headroom.core.rivals import better
 from headroom.core.splice import splice
 from headroom.core.stabilise import BREAKPOINTS, stabilise
-from headroom.core.threads import NOTHING, Reply, Thread, follow
+from headroom.core.threads import Reply, Thread, follow
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
@@ -95,10 +96,7 @@ class Rewrite:
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
         self._floor: accepting.PrefixFloor | None = None
-        self._looking: dict[int, referring.Looking] = {}
-        self._kept: Found | None = None
-        self._noted = standing.Noted()
-        self._results_total = -1
+        self._references: References | None = None
         self._outcome: accepting.Outcome | None = None
         self.decisions: dict[int, Decision] = {}
         self.reasons: tuple[str, ...] = ()
@@ -157,6 +155,9 @@ class Rewrite:
             self.view = msgspec.structs.replace(self.view, is_caching=True)
         self._outcomes = [None] * len(self._plan.tasks)
         self._floor = accepting.PrefixFloor(self.view, self._plan, self.policy)
+        self._references = References(
+            self.view, self._provider, self.chain, self._plan, self._calls
+        )
 
     def _put_back(self, notes: Mapping[bytes, bytes]) -> None:
         """Decide what is put back into messages that come back for the first time."""
@@ -251,7 +252,6 @@ class Rewrite:
                 end += 1
             self._admit(start)
             self._group_start = start
-            self._looking = {}
             yield tasks[start:end]
             start = end
 
@@ -273,54 +273,22 @@ class Rewrite:
         Returns:
             Indices into ``tasks`` of those that a compressor should still try.
         """
-        rest = list(range(len(tasks)))
-        wanted = [i for i in rest if self._may_refer(tasks[i])]
-        if not wanted:
-            return rest
-        told = attempted(lambda: self._refer(tasks, wanted, memo, count))
+        told = attempted(lambda: self._refers.refer(tasks, self._edited, memo, count))
+        rest = range(len(tasks))
         if isinstance(told, Failed):
             self.failures.append(told)
-            return rest
-        return [i for i in rest if i not in told]
+            return list(rest)
+        for i, outcome in told.items():
+            self._outcomes[self._group_start + i] = outcome
+        return [i for i in rest if i not in told or not _is_settled(told[i])]
 
-    def _refer(
-        self,
-        tasks: Sequence[BlockTask],
-        wanted: Sequence[int],
-        memo: SourceMemo,
-        count: CountTokens,
-    ) -> set[int]:
-        """Those of a group's results that references tell so well that it may do."""
-        settled: set[int] = set()
-        found = self._found(tasks[0].message_index, memo)
-        marker = self.policy.marker if self.view.continues else None
-        way = referring.Way(count, marker, found.named)
-        self._looking = {
-            i: referring.Looking(tasks[i], found.sources, way)
-            for i in wanted
-            if len(tasks[i].text) <= referring.MAX_FORM_CHARS
+    def _edited(self) -> dict[tuple[int, str], Told]:
+        """How the results leave that were decided so far."""
+        return {
+            (task.message_index, task.slot.address): told_of(outcome)
+            for task, outcome in self.results()
+            if outcome.replacement is not None
         }
-        for i in wanted:
-            outcome = referring.refer_block(
-                tasks[i], found.sources, way
-            ) or referring.relate_block(tasks[i], found.bases, way)
-            if outcome is not None:
-                self._outcomes[self._group_start + i] = outcome
-                if outcome.compressed_tokens * 5 <= outcome.original_tokens:
-                    settled.add(i)
-        return settled
-
-    def _may_refer(self, task: BlockTask) -> bool:
-        """Whether a result may be told by earlier ones.
-
-        Where the provider keeps these it may drop them, so that references are lossy
-        there; and what it keeps must be known.
-        """
-        if not self.policy.may_refer or self.view.may_drop_earlier:
-            return False
-        if self.view.continues and not (self.chain.thread and task.wants_lossy):
-            return False
-        return task.slot.is_tool and len(task.text) >= MIN_SOURCE_CHARS
 
     def missing_texts(self, memo: SourceMemo) -> list[str]:
         """Digests of originals to read before blocks are referred; mostly none.
@@ -328,10 +296,7 @@ class Rewrite:
         Args:
             memo: as for ``refer``.
         """
-        thread = self.chain.thread
-        if thread is None or not any(map(self._may_refer, self.made_plan.tasks)):
-            return []
-        return standing.missing(thread.standing, memo)
+        return self._refers.missing_texts(self.made_plan.tasks, memo)
 
     def give(self, texts: Mapping[str, str], memo: SourceMemo) -> None:
         """Take the texts that were missing, and index them.
@@ -340,8 +305,7 @@ class Rewrite:
             texts: by digest, as far as they were found.
             memo: as for ``refer``.
         """
-        if texts and self.chain.thread is not None:
-            self._kept = standing.find(self.chain.thread, texts, memo)
+        self._refers.give(texts, memo)
 
     def add(self, outcomes: Mapping[int, BlockOutcome]) -> None:
         """Take what compressors made of the current group, by index into it.
@@ -352,16 +316,12 @@ class Rewrite:
             position = self._group_start + i
             rival = self._outcomes[position]
             found = better(rival, outcome)
-            again = attempted(partial(self._refer_again, i, outcome))
+            again = attempted(partial(self._refers.again, i, outcome))
             if isinstance(again, Failed):
                 self.failures.append(again)
             elif again is not None:
                 found = better(found, again)
             self._outcomes[position] = found
-
-    def _refer_again(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:
-        looking = self._looking.get(i)
-        return None if looking is None else looking.again(outcome, self.policy.marker)
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
@@ -376,40 +336,8 @@ class Rewrite:
         records = recording.new_records(
             self.view, self.chain, self._records, outcome.decisions, outcome.call_ids
         )
-        return Batch(records, outcome.originals)
-
-    def _found(self, before: int, memo: SourceMemo) -> Found:
-        """What a message may refer to of the tool results before it."""
-        edited = {
-            (task.message_index, task.slot.address): told_of(outcome)
-            for task, outcome in zip(self.made_plan.tasks, self._outcomes, strict=True)
-            if outcome is not None and outcome.replacement is not None
-        }
-        return self._all_before(before, memo, self.made_plan.decisions, edited)
-
-    def _all_before(
-        self,
-        before: int,
-        memo: SourceMemo,
-        decisions: Mapping[int, Decision],
-        edited: Mapping[tuple[int, str], Told],
-    ) -> Found:
-        """What the provider keeps, and what stands in the request."""
-        thread = self.chain.thread
-        kept = self._kept or Found([], [])
-        if thread is not None:
-            if self._kept is None:
-                kept = self._kept = standing.find(thread, {}, memo)
-            if thread.results_total < 0:
-                # Results of this request have no numbers.
-                return kept
-        earlier = Earlier(self.view, self._provider, self.chain, memo, self._calls)
-        here = earlier.before(before, decisions, edited)
-        return Found(
-            [*kept.sources, *here.sources],
-            [*kept.bases, *here.bases],
-            kept.named | here.named,
-        )
+        named = self._refers.texts_named(outcomes)
+        return Batch(records, named | outcome.originals)
 
     def note_results(
         self, memo: SourceMemo, is_kept: Callable[[str], bool] = lambda _: False
@@ -423,20 +351,16 @@ class Rewrite:
         Returns:
             Texts to keep together with the thread, by content digest.
         """
-        view, thread = self.view, self.chain.thread
-        is_unknown = bool(view.continues) and thread is None
-        if not view.is_threaded or view.may_drop_earlier or is_unknown:
-            return {}
-        known = thread or NOTHING
-        self._noted = standing.Noted(known.standing, named=known.named)
-        if thread is None or thread.results_total >= 0:
-            earlier = Earlier(view, self._provider, self.chain, memo, self._calls)
-            if not any(decision.hidden for decision in self.decisions.values()):
-                self._results_total = earlier.results_total()
-            if self.policy.may_refer and self.policy.allow_lossy:
-                here = earlier.before(len(view.messages), self.decisions, {})
-                self._noted = standing.note(here, known, is_kept)
-        return self._noted.texts
+        return self._refers.note(memo, self.decisions, is_kept)
+
+    @property
+    def numbered(self) -> Mapping[str, str]:
+        """Name → digest, of what the provider keeps and the model may ask for."""
+        return self._refers.numbered or {}
+
+    def text_of(self, name: str, memo: SourceMemo) -> str | None:
+        """A result as it stands in the request, by its number; after ``finish``."""
+        return self._refers.text_of(name, memo, self.decisions)
 
     def finish(self, winners: Mapping[LedgerKey, Decision] | None = None) -> bytes:
         """The body to forward.
@@ -535,21 +459,23 @@ class Rewrite:
                 counts as many results as the model.
         """
         is_countable = results is None and not reply.is_compacted
-        view, earlier = self.view, self.made_plan.earlier_bytes
-        sent = sum(m.span.end - m.span.start for m in view.messages)
+        view, refers = self.view, self._refers
+        sent = self.made_plan.earlier_bytes + reply.chars
+        sent += sum(m.span.end - m.span.start for m in view.messages)
         return Thread(
             key=follow(self.chain.end, reply.links),
             tools=self.made_plan.tools,
             calls=reply.calls,
-            prefix_bytes=earlier + sent - accepting.removed_bytes(view, self.decisions),
+            prefix_bytes=sent - accepting.removed_bytes(view, self.decisions),
             stabilisers=self.made_plan.stabilisers,
             results=results or b"",
             more_tools=self.made_plan.begun.more_tools,
-            results_total=self._results_total if is_countable else -1,
-            standing=() if reply.is_compacted else self._noted.standing,
-            named=() if reply.is_compacted else self._noted.named,
+            results_total=refers.results_total if is_countable else -1,
+            standing=() if reply.is_compacted else refers.noted.standing,
+            named=() if reply.is_compacted else refers.noted.named,
             keeps_tools=self._keeps_tools
             or (view.tools_given is not None and bool(self._tool_edits())),
+            numbered=refers.numbered,
         )
 
     @property
@@ -583,6 +509,11 @@ class Rewrite:
         return _front(self.made_plan.begun)
 
     @property
+    def _refers(self) -> References:
+        assert self._references is not None, "plan() comes first"
+        return self._references
+
+    @property
     def made_plan(self) -> Plan:
         """The plan; only after ``plan`` was called."""
         assert self._plan is not None, "plan() comes first"
@@ -597,3 +528,8 @@ class Rewrite:
 
 def _front(begun: Decision) -> tuple[str, ...]:
     return (begun.tools, *begun.stabilisers, *begun.more_tools)
+
+
+def _is_settled(outcome: BlockOutcome) -> bool:
+    """References tell so much of a result that no compressor need try it."""
+    return outcome.compressed_tokens * 5 <= outcome.original_tokens

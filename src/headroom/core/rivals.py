@@ -116,8 +116,9 @@ def better(one: BlockOutcome | None, other: BlockOutcome) -> BlockOutcome:
         return other
     if other.replacement is None:
         return one
-    if one.is_lossy != other.is_lossy:
-        lossless, lossy = (other, one) if one.is_lossy else (one, other)
+    leaves_out = one.is_lossy and not one.is_standing
+    if leaves_out != (other.is_lossy and not other.is_standing):
+        lossless, lossy = (other, one) if leaves_out else (one, other)
         return rather(lossless, lossy) or lossless
     if bool(one.refers_to) != bool(other.refers_to):
         # What has to be looked up must save more than what is told in place.

@@ -10,7 +10,7 @@ and characters, the newest texts first; a text that is not found any more is not
 referred to.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -85,6 +85,21 @@ def note(
     }
     named = (*known.named, *sorted(found.named - set(known.named)))
     return Noted(listed, texts, named[-MAX_STANDING:])
+
+
+def numbered(found: Found, known: Thread, digests: Collection[str]) -> dict[str, str]:
+    """Name → digest of the text as it stands, of what forms refer to.
+
+    Args:
+        found: what stands in the request.
+        known: the note that it went on from.
+        digests: of the results that are referred to.
+    """
+    texts = {one.name: one.text for one in known.standing if one.digest in digests}
+    here = [*found.sources, *(base.source for base in found.bases)]
+    return texts | {
+        one.name: one.form_digest or one.digest for one in here if one.digest in digests
+    }
 
 
 def _newest(standing: Sequence[Standing]) -> tuple[Standing, ...]:

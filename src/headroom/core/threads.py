@@ -33,12 +33,14 @@ class Reply(Struct, frozen=True, gc=False):
         links: what its items enter the chain with, in order; see ``MessageView.links``.
         calls: the tool calls in it.
         is_compacted: the provider goes on without what stood before.
+        chars: of what it said and wrote into its calls.
     """
 
     id: str
     links: tuple[bytes, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     is_compacted: bool = False
+    chars: int = 0
 
 
 class Standing(Struct, frozen=True, gc=False, array_like=True):
@@ -85,6 +87,8 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
         keeps_tools: Headroom's tools stand in what the provider keeps, and no later
             request brings them.
         named: what forms tell of the texts they refer to.
+        numbered: name → content digest, of texts that the model can ask for by their
+            numbers; ``None``: it was never told that it may.
     """
 
     key: bytes
@@ -98,6 +102,7 @@ class Thread(Struct, frozen=True, gc=False, array_like=True):
     standing: tuple[Standing, ...] = ()
     keeps_tools: bool = False
     named: tuple[str, ...] = ()
+    numbered: dict[str, str] | None = None
 
 
 NOTHING = Thread(b"")

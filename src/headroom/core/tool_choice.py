@@ -84,9 +84,11 @@ def effective_policy(
         or (tools == "client" and any(is_retrieval_tool(name) for name in names))
         or (tools == "shell" and any(name.lower() in SHELL_TOOLS for name in names))
     )
+    is_ours = tools == "added" and RETRIEVAL_TOOL not in names
     marker = "hash" if policy.retrieval == "gateway" else "tool"
     return msgspec.structs.replace(
         policy,
         allow_lossy=policy.allow_lossy and can_retrieve,
         marker="shell" if tools == "shell" else marker,
+        asks_by_number=policy.asks_by_number and is_ours and can_retrieve,
     )

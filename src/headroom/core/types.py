@@ -357,6 +357,8 @@ class Policy(Struct, frozen=True, gc=False):
         more_tools: names of tools, beside the retrieval tool, that are added to
             conversations that begin.
         appends: facts may be appended to messages that have not been sent.
+        asks_by_number: whoever answers retrievals knows the conversation, so that
+            the model can ask for what references name by its number.
         keeps_tools: conversations keep the tools they began with (off: each request
             has those of its own policy, and the cache is lost when that changes).
     """
@@ -377,6 +379,7 @@ class Policy(Struct, frozen=True, gc=False):
     more_tools: tuple[str, ...] = ()
     keeps_tools: bool = True
     appends: bool = False
+    asks_by_number: bool = False
 
 
 class LostTag(Struct, frozen=True, gc=False):
@@ -519,6 +522,8 @@ class BlockOutcome(Struct, frozen=True, gc=False):
         reason: for ``excluded``: ``hot_zone_block_type``, ``below_frozen_floor``,
             ``above_live_zone``; for the rest, words for a person.
         replacement: the text to send, with its marker; only if ``compressed``.
+        is_standing: it is lossy, but what is left out stands earlier in what the
+            provider keeps.
         lost_tags: custom tags of the text that a lossy replacement went without.
     """
 
@@ -532,6 +537,7 @@ class BlockOutcome(Struct, frozen=True, gc=False):
     compressed_tokens: int = 0
     threshold_bytes: int = 0
     is_lossy: bool = False
+    is_standing: bool = False
     omitted: str = ""
     replacement: str | None = None
     refers_to: tuple[str, ...] = ()

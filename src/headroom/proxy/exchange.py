@@ -150,6 +150,8 @@ class Exchange:
         left_out: digests of the originals of which the body has only parts.
         narrow: what of a policy is allowed here, where others send the request on.
         on_reply: told of the answer as soon as it has ended, before the client is.
+        result_named: the text of an earlier result by its number, as the conversation
+            counts; waits for the store, and raises as ``Store.get`` does.
     """
 
     __slots__ = (
@@ -187,6 +189,7 @@ class Exchange:
         "request_id",
         "response_headers",
         "response_status",
+        "result_named",
         "retrievals",
         "route",
         "send_again",
@@ -246,6 +249,7 @@ class Exchange:
         self.hidden_results: bytes | None = None
         self.left_out: tuple[str, ...] = ()
         self.narrow: Callable[[Policy], Policy] | None = None
+        self.result_named: Callable[[str], str] | None = None
 
     def set_body(self, original: bytes, received: bytes) -> None:
         """Take the body that was read; nothing is changed yet."""

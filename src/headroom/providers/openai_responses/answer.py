@@ -218,7 +218,8 @@ def reply_of(message: Message) -> Reply | None:
         if item.type in CALLS and item.call_id:
             calls.append(tool_call(item))
     is_compacted = any(item.type.startswith("compaction") for item in message.items)
-    return Reply(message.id, tuple(links), tuple(calls), is_compacted)
+    chars = sum(len(one.text) + len(one.arguments) for one in message.items)
+    return Reply(message.id, tuple(links), tuple(calls), is_compacted, chars)
 
 
 def tool_call(item: OutputItem) -> ToolCall:

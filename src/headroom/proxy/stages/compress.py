@@ -17,6 +17,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -31,7 +32,11 @@ from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.threads import NOTHING
 from headroom.core.trail import change_of, trail_of
 from headroom.core.types import Decision, JsonValue, Policy, RequestView
-from headroom.errors import MalformedBodyError, StoreUnavailableError
+from headroom.errors import (
+    MalformedBodyError,
+    OriginalNotFoundError,
+    StoreUnavailableError,
+)
 from headroom.inference.model_table import ModelTable
 from headroom.inference.tokens import counter_for
 from headroom.learning.recommendations import Recommendations
@@ -230,6 +235,7 @@ class CompressStage:
             and allowed.compresses
             and allowed.allows_lossy,
             stabilisers=base.stabilisers if allowed.stabilises else (),
+            asks_by_number=exchange.answers_retrievals,
         )
         policy = self._memories.policy(policy, allowed)
         return policy if exchange.narrow is None else exchange.narrow(policy)
@@ -381,6 +387,8 @@ class CompressStage:
         for reason in rewrite.reasons:
             exchange.replace_body(forwarded, reason)
         exchange.view, exchange.own_tools = rewrite.view, own_tools
+        if own_tools:
+            exchange.result_named = partial(self._result_named, rewrite)
         exchange.chain_key = rewrite.keys[-1] if rewrite.keys else rewrite.chain.end
         if not rewrite.view.is_threaded:
             return
@@ -395,6 +403,21 @@ class CompressStage:
                 self._memo,
                 self._conversations.has_text,
             )
+
+    def _result_named(self, rewrite: Rewrite, name: str) -> str:
+        """The text of a result that the model names as references do.
+
+        Raises:
+            OriginalNotFoundError: none that is known is called so.
+            StoreError: as for ``Ledger.get``.
+        """
+        digest = rewrite.numbered.get(name)
+        if digest is not None:
+            return self._ledger.get(digest, namespace=self._namespace)
+        text = rewrite.text_of(name, self._memo)
+        if text is None:
+            raise OriginalNotFoundError(f"no result is known as #{name}")
+        return text
 
     async def _tell(
         self, request: _Request, rewrite: Rewrite, forwarded: bytes

@@ -222,6 +222,7 @@ class RetrieveStage:
             retrieve_call,
             call.input,
             lambda digest: self._ledger.get(digest, namespace=self._namespace),
+            numbered=exchange.result_named,
         )
         tokens = 0
         with Guard(exchange, self.name):
