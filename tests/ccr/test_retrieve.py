@@ -1,5 +1,7 @@
 """Whoever asks for an original gets words, whatever happens."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,11 @@ from headroom.ccr.retrieve import read_digest, retrieve, retrieve_call
 from headroom.ccr.stores import open_store
 from headroom.core.digest import content_digest
 from headroom.core.markers import write_marker
-from headroom.errors import CorruptOriginalError, StoreUnavailableError
+from headroom.errors import (
+    CorruptOriginalError,
+    OriginalNotFoundError,
+    StoreUnavailableError,
+)
 
 TEXT = "first\nsecond\nthird\n"
 DIGEST = content_digest(TEXT)
@@ -47,6 +53,38 @@ def test_a_call_gives_the_part_asked_for(get):
 def test_arguments_that_nobody_knows_are_ignored(get):
     arguments = b'{"hash":"%s","reason":"I need it","lines":null}' % DIGEST.encode()
     assert retrieve_call(arguments, get).text == TEXT
+
+
+def named_texts(name):
+    if name != "7c":
+        raise OriginalNotFoundError(f"no result is known as #{name}")
+    return TEXT
+
+
+@pytest.mark.parametrize(
+    "named", ["#7c", "7c", " #7C\n", "`#7c`", "<<ccr:#7c>>", "result #7c", "Result 7c"]
+)
+def test_a_result_is_found_by_its_number_however_it_is_named(get, named):
+    arguments = json.dumps({"hash": named, "lines": "2"}).encode()
+    found = retrieve_call(arguments, get, numbered=named_texts)
+    assert (found.text, found.digest) == ("[lines 2 of 3]\nsecond", "#7c")
+
+
+def test_a_number_that_nothing_is_known_by_is_answered_with_what_to_do(get):
+    found = retrieve_call(b'{"hash":"#8"}', get, numbered=named_texts)
+    assert found.error == "original_not_found"
+    assert "#8" in found.text
+    assert "run the original command again" in found.text
+
+
+def test_a_hash_is_one_where_numbers_are_known_too(get):
+    arguments = b'{"hash":"%s"}' % DIGEST.encode()
+    assert retrieve_call(arguments, get, numbered=named_texts).text == TEXT
+
+
+def test_who_does_not_know_the_conversation_finds_nothing_by_number(get):
+    found = retrieve_call(b'{"hash":"#7c"}', get)
+    assert found.error == "bad_arguments"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from headroom.inference.tokens import counter_for
 SNAPSHOTS = {
     "anthropic": "1b5cb942c679631f78b01831",
     "openai_chat": "309c0d95e6f6c474aa46c041",
-    "openai_responses": "d66d5f4da96534aeb1f421d8",
+    "openai_responses": "e35aa0135f34fdc0562182dc",
     "gemini": "93e6f5fcdb35ecc154427f29",
     "bedrock_converse": "38c821669a3170db57be2698",
 }
@@ -34,6 +34,12 @@ def test_the_bytes_of_each_shape_are_pinned(api):
 
 def test_the_anthropic_definition_costs_at_most_ninety_tokens():
     assert counter_for("gpt-4o")(TOOL_ANTHROPIC.decode()) <= 90
+
+
+def test_where_conversations_are_kept_the_model_is_told_of_numbers():
+    told = [api for api in TOOLS if b"or of result #N" in TOOLS[api]]
+    assert told == ["openai_responses"]
+    assert counter_for("gpt-4o")(TOOL_OPENAI_RESPONSES.decode()) <= 90
 
 
 def test_each_shape_is_what_its_api_expects():

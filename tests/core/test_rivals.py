@@ -1,6 +1,7 @@
+import msgspec
 import pytest
 
-from headroom.core.rivals import Rival, chosen, rather
+from headroom.core.rivals import Rival, better, chosen, rather
 from headroom.core.types import BlockOutcome
 
 
@@ -73,3 +74,17 @@ def test_a_text_that_stays_as_it_is_counts_as_its_own_lossless_form(tokens, is_s
     lossy = form(tokens, is_lossy=True)
     assert rather(left, lossy) is (lossy if is_sent else left)
     assert rather(None, lossy) is (lossy if is_sent else None)
+
+
+def test_what_stands_elsewhere_is_not_weighed_like_what_is_left_out():
+    """It costs no look-up as long as it stands there, only a look back."""
+    alone = form(100)
+    standing = msgspec.structs.replace(
+        form(80, is_lossy=True), is_standing=True, refers_to=("d",)
+    )
+    assert better(alone, standing) is standing
+    assert better(alone, msgspec.structs.replace(standing, is_standing=False)) is alone
+    hardly = msgspec.structs.replace(standing, compressed_tokens=95)
+    assert better(alone, hardly) is alone
+    assert better(standing, form(70, is_lossy=True)) is standing
+    assert better(standing, form(20, is_lossy=True)).compressed_tokens == 20

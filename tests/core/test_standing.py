@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fakes import DictStore, forward
-from headroom.core import repeats, standing
+from headroom.core import references, repeats, standing
 from headroom.core.digest import content_digest
 from headroom.core.earlier import Found
 from headroom.core.markers import find_markers
@@ -22,6 +22,7 @@ from headroom.core.types import Policy, ToolCall
 from headroom.providers.openai_responses.answer import read_message, reply_of
 
 POLICY = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
+ASKING = msgspec.structs.replace(POLICY, asks_by_number=True)
 TOOLS = [{"type": "function", "name": "exec"}]
 GO = {"role": "user", "content": "go"}
 CODE = "\n".join(
@@ -68,6 +69,7 @@ class Conversation:
         )
         output = [*said, *(call(name) for name in calls)]
         response = {"id": name, "status": "completed", "output": output}
+        self.rewrite = rewrite
         reply = reply_of(read_message(json.dumps(response).encode()))
         thread = rewrite.thread_after(reply, results)
         self.threads[name] = decode_thread(encode_thread(thread))
@@ -230,12 +232,108 @@ def test_without_a_way_back_nothing_is_referred_to_or_kept(policy):
     assert conversation.store.originals == {}
 
 
-def test_a_reference_must_save_what_any_lossy_form_must():
-    text = "\n".join(CODE.splitlines()[:4])
-    conversation = Conversation()
-    conversation.send([GO], name="1", calls="a")
-    conversation.send([result("a", text)], after="1", name="2", calls="b")
-    assert conversation.send([result("b", text)], after="2", name="3") == [text]
+def test_a_reference_is_made_wherever_it_is_shorter_with_what_it_needs():
+    """What it leaves out stands there: no look-up has to be paid for."""
+    text = "\n".join(CODE.splitlines()[:6])
+    for policy, expected in [(POLICY, 3), (ASKING, 2)]:
+        conversation = Conversation(policy)
+        conversation.send([GO], name="1", calls="a")
+        conversation.send([result("a", text)], after="1", name="2", calls="b")
+        (sent,) = conversation.send([result("b", text)], after="2", name="3")
+        assert sent.startswith("[repeats #1 exec]\n[#1:1-6]")
+        assert sent.count("\n") + 1 == expected
+
+
+def test_what_can_be_asked_for_by_its_number_needs_no_marker():
+    conversation = begun(ASKING)
+    (sent,) = conversation.send([result("b")], after="2", name="3")
+    assert sent == "[repeats #1 exec]\n[#1:1-60]"
+    digest = conversation.threads["3"].numbered["1"]
+    assert conversation.store.get(digest) == CODE
+    assert conversation.rewrite.manifest.entries[-1].outcome.is_lossy
+
+
+def test_what_is_named_is_stored_before_it_is_named():
+    conversation = begun(ASKING)
+    conversation.store.originals.clear()
+    conversation.send([result("b")], after="2", name="3")
+    assert conversation.store.get(content_digest(CODE)) == CODE
+
+
+def test_a_record_told_by_another_told_one_leads_to_both():
+    states = ["pending", "cancelled", "returned", "gone"]
+    texts = [RECORD.replace("pending", state) for state in states]
+    conversation = Conversation(ASKING)
+    conversation.send([GO], name="0", calls="0")
+    for n, text in enumerate(texts):
+        (sent,) = conversation.send(
+            [result(str(n), text)], after=str(n), name=str(n + 1), calls=str(n + 1)
+        )
+        if n:
+            base = repeats.base_of(sent)
+            found = conversation.store.get(
+                conversation.threads[str(n + 1)].numbered[base]
+            )
+            assert repeats.restore(sent, {base: found}) == json.dumps(
+                json.loads(text), separators=(",", ":")
+            )
+    assert not find_markers(json.dumps(conversation.kept[str(len(texts))]))
+
+
+def test_behind_many_names_there_are_markers_again(monkeypatch):
+    monkeypatch.setattr(references, "MAX_NUMBERED", 1)
+    conversation = begun(ASKING)
+    other = CODE.replace("function", "other_function").replace("return", "yield")
+    conversation.send([result("b", other)], after="2", name="3", calls="c")
+    (first,) = conversation.send([result("c")], after="3", name="4", calls="d")
+    (second,) = conversation.send([result("d", other)], after="4", name="5")
+    assert (len(find_markers(first)), len(find_markers(second))) == (0, 1)
+
+
+def test_a_conversation_whose_model_was_not_told_of_numbers_has_markers():
+    conversation = begun(ASKING)
+    thread = msgspec.structs.replace(conversation.threads["2"], numbered=None)
+    conversation.threads["2"] = thread
+    (sent,) = conversation.send([result("b")], after="2", name="3", calls="c")
+    assert len(find_markers(sent)) == 1
+    assert conversation.threads["3"].numbered is None
+
+
+def test_where_the_client_s_own_tool_answers_there_are_markers():
+    conversation = Conversation(msgspec.structs.replace(ASKING, retrieval="mcp"))
+    tools = [*TOOLS, {"type": "function", "name": "mcp__headroom__headroom_retrieve"}]
+    conversation.send([GO], name="1", calls="a", tools=tools)
+    conversation.send([result("a")], after="1", name="2", calls="b", tools=tools)
+    (sent,) = conversation.send([result("b")], after="2", name="3", tools=tools)
+    assert len(find_markers(sent)) == 1
+
+
+def test_names_are_known_from_then_on_whatever_comes():
+    conversation = begun(ASKING)
+    sealed = {"type": "compaction", "id": "cmp", "encrypted_content": "gAAA"}
+    conversation.send([result("b")], after="2", name="3", calls="c", results=b"")
+    conversation.send([result("c", "ok")], after="3", name="4", said=[sealed])
+    assert conversation.threads["4"].numbered == {"1": content_digest(CODE)}
+    conversation.kept["lost"] = []
+    conversation.send([GO], after="lost", name="5")
+    assert conversation.threads["5"].numbered is None
+
+
+def test_all_sent_again_leaves_without_markers_and_tells_its_results_itself():
+    conversation = begun(ASKING)
+    (sent,) = conversation.send([result("b")], after="2", name="3", calls="c")
+    everything = [GO, call("a"), result("a"), call("b"), result("b"), call("c")]
+    written = call("d", path="app.py", content=CODE)
+    again = conversation.send(
+        [*everything, result("c", "ok"), written, result("d", "done")], name="4"
+    )
+    assert again == [CODE, sent, "ok", "done"]
+    rewrite, memo = conversation.rewrite, conversation.memo
+    assert rewrite.text_of("1", memo) == CODE
+    assert rewrite.text_of("2", memo) == sent
+    assert rewrite.text_of("4c", memo) == CODE
+    assert rewrite.text_of("5", memo) is None
+    assert conversation.threads["4"].numbered == {"1": content_digest(CODE)}
 
 
 def test_what_a_result_is_of_is_said_once():

@@ -8,14 +8,16 @@ histories are rewound, forked, retried and compacted, tools change, workers diff
 """
 
 import json
+import re
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import HALVE, DictStore, forward
 from headroom.core import pipeline, repeats
-from headroom.core.markers import strip_marker
+from headroom.core.markers import find_markers, strip_marker
 from headroom.core.repeats import SourceMemo
 from headroom.core.threads import decode_thread, encode_thread
 from headroom.core.types import Context, Policy
@@ -155,6 +157,7 @@ DIALECTS = st.sampled_from(["plain", "breakpoint", "rewritten"])
 
 LOSSLESS = Policy(cache_minimum_tokens=0)
 LOSSY = Policy(cache_minimum_tokens=0, allow_lossy=True, retrieval="tool")
+ASKING = msgspec.structs.replace(LOSSY, asks_by_number=True)
 
 
 class World:
@@ -230,6 +233,21 @@ def check_references(sent: list[str], given: list[str]) -> None:
             assert found == original or found.rstrip("\n") in shortened(original)
 
 
+def kept_outputs(items: list[dict]) -> list[str | list[dict]]:
+    return [item["output"] for item in items if "output" in item]
+
+
+def check_names(world: World, sent: list[str], new: int) -> None:
+    """What a form without a marker names can be asked for, as it stands there."""
+    numbered = decode_thread(world.threads[f"resp_{world.numbers}"]).numbered
+    for text in sent[len(sent) - new :]:
+        if not text.startswith("[repeats #") or find_markers(text):
+            continue
+        for name in re.findall(r"(?<=#)[1-9]\d*(?=:\d)", text):
+            found = world.store.get(numbered[name])
+            assert found == sent[int(name) - 1]
+
+
 def shortened(text: str) -> list[str]:
     """What the compressor leaves of a text; a form may refer to an earlier form."""
     found = HALVE.compress(text, Context(count=len, wants_lossy=True))
@@ -244,7 +262,7 @@ def is_said(item: dict) -> bool:
 @settings(max_examples=700)
 @given(STEPS, st.data())
 def test_no_generated_responses_conversation_ever_breaks_a_prefix(steps, data):
-    world = World(data.draw(st.sampled_from([LOSSLESS, LOSSY])))
+    world = World(data.draw(st.sampled_from([LOSSLESS, LOSSY, ASKING])))
     memo = SourceMemo(max_chars=2_000)
     _, rewrite = world.send(world.client.body("plain", as_delta=False))
     for step in [("retry",), *steps]:
@@ -265,7 +283,7 @@ def test_no_generated_responses_conversation_ever_breaks_a_prefix(steps, data):
 @given(STEPS, st.data())
 def test_deltas_and_full_requests_leave_the_provider_with_the_same(steps, data):
     """Whoever sends everything again sends what the provider had got in pieces."""
-    world = World(data.draw(st.sampled_from([LOSSLESS, LOSSY])))
+    world = World(data.draw(st.sampled_from([LOSSLESS, LOSSY, ASKING])))
     kept = []
     body = world.client.body("plain", as_delta=False)
     for step in [*steps, ("retry",)]:
@@ -299,10 +317,11 @@ def test_deltas_and_full_requests_leave_the_provider_with_the_same(steps, data):
         ),
         min_size=3,
         max_size=8,
-    )
+    ),
+    st.sampled_from([LOSSY, ASKING]),
 )
-def test_what_deltas_refer_to_stands_where_the_model_counts_it(turns):
-    world, memo = World(LOSSY), SourceMemo()
+def test_what_deltas_refer_to_stands_where_the_model_counts_it(turns, policy):
+    world, memo = World(policy), SourceMemo()
     client = world.client
     kept: list[dict] = []
     body = client.body("plain", as_delta=False)
@@ -320,6 +339,8 @@ def test_what_deltas_refer_to_stands_where_the_model_counts_it(turns):
             sealed = {"type": "compaction", "id": "cmp", "encrypted_content": "gAAA"}
             said.append(sealed)
         world.answer(rewrite, said)
+        if is_delta:
+            check_names(world, list(map(plain, kept_outputs(kept))), len(sent))
         client.items += [item for item in new if not is_said(item)]
         memo = SourceMemo() if way == "restart" else memo
         body = client.body("plain", as_delta=way != "reconnect")

@@ -164,7 +164,7 @@ def _answered(
 
 def read_number(named: object) -> str:
     """The number of a result that somebody means; empty if there is none."""
-    text = str(named or "").strip("<>\"'` ").lower().removeprefix("ccr:")
+    text = str(named or "").strip("<>\"'` \n").lower().removeprefix("ccr:")
     found = _NUMBER.fullmatch(text)
     return found[1] if found else ""
 

@@ -10,14 +10,14 @@ the conversation, the numbers that stand in it are what the model can ask for. T
 they name are stored before the form leaves, and noted from then on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from headroom.core import referring, standing
 from headroom.core.calls import Calls
 from headroom.core.earlier import Earlier, Found, Told
 from headroom.core.plan import Chain, Plan
 from headroom.core.protocols import Provider
-from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo
+from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo, names_in
 from headroom.core.threads import NOTHING
 from headroom.core.types import (
     BlockOutcome,
@@ -25,6 +25,7 @@ from headroom.core.types import (
     CountTokens,
     Decision,
     RequestView,
+    SlotEdit,
 )
 
 MAX_NUMBERED = 256
@@ -146,11 +147,11 @@ class References:
         """
         if not self._can_ask:
             return {}
-        digests = {d for one in outcomes if one.is_lossy for d in one.refers_to}
+        names = _names_in(outcomes)
         return {
             one.form_digest or one.digest: "\n".join(one.lines.raw)
             for one in _sources(self._found)
-            if one.digest in digests
+            if one.name in names
         }
 
     def note(
@@ -185,8 +186,9 @@ class References:
                 here = earlier.before(len(view.messages), decisions, {})
                 self.noted = standing.note(here, known, is_kept)
         if self.numbered is not None:
-            told = _told_by(decisions.values())
-            self.numbered = self.numbered | standing.numbered(here, known, told)
+            edits = (edit for one in decisions.values() for edit in one.edits)
+            more = standing.numbered(here, known, _names_in(edits))
+            self.numbered = self.numbered | more
         return self.noted.texts
 
     def text_of(
@@ -264,12 +266,11 @@ def _sources(found: Found) -> list[Source]:
     return [*found.sources, *(base.source for base in found.bases)]
 
 
-def _told_by(decisions: Iterable[Decision]) -> Collection[str]:
-    """Digests of what lossy forms refer to."""
+def _names_in(edits: Iterable[SlotEdit | BlockOutcome]) -> set[str]:
+    """What is referred to where it may be dropped."""
     return {
-        digest
-        for decision in decisions
-        for edit in decision.edits
-        if edit.is_lossy
-        for digest in edit.refers_to
+        name
+        for edit in edits
+        if edit.is_lossy and edit.refers_to
+        for name in names_in(edit.replacement or "")
     }

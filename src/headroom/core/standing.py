@@ -87,18 +87,18 @@ def note(
     return Noted(listed, texts, named[-MAX_STANDING:])
 
 
-def numbered(found: Found, known: Thread, digests: Collection[str]) -> dict[str, str]:
+def numbered(found: Found, known: Thread, names: Collection[str]) -> dict[str, str]:
     """Name → digest of the text as it stands, of what forms refer to.
 
     Args:
         found: what stands in the request.
         known: the note that it went on from.
-        digests: of the results that are referred to.
+        names: of what is referred to.
     """
-    texts = {one.name: one.text for one in known.standing if one.digest in digests}
+    texts = {one.name: one.text for one in known.standing if one.name in names}
     here = [*found.sources, *(base.source for base in found.bases)]
     return texts | {
-        one.name: one.form_digest or one.digest for one in here if one.digest in digests
+        one.name: one.form_digest or one.digest for one in here if one.name in names
     }
 
 

@@ -19,6 +19,11 @@ SYSTEM = {"type": "message", "role": "developer", "content": "Be careful. " * 60
 GIVEN = {"type": "additional_tools", "role": "developer", "tools": TOOLS}
 GO = {"type": "message", "role": "user", "content": "go"}
 MARKER = re.compile(r"<<ccr:([0-9a-f]{24})")
+NAME = re.compile(r"\[repeats (#\d+)")
+FILE = "\n".join(
+    f"def function_{n}(value): return value * {n * 7919 % 1013} + {n * 31 % 97}"
+    for n in range(60)
+)
 
 
 def call(name, number, arguments="{}"):
@@ -41,8 +46,9 @@ def answered(item):
 class Model:
     """Asks for what was left out of each result, then for its own tool."""
 
-    def __init__(self, *, fails=False):
+    def __init__(self, *, fails=False, asks=MARKER):
         self.asked = []
+        self.asks = asks
         self.sockets = []
         self.fails = fails
         self.may_go_on = asyncio.Event()
@@ -71,7 +77,7 @@ class Model:
                 json.dumps({"type": "response.completed", "response": nothing})
             )
             return
-        found = MARKER.search(json.dumps(event["input"]))
+        found = self.asks.search(json.dumps(event["input"]))
         if found and not is_behind:
             arguments = json.dumps({"hash": found[1]})
             said = call("headroom_retrieve", number, arguments)
@@ -92,9 +98,9 @@ class Model:
 
 
 @contextlib.asynccontextmanager
-async def running(**options):
+async def running(*, store="memory://", **options):
     model = Model(**options)
-    async with socket_provider(model) as up, proxy(up.url) as px:
+    async with socket_provider(model) as up, proxy(up.url, STORE=store) as px:
         yield model, up, px
 
 
@@ -282,3 +288,54 @@ async def test_what_a_provider_says_between_two_answers_belongs_to_neither(monke
         assert px.count("headroom_retrievals_total", outcome="found") == 1
     assert events[0]["type"] == "codex.rate_limits"
     assert "headroom_retrieve" not in json.dumps(events)
+
+
+def told(events):
+    """The call of the client's that an answer ends with, and a result for it."""
+    item = events[-1]["response"]["output"][-1]
+    kind = {"type": "function_call_output", "call_id": item["call_id"]}
+    return item, {**kind, "output": FILE}
+
+
+async def test_what_a_reference_names_is_given_by_its_number_in_any_process(tmp_path):
+    store = f"sqlite://{tmp_path}/store.db"
+    async with running(store=store, asks=NAME) as (model, up, px):
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            events = await ask(ws, [SYSTEM, GO])
+            for _ in range(2):
+                _, fresh = told(events)
+                events = await ask(ws, [fresh], previous=last_id(events))
+            assert px.count("headroom_retrievals_total", outcome="found") == 1
+        async with (
+            proxy(up.url, STORE=store) as other,
+            dial(other, PATH, additional_headers=KEY) as ws,
+        ):
+            _, fresh = told(events)
+            seen = await ask(ws, [fresh], previous=last_id(events))
+            assert other.count("headroom_retrievals_total", outcome="found") == 1
+    forms = [i["output"] for e in model.asked for i in e["input"] if "output" in i]
+    # The file as it is; what stands for it; what was answered; and the same again.
+    assert forms[0] == FILE
+    assert forms[1].startswith("[repeats #1 exec_command]\n[#1:1-60]")
+    assert forms[2] == FILE
+    assert forms[3].startswith("[repeats #1:1-60]")
+    assert forms[4] == FILE
+    assert not MARKER.search(json.dumps(forms))
+    assert "headroom_retrieve" not in json.dumps(seen)
+
+
+async def test_all_sent_again_is_asked_for_by_number_as_well():
+    async with running(asks=NAME) as (model, _, px):
+        history = [SYSTEM, GO]
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            events = await ask(ws, history)
+            call_, fresh = told(events)
+            history += [call_, fresh]
+            events = await ask(ws, [fresh], previous=last_id(events))
+        call_, fresh = told(events)
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            await ask(ws, [*history, call_, fresh])
+        assert px.count("headroom_retrievals_total", outcome="found") == 1
+    *_, whole, answer = model.asked
+    assert whole["input"][-1]["output"].startswith("[repeats #1")
+    assert answer["input"][-1]["output"] == FILE

@@ -252,6 +252,18 @@ def _lines_of(match: re.Match[str], source: Lines, separator: str) -> list[str]:
     return [indented(line) for line in bare] if match[8] else source.raw[reach]
 
 
+def names_in(form: str) -> set[str]:
+    """The earlier results, and texts of their calls, that a form is told by."""
+    if (base := base_of(form)) is not None:
+        return {base}
+    return {
+        match[2]
+        for line in form.split("\n")
+        if _REFERENCES.fullmatch(line) is not None
+        for match in _REFERENCE.finditer(line)
+    }
+
+
 def told(form: str) -> str:
     """What a form leaves to earlier results, in words; empty if it is no such form.
 
