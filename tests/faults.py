@@ -2,11 +2,10 @@
 
 import msgspec
 
-from headroom import session
+from headroom import driving
 from headroom.ccr.ledger import Ledger
 from headroom.core import accepting, pipeline, plan, referring
 from headroom.core.rewrite import Rewrite
-from headroom.proxy import compute
 from headroom.proxy.learner import Learner
 from headroom.proxy.stages import compress, retrieve
 
@@ -76,7 +75,7 @@ def in_compressors(patch, faults):
 
 def in_counting(patch, faults):
     """The counter of tokens raises now and then."""
-    for module in (compress, compute, session, retrieve):
+    for module in (driving, retrieve):
         real = module.counter_for
 
         def counter_for(model, real=real):

@@ -4,7 +4,7 @@ The library's counterpart of the proxy's stages, for integrations and for whoeve
 a provider without a proxy. A ``Session`` drives the same ``Rewrite`` over the same
 ledger: what was sent once is sent the same way again, however often the caller passes
 the whole history. Calls wait for the store and for compression; the ones that begin
-with ``a`` do so in a thread.
+with ``a`` do so in a thread, or where a server's ``Place`` says.
 
 What always holds: nothing is left out unless its original was stored first and somebody
 can get it back. Whatever goes wrong, what was sent before is repeated and the rest
@@ -26,18 +26,15 @@ from msgspec import Struct
 
 from headroom.api import Message, MessagesResult
 from headroom.ccr.contract import ManagedStore
-from headroom.ccr.ledger import Known, Ledger
+from headroom.ccr.ledger import Ledger
 from headroom.ccr.notes import keep_note, read_texts
 from headroom.ccr.retrieve import retrieve_call
 from headroom.ccr.stores import open_store
-from headroom.core.attempts import Failed, attempted
+from headroom.core.attempts import Attempt, Failed, attempted
 from headroom.core.hidden import Answer, encode_answer
-from headroom.core.pipeline import compress_block
-from headroom.core.plan import BLOCK_LINEAGE, make_chain
-from headroom.core.protocols import LedgerKey, Record
 from headroom.core.repeats import SourceMemo
 from headroom.core.retrieval_tool import TOOLS
-from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.rewrite import Rewrite
 from headroom.core.threads import (
     Reply,
     Thread,
@@ -46,10 +43,10 @@ from headroom.core.threads import (
     note_key,
 )
 from headroom.core.trail import change_of
-from headroom.core.types import Decision, Manifest, Policy, RequestView, ToolCall
-from headroom.errors import MalformedBodyError, StoreError, StoreUnavailableError
+from headroom.core.types import Manifest, Policy, ToolCall
+from headroom.driving import HERE, Driver, Place, Request, Rewritten, at_once
+from headroom.errors import MalformedBodyError, StoreError
 from headroom.inference.model_table import ModelTable
-from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.providers.credentials import AuthMode
 
@@ -105,21 +102,6 @@ class Forwarded(Struct, frozen=True):
             entry.outcome.is_lossy and entry.outcome.action == "compressed"
             for entry in self.manifest.entries
         )
-
-
-class _Request(Struct):
-    """One request on its way through a session.
-
-    Attributes:
-        is_lossless: nothing may be left out of what is new, whatever the policy says.
-        known: what was read when the ledger could be.
-    """
-
-    view: RequestView
-    policy: Policy
-    auth_mode: AuthMode
-    is_lossless: bool = False
-    known: Known | None = None
 
 
 class Session:
@@ -218,15 +200,34 @@ class Session:
                 (``payg``) anything is left out, or a tool added.
 
         """
+        return at_once(self._attempts(api, body, auth_mode, HERE))
+
+    async def aforward(
+        self,
+        api: Api,
+        body: bytes,
+        *,
+        auth_mode: AuthMode = "payg",
+        place: Place | None = None,
+    ) -> Forwarded:
+        """``forward`` in a thread, or where a server's place says."""
+        if place is None:
+            work = partial(self.forward, api, body, auth_mode=auth_mode)
+            return await asyncio.to_thread(work)
+        return await self._attempts(api, body, auth_mode, place)
+
+    async def _attempts(
+        self, api: Api, body: bytes, auth_mode: AuthMode, place: Place
+    ) -> Forwarded:
         for is_deciding in (True, False):
-            try_it = partial(
-                self._forward, api, body, auth_mode, is_deciding=is_deciding
-            )
-            found = attempted(try_it)
-            if not isinstance(found, Failed):
-                return found
-            _tell(found.error)
-        broken = attempted(lambda: self._changed_before(api, body, auth_mode))
+            with Attempt(_tell):
+                return await self._forward(
+                    api, body, auth_mode, place, is_deciding=is_deciding
+                )
+        broken = await place.work(
+            len(body),
+            lambda: attempted(lambda: self._changed_before(api, body, auth_mode)),
+        )
         if broken != 0:
             extra = {"messages": broken if isinstance(broken, int) else -1}
             log.error("prefix_broken", extra=extra)
@@ -235,17 +236,21 @@ class Session:
     def _changed_before(self, api: Api, body: bytes, auth_mode: AuthMode) -> int:
         """How many messages of a body left otherwise before, as far as memory knows."""
         view = PROVIDERS[api].parse(body)
-        chain = make_chain(view, namespace=self._namespace, auth_mode=auth_mode)
-        records, _ = self._ledger.peek(
-            chain.keys, chain.lineage, namespace=self._namespace
-        )
+        _, records = self._driver(HERE).remembered(view, auth_mode)
         return len({r.key for r in records if change_of(r.decision)})
 
-    def _forward(
-        self, api: Api, body: bytes, auth_mode: AuthMode, *, is_deciding: bool
+    async def _forward(
+        self,
+        api: Api,
+        body: bytes,
+        auth_mode: AuthMode,
+        place: Place,
+        *,
+        is_deciding: bool,
     ) -> Forwarded:
+        provider = PROVIDERS[api]
         try:
-            view = PROVIDERS[api].parse(body)
+            view = await place.work(len(body), lambda: provider.parse(body))
         except MalformedBodyError as error:
             return Forwarded(body, error.reason)
         if view.conversation:
@@ -259,19 +264,29 @@ class Session:
             allow_lossy=self._policy.allow_lossy and auth_mode == "payg",
             is_deciding=is_deciding,
         )
-        request = _Request(view, policy, auth_mode)
-        try:
-            return self._rewrite(request)
-        except StoreUnavailableError:
-            # Nothing may be left out that is not stored; the rest is as it would be.
-            request.is_lossless = True
-            return self._rewrite(request)
+        guard = partial(Attempt, _tell)
+        request = Request(view, provider, policy, auth_mode, guard)
+        return await self._outcome(await self._driver(place).rewrite(request), place)
 
-    async def aforward(
-        self, api: Api, body: bytes, *, auth_mode: AuthMode = "payg"
-    ) -> Forwarded:
-        """``forward`` in a thread."""
-        return await asyncio.to_thread(self.forward, api, body, auth_mode=auth_mode)
+    async def _outcome(self, done: Rewritten, place: Place) -> Forwarded:
+        """What is told of a request, and what its answer will need."""
+        rewrite, view = done.rewrite, done.rewrite.view
+        note_reply = None
+        if view.is_threaded and view.api == "openai_responses":
+            note_reply = await place.work(len(view.body), lambda: self._noting(rewrite))
+        for failed in rewrite.failures:
+            _tell(failed)
+        if rewrite.lost:
+            log.error("prefix_broken", extra={"messages": len(rewrite.lost)})
+        return Forwarded(
+            done.body if rewrite.reasons else view.body,
+            reasons=rewrite.reasons,
+            manifest=rewrite.manifest,
+            originals=done.originals,
+            chain_key=rewrite.keys[-1],
+            own_tools=rewrite.own_tools,
+            note_reply=note_reply,
+        )
 
     def compress(
         self,
@@ -395,111 +410,12 @@ class Session:
         except StoreError:
             return
 
-    def _rewrite(self, request: _Request) -> Forwarded:
-        view = request.view
-        rewrite = Rewrite(
-            view,
-            PROVIDERS[view.api],
-            request.policy,
-            namespace=self._namespace,
-            auth_mode=request.auth_mode,
-            thread=self._thread(view.continues),
+    def _driver(self, place: Place) -> Driver:
+        notes = _Notes(self._ledger, place, self._namespace)
+        threads = _Threads(notes)
+        return Driver(
+            self._ledger, place, notes, threads, self._memo, namespace=self._namespace
         )
-        known = self._known(request, rewrite)
-        rewrite.plan(known.records, notes=known.notes, is_complete=known.is_complete)
-        if request.is_lossless:
-            rewrite.only_lossless()
-        self._compress(rewrite)
-        batch = rewrite.settle()
-        # What a conversation begins with has to be known from then on.
-        has_to = request.policy.is_deciding or rewrite.is_beginning
-        winners = self._save(batch, is_late=not known.is_complete, has_to=has_to)
-        if rewrite.is_contradicted(winners):
-            # Their records are known by now, so that this happens once.
-            return self._rewrite(request)
-        body = rewrite.finish(winners)
-        is_kept = view.is_threaded and view.api == "openai_responses"
-        note_reply = self._noting(rewrite) if is_kept else None
-        for failed in rewrite.failures:
-            _tell(failed.error)
-        if rewrite.lost:
-            log.error("prefix_broken", extra={"messages": len(rewrite.lost)})
-        return Forwarded(
-            body if rewrite.reasons else view.body,
-            reasons=rewrite.reasons,
-            manifest=rewrite.manifest,
-            originals=batch.originals,
-            chain_key=rewrite.keys[-1],
-            own_tools=rewrite.own_tools,
-            note_reply=note_reply,
-        )
-
-    def _compress(self, rewrite: Rewrite) -> None:
-        """Work out what becomes of what is seen for the first time."""
-        missing = rewrite.missing_texts(self._memo)
-        texts = read_texts(self._ledger, missing, namespace=self._namespace)
-        rewrite.give(texts, self._memo)
-        for tasks in rewrite.groups():
-            count = counter_for(rewrite.view.model)
-            rest = rewrite.refer(tasks, self._memo, count)
-            rewrite.add(
-                {i: compress_block(tasks[i], rewrite.policy, count) for i in rest}
-            )
-
-    def _known(self, request: _Request, rewrite: Rewrite) -> Known:
-        """What the ledger tells; memory alone where reading it must not fail again."""
-        if request.policy.is_deciding:
-            records, is_complete = self._records(rewrite)
-            notes = self._notes(rewrite.hidden_keys(records))
-            known = Known(records, notes, is_complete)
-            if request.is_lossless and request.known and not is_complete:
-                # A moment ago it could be read: what is missing there is not known.
-                return request.known
-            request.known = known if is_complete else None
-            return known
-        read = attempted(lambda: self._records(rewrite))
-        if isinstance(read, Failed):
-            _tell(read.error)
-            lineage, namespace = rewrite.chain.lineage, self._namespace
-            records, _ = self._ledger.peek(rewrite.keys, lineage, namespace=namespace)
-            is_complete = False
-        else:
-            records, is_complete = read
-        recalled = attempted(lambda: self._notes(rewrite.hidden_keys(records)))
-        if isinstance(recalled, Failed):
-            _tell(recalled.error)
-            recalled = {}
-        return Known(records, recalled, is_complete)
-
-    def _save(
-        self, batch: Batch, *, is_late: bool, has_to: bool
-    ) -> Mapping[LedgerKey, Decision]:
-        """Write before anything leaves; the decisions that others made before."""
-
-        def write() -> Mapping[LedgerKey, Decision]:
-            return self._ledger.save(
-                batch.records,
-                batch.originals,
-                namespace=self._namespace,
-                may_wait=is_late,
-            ).winners
-
-        if has_to:
-            return write()
-        found = attempted(write)
-        if not isinstance(found, Failed):
-            return found
-        # Messages that are left need no record as soon as they have been answered.
-        _tell(found.error)
-        return {}
-
-    def _thread(self, answer_id: str) -> Thread | None:
-        """What is known behind an answer; ``None``: nothing, or the store is down."""
-        if not answer_id:
-            return None
-        key = note_key(self._namespace, answer_id)
-        note = self._notes([key]).get(key)
-        return None if note is None else decode_thread(note)
 
     def _noting(self, rewrite: Rewrite) -> Callable[[Reply, bytes | None], None]:
         noted = attempted(lambda: rewrite.note_results(self._memo))
@@ -514,33 +430,57 @@ class Session:
 
         return note
 
-    def _records(self, rewrite: Rewrite) -> tuple[list[Record], bool]:
-        """What the ledger knows; from memory alone wherever that is sound."""
-        ledger, namespace = self._ledger, self._namespace
-        lineage = rewrite.chain.lineage
-        records, _ = ledger.peek(rewrite.keys, lineage, namespace=namespace)
-        is_complete = True
-        if rewrite.needs_store(records):
-            found = ledger.lookup(rewrite.keys, lineage, namespace=namespace)
-            records, is_complete = found.records, found.is_complete
-        orphans = rewrite.orphan_keys(records)
-        if orphans and is_complete:
-            found = ledger.lookup(orphans, BLOCK_LINEAGE, namespace=namespace)
-            records, is_complete = records + found.records, found.is_complete
-        return records, is_complete
 
-    def _notes(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+class _Notes:
+    """Notes as the ledger has them; see ``driving.Notes``."""
+
+    def __init__(self, ledger: Ledger, place: Place, namespace: str) -> None:
+        self.ledger = ledger
+        self.place = place
+        self.namespace = namespace
+
+    async def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The notes under any of the keys; none if the store is down."""
         if not keys:
             return {}
+        recall = partial(self.ledger.recall, keys, namespace=self.namespace)
         try:
-            return self._ledger.recall(keys, namespace=self._namespace)
+            return await self.place.wait(recall)
         except StoreError:
             return {}
 
+    def peek(
+        self,
+        keys: Sequence[bytes],  # noqa: ARG002 - the shape of notes
+    ) -> dict[bytes, bytes]:
+        """None are kept in memory."""
+        return {}
 
-def _tell(error: str) -> None:
+
+class _Threads:
+    """Threads as the ledger has them; see ``driving.Threads``."""
+
+    def __init__(self, notes: _Notes) -> None:
+        self._notes = notes
+
+    async def recall(self, answer_id: str) -> Thread | None:
+        """What is known behind an answer; ``None``: nothing, or the store is down."""
+        if not answer_id:
+            return None
+        key = note_key(self._notes.namespace, answer_id)
+        note = (await self._notes.recall([key])).get(key)
+        return None if note is None else decode_thread(note)
+
+    async def texts(self, digests: Sequence[str]) -> dict[str, str]:
+        """The texts that a thread names, as far as they can be found."""
+        ledger, namespace = self._notes.ledger, self._notes.namespace
+        read = partial(read_texts, ledger, digests, namespace=namespace)
+        return await self._notes.place.wait(read)
+
+
+def _tell(failed: Failed) -> None:
     """Log a failure by the error's code or class."""
-    log.warning("compression_error", extra={"error": error})
+    log.warning("compression_error", extra={"error": failed.error})
 
 
 def _system(api: Api, text: str) -> dict[str, object]:

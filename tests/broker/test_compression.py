@@ -73,13 +73,13 @@ async def ask(px, body, path=CHAT):
 def calls(monkeypatch):
     """Arguments of every call of the one function that compresses."""
     seen = []
-    real = compression.maybe_compress_body
+    real = compression.compress_body
 
     def counted(*given, **named):
         seen.append((given, named))
         return real(*given, **named)
 
-    monkeypatch.setattr(compression, "maybe_compress_body", counted)
+    monkeypatch.setattr(compression, "compress_body", counted)
     return seen
 
 
@@ -200,10 +200,10 @@ async def test_it_is_asked_once_even_when_backends_fail_and_after_attribution(
     tmp_path, calls, monkeypatch
 ):
     order = []
-    real = compression.maybe_compress_body
+    real = compression.compress_body
     monkeypatch.setattr(
         compression,
-        "maybe_compress_body",
+        "compress_body",
         lambda *given, **named: order.append("compress") or real(*given, **named),
     )
 
@@ -244,10 +244,10 @@ async def test_reloading_honours_the_switch(tmp_path, turned_on_by):
 async def test_an_error_in_compression_leaves_the_request_as_it_is(
     tmp_path, monkeypatch, caplog, error
 ):
-    def fail(self, api, body):
+    async def fail(self, api, body, *, place):
         raise error
 
-    monkeypatch.setattr("headroom.session.Session.forward", fail)
+    monkeypatch.setattr("headroom.session.Session.aforward", fail)
     body = incident(server_log())
     async with (
         provider(answer_chat) as up,

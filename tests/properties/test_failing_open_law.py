@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import faults
 from fakes import HALVE, count_words
+from headroom import driving
 from headroom import session as sessions
 from headroom import settings as configuration
 from headroom.ccr.ledger import Ledger
@@ -28,7 +29,6 @@ from headroom.proxy import compute
 from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.routes import Route
-from headroom.proxy.stages import compress
 from headroom.proxy.stages.compress import CompressStage, Guidance
 from properties import (
     test_cache_law,
@@ -54,8 +54,7 @@ def _one_cheap_compressor():
     patch = pytest.MonkeyPatch()
     patch.setattr(pipeline, "COMPRESSORS", (HALVE,))
     patch.setattr(compute, "THREAD_BYTES", 10**9)
-    for module in (compress, compute, sessions):
-        patch.setattr(module, "counter_for", lambda _model: count_words)
+    patch.setattr(driving, "counter_for", lambda _model: count_words)
     patch.setattr(sessions, "ModelTable", AnyLength)
     yield
     patch.undo()

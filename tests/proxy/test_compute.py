@@ -12,10 +12,12 @@ from multiprocessing.popen_spawn_posix import Popen
 
 import pytest
 
+from headroom import driving
 from headroom.core.digest import content_digest
 from headroom.core.types import BlockTask, Policy, Slot, Span
+from headroom.driving import compress_tasks
 from headroom.proxy import compute
-from headroom.proxy.compute import THREAD_BYTES, Compute, run_apart, run_tasks
+from headroom.proxy.compute import THREAD_BYTES, Compute, run_apart
 
 
 def task(size):
@@ -46,7 +48,7 @@ async def test_inline_threads_and_processes_give_the_same_outcomes(pooled):
     await warmed(pooled)
     for size in (compute.INLINE_BYTES // 2, THREAD_BYTES // 2, 2 * THREAD_BYTES):
         tasks = [task(size)]
-        assert await pooled.run(tasks, Policy()) == run_tasks(tasks, Policy())
+        assert await pooled.run(tasks, Policy()) == compress_tasks(tasks, Policy())
     assert pooled.failures == 0
 
 
@@ -71,10 +73,10 @@ async def test_where_no_process_can_be_started_threads_do_its_work(pooled, monke
     with monkeypatch.context() as patched:
         patched.setattr(Popen, "_launch", refuse)
         for failures in (1, 2):
-            assert await pooled.run(tasks, Policy()) == run_tasks(tasks, Policy())
+            assert await pooled.run(tasks, Policy()) == compress_tasks(tasks, Policy())
             assert pooled.failures == failures
     await warmed(pooled)
-    assert await pooled.run(tasks, Policy()) == run_tasks(tasks, Policy())
+    assert await pooled.run(tasks, Policy()) == compress_tasks(tasks, Policy())
     assert pooled.failures == 2
 
 
@@ -92,7 +94,7 @@ async def test_a_task_that_runs_out_of_time_is_left_and_says_so():
 def test_the_collector_waits_for_the_outcomes_and_is_there_again(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        compute, "compress_block", lambda *_: seen.append(gc.isenabled())
+        driving, "compress_block", lambda *_: seen.append(gc.isenabled())
     )
     run_apart([task(500)], Policy())
     assert seen == [False]

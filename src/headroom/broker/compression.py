@@ -8,21 +8,15 @@ are stored first and served under ``/v1/retrieve``.
 What always holds: whatever fails here, the request is served as it came.
 """
 
-import asyncio
-import functools
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from headroom.broker.models_file import ModelsFile
-from headroom.integrations.chat_request import (
-    Outcome,
-    maybe_compress_body,
-    session_compressor,
-)
+from headroom.integrations.chat_request import Outcome, compress_body, outcome_of
 from headroom.proxy import headers
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.originals import StoreOnDemand
-from headroom.proxy.stages.compress import ON_LOOP_BYTES
+from headroom.proxy.workplace import Workplace
 from headroom.session import Api, Session
 
 _APIS: dict[str, Api] = {
@@ -46,10 +40,7 @@ class Compression:
         self._max_bytes = max_bytes
         self._sessions: dict[bool, Session] = {}
         self._lock = threading.Lock()
-        # More of them would hand the interpreter to and fro; and small requests never
-        # wait behind large ones.
-        self._quick = ThreadPoolExecutor(2, thread_name_prefix="headroom-quick")
-        self._slow = ThreadPoolExecutor(2, thread_name_prefix="headroom-compress")
+        self._place = Workplace()
 
     async def apply(
         self, exchange: Exchange, body: bytes, file: ModelsFile, namespace: str
@@ -69,35 +60,38 @@ class Compression:
             return body
         if len(body) > self._max_bytes or headers.is_bypass(exchange.headers):
             return body
+        self._place.warm()
 
-        def compress(body: bytes, *, mode: str, auth_mode: str) -> Outcome:
-            session = self._session(is_lossy=file.compression_lossy).scoped(namespace)
-            outcome = session_compressor(session if is_on else session.leaving(), api)(
-                body, mode=mode, auth_mode=auth_mode
+        async def compress(body: bytes) -> Outcome:
+            session = await self._session(is_lossy=file.compression_lossy)
+            session = session.scoped(namespace)
+            forwarded = await (session if is_on else session.leaving()).aforward(
+                api, body, place=self._place
             )
+            outcome = outcome_of(forwarded)
             exchange.fields["tokens_before"] = outcome.tokens_before
             exchange.fields["tokens_after"] = outcome.tokens_after
             return outcome
 
-        threads = self._quick if len(body) <= ON_LOOP_BYTES else self._slow
-        work = functools.partial(
-            maybe_compress_body,
-            api,
-            body,
-            enabled=True,
-            request_id=exchange.request_id,
-            compressor=compress,
+        return await compress_body(
+            api, body, exchange.request_id, compress, self._place
         )
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def close(self) -> None:
         """Write what waits; the store stays as it is."""
-        for threads in (self._quick, self._slow):
-            threads.shutdown(wait=True, cancel_futures=True)
-        for session in self._sessions.values():
-            session.close()
+        self._place.close()
+        with self._lock:
+            for session in self._sessions.values():
+                session.close()
 
-    def _session(self, *, is_lossy: bool) -> Session:
+    async def _session(self, *, is_lossy: bool) -> Session:
+        """Of all tenants; opening the store is waited for elsewhere."""
+        session = self._sessions.get(is_lossy)
+        if session is None:
+            session = await self._place.wait(partial(self._opened, is_lossy=is_lossy))
+        return session
+
+    def _opened(self, *, is_lossy: bool) -> Session:
         with self._lock:
             session = self._sessions.get(is_lossy)
             if session is None:

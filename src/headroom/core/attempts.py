@@ -7,7 +7,8 @@ around a stage of the proxy are the places that catch what they cannot name.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from msgspec import Struct
 
@@ -37,5 +38,37 @@ def attempted(work: Callable[[], _T]) -> _T | Failed:
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - one thing fails alone (SPEC R112)
-        name = str(getattr(error, "code", type(error).__name__))
-        return Failed(name, str(error))
+        return _failed(error)
+
+
+class Attempt:
+    """The same around lines of a caller that may wait on the way.
+
+    What comes behind them goes on.
+
+    Args:
+        tell: told how they failed.
+    """
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[Failed], None]) -> None:
+        self._tell = tell
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._tell(_failed(error))
+        return True
+
+
+def _failed(error: Exception) -> Failed:
+    return Failed(str(getattr(error, "code", type(error).__name__)), str(error))

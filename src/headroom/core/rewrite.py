@@ -1,8 +1,8 @@
 """One request on its way through the core, without any input or output.
 
 The order of a rewrite is fixed, and so is who does what: the core decides, the shell
-reads and writes in between. Whoever drives it (the proxy's stage, the library, a test)
-calls the steps in this order and does what they return::
+reads and writes in between. Whoever drives it (``driving``, tests) calls
+the steps in this order and does what they return::
 
     rewrite = Rewrite(view, provider, policy, namespace=…, auth_mode=…)
     records  = ledger.lookup(rewrite.keys)            # the shell reads

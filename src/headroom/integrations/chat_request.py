@@ -9,18 +9,19 @@ says why; nothing but texts of messages differs after success. Compression that 
 costs nothing: the request is neither encoded nor looked at.
 """
 
-import functools
 import json
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache, partial
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from headroom.core.attempts import Failed, attempted
+from headroom.core.attempts import Attempt, Failed
+from headroom.driving import HERE, Place, at_once
 from headroom.errors import CompressionError, MalformedBodyError
-from headroom.session import LISTS, Api, Session
+from headroom.session import LISTS, Api, Forwarded, Session
 
 log = logging.getLogger("aibroker.compression")
 
@@ -60,6 +61,10 @@ class ChatCompressor(Protocol):
         ...
 
 
+Compress: TypeAlias = Callable[[bytes], Awaitable[Outcome]]
+"""The same for who must not wait."""
+
+
 def session_compressor(session: Session, api: Api = "openai_chat") -> ChatCompressor:
     """The compressor that remembers what it did in ``session``.
 
@@ -73,16 +78,24 @@ def session_compressor(session: Session, api: Api = "openai_chat") -> ChatCompre
         mode: str,  # noqa: ARG001 - a session knows one mode
         auth_mode: str,  # noqa: ARG001 - whoever has a session pays by use
     ) -> Outcome:
-        found = session.forward(api, body)
-        if found.reason:
-            raise MalformedBodyError("not for compression", reason=found.reason)
-        before, after = found.tokens
-        return Outcome(found.body, before, after)
+        return outcome_of(session.forward(api, body))
 
     return compress
 
 
-@functools.cache
+def outcome_of(forwarded: Forwarded) -> Outcome:
+    """What a session made of a body.
+
+    Raises:
+        MalformedBodyError: it did not look into it.
+    """
+    if forwarded.reason:
+        raise MalformedBodyError("not for compression", reason=forwarded.reason)
+    before, after = forwarded.tokens
+    return Outcome(forwarded.body, before, after)
+
+
+@cache
 def shared_compressor() -> ChatCompressor:
     """The compressor of who brings none: lossless, remembering in memory."""
     return session_compressor(Session())
@@ -116,7 +129,9 @@ def maybe_compress_chat_request(
         ``req`` itself. Messages without a change stay the objects they were.
     """
     if enabled:
-        _fail_open(lambda: _compress_request(req, request_id, compressor), request_id)
+        compress = compressor or shared_compressor()
+        with _failing_open(request_id):
+            _compress_request(req, request_id, compress)
     return req
 
 
@@ -156,29 +171,49 @@ def maybe_compress_body(
     """
     if not enabled:
         return body
-    found = _fail_open(
-        lambda: _compress_body(body, request_id, compressor, api), request_id
-    )
-    return body if found is None else found
+    compress = partial(_waiting, compressor or shared_compressor())
+    return at_once(compress_body(api, body, request_id, compress, HERE))
 
 
-def _fail_open(work: Callable[[], bytes | None], request_id: str) -> bytes | None:
-    """Do the work; a warning and ``None`` instead of any error of it."""
-    found = attempted(work)
-    if not isinstance(found, Failed):
-        return found
-    # The text of an error may hold content; its class and code do not.
-    extra = {"request_id": request_id, "error": found.error}
-    log.warning("compression_failed", extra=extra)
-    return None
+async def compress_body(
+    api: Api, body: bytes, request_id: str, compress: Compress, place: Place
+) -> bytes:
+    """The same for who must not wait, and has compression enabled.
+
+    Args:
+        api: whose shape the body has.
+        body: as received.
+        request_id: for the log.
+        compress: what shortens the body.
+        place: where else it is looked into.
+    """
+    with _failing_open(request_id):
+        return await _compress_body(api, body, request_id, compress, place)
+    return body
+
+
+async def _waiting(compressor: ChatCompressor, body: bytes) -> Outcome:
+    return compressor(body, mode=MODE, auth_mode=AUTH_MODE)
+
+
+def _failing_open(request_id: str) -> Attempt:
+    """Around work that may fail: a warning instead of any error of it."""
+
+    def tell(failed: Failed) -> None:
+        # The text of an error may hold content; its class and code do not.
+        extra = {"request_id": request_id, "error": failed.error}
+        log.warning("compression_failed", extra=extra)
+
+    return Attempt(tell)
 
 
 def _compress_request(
-    req: ChatRequest, request_id: str, compressor: ChatCompressor | None
+    req: ChatRequest, request_id: str, compressor: ChatCompressor
 ) -> None:
     body = json.dumps(req).encode()
-    found = _compress_body(body, request_id, compressor)
-    if found is not None and found is not body:
+    compress = partial(_waiting, compressor)
+    found = at_once(_compress_body("openai_chat", body, request_id, compress, HERE))
+    if found is not body:
         old, new = json.loads(body)["messages"], json.loads(found)["messages"]
         req["messages"] = [
             mine if before == after else after
@@ -186,26 +221,19 @@ def _compress_request(
         ]
 
 
-def _compress_body(
-    body: bytes,
-    request_id: str,
-    compressor: ChatCompressor | None,
-    api: Api = "openai_chat",
-) -> bytes | None:
-    """The shorter body, checked; ``None`` if it is not for compression."""
-    if reason := should_skip_compression(body):
+async def _compress_body(
+    api: Api, body: bytes, request_id: str, compress: Compress, place: Place
+) -> bytes:
+    """The shorter body, checked; the same if it is not for compression."""
+    size = len(body)
+    if reason := await place.work(size, lambda: should_skip_compression(body)):
         log.debug(
             "compression_skipped", extra={"request_id": request_id, "reason": reason}
         )
-        return None
-    compress = compressor or shared_compressor()
-    outcome = compress(body, mode=MODE, auth_mode=AUTH_MODE)
+        return body
+    outcome = await compress(body)
     if outcome.body is not body:
-        before, after = _decoded(body), _decoded(outcome.body)
-        if api == "openai_chat":
-            _check(before, after)
-        else:
-            _check_around(LISTS[api], before, after)
+        await place.work(size, lambda: _check(api, body, outcome.body))
     log.info(
         "compression_applied",
         extra={
@@ -226,13 +254,16 @@ def _decoded(body: bytes) -> Any:
         return json.loads(body)
 
 
-def _check(before: Any, after: Any) -> None:
+def _check(api: Api, body: bytes, shorter: bytes) -> None:
     """Make sure that only texts of messages differ.
 
     Raises:
         CompressionError: something else does.
     """
-    if _without_texts(before) != _without_texts(after):
+    before, after = _decoded(body), _decoded(shorter)
+    if api != "openai_chat":
+        _check_around(LISTS[api], before, after)
+    elif _without_texts(before) != _without_texts(after):
         raise CompressionError("more than texts of messages changed")
 
 

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from headroom.core.pipeline import compress_block
 from headroom.core.types import BlockOutcome, BlockTask, Policy
+from headroom.driving import compress_tasks
 from headroom.inference.tokens import counter_for
 
 INLINE_BYTES = 2_000
@@ -31,11 +31,6 @@ THREAD_BYTES = 32_000
 DEADLINE_S = 20.0
 """Some eighty times what 1 MB takes; a text that needs longer stays as it is, for good.
 """
-
-
-def run_tasks(tasks: Sequence[BlockTask], policy: Policy) -> list[BlockOutcome]:
-    """Compress blocks one after the other; a pure function of its arguments."""
-    return [compress_block(task, policy, counter_for(task.model)) for task in tasks]
 
 
 GC_THRESHOLD = 20_000
@@ -84,7 +79,7 @@ def run_apart(tasks: Sequence[BlockTask], policy: Policy) -> list[BlockOutcome]:
     """
     gc.disable()
     try:
-        return run_tasks(tasks, policy)
+        return compress_tasks(tasks, policy)
     finally:
         gc.enable()
 
@@ -124,12 +119,12 @@ class Compute:
             return []
         size = sum(len(task.text) for task in tasks)
         if size <= INLINE_BYTES and self._is_counter_loaded:
-            return run_tasks(tasks, policy)
+            return compress_tasks(tasks, policy)
         try:
             future = self._begin_apart(tasks, policy) if size > THREAD_BYTES else None
             is_apart = future is not None
             if future is None:
-                future = self._threads.submit(run_tasks, tasks, policy)
+                future = self._threads.submit(compress_tasks, tasks, policy)
             outcomes = await asyncio.wait_for(
                 asyncio.wrap_future(future), self._deadline_s
             )

@@ -82,11 +82,6 @@ class Learner:
             self._observations.close()
 
 
-def is_skipped(task: BlockTask) -> bool:
-    """Whether results like this one never got smaller."""
-    return task.expects == SKIP
-
-
 def make_learner(settings: Settings) -> Learner:
     """Read the recommendations, and say so."""
     path = Path(settings.learning.recommendations_path).expanduser()

@@ -11,8 +11,10 @@ import pytest
 import faults
 import gateways
 import loopback
+from headroom import driving
 from headroom.ccr.encoding import decode_decision, encode_decision
 from headroom.core import accepting, pipeline
+from headroom.errors import StoreUnavailableError
 from headroom.memory.facts import Owner
 from headroom.memory.store import MemoryStore
 from headroom.proxy import compute
@@ -317,7 +319,7 @@ async def test_memory_that_was_appended_stays_where_something_fails(
 async def test_tools_stay_in_order_where_something_fails(talk, monkeypatch):
     async with loopback.proxy(talk.provider.url, STABILISE_TOOL_SORT="enabled") as px:
         before = await talk.begin(px)
-        monkeypatch.setattr(compress, "counter_for", None)
+        monkeypatch.setattr(driving, "counter_for", None)
         talk.messages += step(5)
         sent, _ = await talk.send(px)
     names = [tool["name"] for tool in json.loads(before)["tools"]]
@@ -341,7 +343,7 @@ async def test_gateways_get_what_they_got_before(monkeypatch):
         assert before != history
         history += gateways.chat_step(2)
         with monkeypatch.context() as patch:
-            patch.setattr(compress, "counter_for", None)
+            patch.setattr(driving, "counter_for", None)
             sent = await compressed(history)
         assert sent == [*before, *history[-2:]]
         assert await compressed(history) == sent
@@ -357,8 +359,9 @@ async def test_whoever_is_cancelled_anywhere_sends_the_same_later(
         before = await talk.begin(px)
         talk.messages += step(5)
         stage = px.app.stages[0]
+        owner = stage if place == "_forward" else stage._driver
         reached = asyncio.Event()
-        real = getattr(stage, place)
+        real = getattr(owner, place)
 
         async def hang(*args, **options):
             found = await real(*args, **options) if is_behind else None
@@ -367,7 +370,7 @@ async def test_whoever_is_cancelled_anywhere_sends_the_same_later(
             return found
 
         with monkeypatch.context() as patch:
-            patch.setattr(stage, place, hang)
+            patch.setattr(owner, place, hang)
             task = asyncio.create_task(talk.send(px))
             await asyncio.wait_for(reached.wait(), 10)
             for one in asyncio.all_tasks():
@@ -392,7 +395,7 @@ async def test_a_ledger_that_goes_down_between_reading_and_writing_changes_nothi
         store = px.app.stages[0]._ledger._store
 
         def down(*_, **__):
-            raise compress.StoreUnavailableError("down")
+            raise StoreUnavailableError("down")
 
         def goes_down(*_, **__):
             for name in ("load", "save", "try_save", "check"):

@@ -1,9 +1,8 @@
-"""The compressing stage: drives one ``Rewrite`` and does what it returns.
+"""The compressing stage: has each request's ``Rewrite`` driven, and tells of it.
 
-Gathers what the core needs (the ledger's records, the outcomes of blocks), stores what
-the core says before anything leaves, and puts the body to forward on the exchange. It
-holds no decisions. Work is done where it disturbs least: short parses on the loop, long
-ones in a thread, compression wherever ``Compute`` puts it.
+Says what settings, credential, memory and learning allow, lets a ``Driver`` gather what
+the core needs and store what it says before anything leaves, and puts the body to
+forward on the exchange. It holds no decisions.
 
 What always holds: whatever goes wrong here, the exchange still has a body to forward.
 Where deciding about what is new fails, what was sent before is repeated and the rest
@@ -15,38 +14,30 @@ and ``health``.
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from headroom.ccr.ledger import Known, Ledger
+from headroom.ccr.ledger import Ledger
 from headroom.core.own_tools import definitions
-from headroom.core.plan import BLOCK_LINEAGE, make_chain
-from headroom.core.protocols import LedgerKey, Provider, Record
+from headroom.core.protocols import Provider
 from headroom.core.repeats import SourceMemo
-from headroom.core.rewrite import Batch, Rewrite
+from headroom.core.rewrite import Rewrite
 from headroom.core.threads import NOTHING
 from headroom.core.trail import change_of, trail_of
-from headroom.core.types import Decision, JsonValue, Policy, RequestView
-from headroom.errors import (
-    MalformedBodyError,
-    OriginalNotFoundError,
-    StoreUnavailableError,
-)
+from headroom.core.types import JsonValue, Policy, RequestView
+from headroom.driving import Driver, Request
+from headroom.errors import MalformedBodyError, OriginalNotFoundError
 from headroom.inference.model_table import ModelTable
-from headroom.inference.tokens import counter_for
 from headroom.learning.recommendations import Recommendations
 from headroom.providers import PROVIDERS
 from headroom.providers.models import family_of
-from headroom.proxy.compute import Compute
 from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.hidden_notes import HiddenNotes
-from headroom.proxy.learner import Learner, is_skipped
+from headroom.proxy.learner import Learner
 from headroom.proxy.memories import Memories, make_memories
 from headroom.proxy.prefix_watch import PrefixWatch
 from headroom.proxy.telling import (
@@ -56,16 +47,9 @@ from headroom.proxy.telling import (
     tell_lost_tags,
 )
 from headroom.proxy.threads import Threads
+from headroom.proxy.workplace import Workplace
 
 log = logging.getLogger("headroom.proxy")
-
-_T = TypeVar("_T")
-
-ON_LOOP_BYTES = 24_000
-"""A body up to this size is parsed and planned in well under a millisecond."""
-
-REFER_ON_LOOP_BYTES = 4_000
-"""Longer blocks are compared with earlier results in a thread."""
 
 WATCHED_MESSAGES = 50_000
 """Messages whose forwarded form is remembered, to notice a change."""
@@ -76,22 +60,6 @@ MAX_TYPES = 100
 MAX_MODELS = 1000
 MAX_MODEL_CHARS = 128
 """Unknown models that are reported, and the longest name that is one."""
-
-
-class _Request(Struct):
-    """One request on its way through the stage.
-
-    Attributes:
-        is_lossless: nothing may be left out of what is new, whatever the policy says.
-        known: what was read when the ledger could be.
-    """
-
-    exchange: Exchange
-    provider: Provider
-    view: RequestView
-    policy: Policy
-    is_lossless: bool = False
-    known: Known | None = None
 
 
 class Guidance(Struct, frozen=True):
@@ -133,22 +101,28 @@ class CompressStage:
         self._reported_types: set[str] = set()
         self._notes = notes or HiddenNotes(ledger, namespace=namespace)
         self._namespace = namespace
-        self._compute = Compute()
+        self._place = Workplace()
         self._memo = SourceMemo()
         self._watch = PrefixWatch(WATCHED_MESSAGES)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-plan")
-        # Apart, so that a huge result never keeps other requests from being read.
-        self._referrers = ThreadPoolExecutor(1, thread_name_prefix="headroom-refer")
+        self._driver = Driver(
+            ledger,
+            self._place,
+            self._notes,
+            self._conversations,
+            self._memo,
+            namespace=namespace,
+        )
 
     async def on_request(self, exchange: Exchange) -> None:
         """Compress what is new in the request, repeat what was sent before."""
-        self._compute.warm()
+        self._place.warm()
         provider = PROVIDERS[exchange.route.provider]
         view = await self._read(exchange, provider)
         if view is None:
             return
         with Guard(exchange, self.name) as deciding:
-            await self._decide(exchange, provider, view)
+            await self._report_model(exchange, view.model)
+            await self._rewrite(exchange, provider, view, self._policy(exchange, view))
         if deciding.has_failed:
             await self._repeat(exchange, provider, view)
 
@@ -156,7 +130,9 @@ class CompressStage:
         """The body as its provider reads it; ``None`` if nothing is done with it."""
         body, path = exchange.received_body, exchange.route.path
         try:
-            view = await self._run(len(body), provider.parse, body, path)
+            view = await self._place.work(
+                len(body), partial(provider.parse, body, path)
+            )
         except MalformedBodyError as error:
             exchange.pass_through(error.reason)
             return None
@@ -181,20 +157,6 @@ class CompressStage:
             return None
         return view
 
-    async def _decide(
-        self, exchange: Exchange, provider: Provider, view: RequestView
-    ) -> None:
-        """Forward the request as it is to be."""
-        await self._report_model(exchange, view.model)
-        request = _Request(exchange, provider, view, self._policy(exchange, view))
-        try:
-            await self._rewrite(request)
-        except StoreUnavailableError:
-            # Nothing may be left out that is not stored; the rest is as it would be.
-            request.is_lossless = True
-            await self._rewrite(request)
-            exchange.store_failures += 1
-
     async def _repeat(
         self, exchange: Exchange, provider: Provider, view: RequestView
     ) -> None:
@@ -207,7 +169,7 @@ class CompressStage:
             policy = msgspec.structs.replace(
                 self._policy(exchange, view), is_deciding=False
             )
-            await self._rewrite(_Request(exchange, provider, view, policy))
+            await self._rewrite(exchange, provider, view, policy)
             exchange.reason = "failed_open"
         if repeating.has_failed:
             exchange.pass_through("failed_open")
@@ -215,12 +177,7 @@ class CompressStage:
 
     def _breaks_of_original(self, exchange: Exchange, view: RequestView) -> int:
         """How many messages left otherwise before than they stand in the body."""
-        chain = make_chain(
-            view, namespace=self._namespace, auth_mode=exchange.auth_mode
-        )
-        records, _ = self._ledger.peek(
-            chain.keys, chain.lineage, namespace=self._namespace
-        )
+        chain, records = self._driver.remembered(view, exchange.auth_mode)
         return self._watch.breaks(chain, [b""] * len(chain.keys), records)
 
     def _policy(self, exchange: Exchange, view: RequestView) -> Policy:
@@ -287,11 +244,9 @@ class CompressStage:
 
     async def close(self) -> None:
         """Stop the workers."""
-        self._compute.close()
+        self._place.close()
         await asyncio.to_thread(self._learner.close)
         await asyncio.to_thread(self._memories.close)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._referrers.shutdown(wait=False, cancel_futures=True)
 
     def health(self) -> dict[str, JsonValue]:
         """The ledger's health, and how often the compressing process failed."""
@@ -299,85 +254,44 @@ class CompressStage:
         return {
             "ok": found["status"] == "ok",
             **found,
-            "compute_failures": self._compute.failures,
+            "compute_failures": self._place.failures,
             "memory": self._memories.health(),
         }
 
-    async def _rewrite(self, request: _Request) -> None:
-        exchange, size = request.exchange, len(request.view.body)
-        rewrite = await self._begin(request)
-        known = await self._known(request, rewrite)
-        await self._run(
-            size,
-            lambda: rewrite.plan(
-                known.records, notes=known.notes, is_complete=known.is_complete
-            ),
+    async def _rewrite(
+        self,
+        exchange: Exchange,
+        provider: Provider,
+        view: RequestView,
+        policy: Policy,
+    ) -> None:
+        done = await self._driver.rewrite(
+            Request(
+                view,
+                provider,
+                policy,
+                exchange.auth_mode,
+                guard=partial(Guard, exchange, self.name),
+                revise=partial(self._revise, exchange),
+            )
         )
-        await self._compress(request, rewrite)
-        winners, error = await self._save(
-            request, rewrite, is_late=not known.is_complete
-        )
-        if rewrite.is_contradicted(winners):
-            # Their records are known by now, so that this happens once.
-            await self._rewrite(request)
-            return
-        forwarded = await self._run(size, rewrite.finish, winners)
-        await self._forward(exchange, rewrite, forwarded)
-        exchange.store_failures = int(bool(error)) + int(not known.is_complete)
+        exchange.store_failures = done.store_failures
+        await self._forward(exchange, done.rewrite, done.body)
         with Guard(exchange, self.name):
             # Whatever cannot be told, the request leaves as its records say.
-            await self._tell(request, rewrite, forwarded)
+            await self._tell(exchange, done.rewrite, done.body)
 
-    async def _known(self, request: _Request, rewrite: Rewrite) -> Known:
-        """What the ledger tells; memory alone where reading it must not fail again."""
-        exchange, size = request.exchange, len(request.view.body)
-        if request.policy.is_deciding:
-            records, is_complete = await self._records(rewrite, size)
-            notes = await self._notes.recall(rewrite.hidden_keys(records))
-            known = Known(records, notes, is_complete)
-            if request.is_lossless and request.known and not is_complete:
-                # A moment ago it could be read: what is missing there is not known.
-                return request.known
-            request.known = known if is_complete else None
-            return known
-        records, _ = self._ledger.peek(
-            rewrite.keys, rewrite.chain.lineage, namespace=self._namespace
-        )
-        is_complete = False
-        with Guard(exchange, self.name):
-            records, is_complete = await self._records(rewrite, size)
-        keys = rewrite.hidden_keys(records)
-        notes = self._notes.peek(keys)
-        with Guard(exchange, self.name):
-            notes = await self._notes.recall(keys)
-        return Known(records, notes, is_complete)
-
-    async def _compress(self, request: _Request, rewrite: Rewrite) -> None:
-        """Work out what becomes of what is seen for the first time."""
-        exchange, mode, size = (
-            request.exchange, request.exchange.auth_mode, len(rewrite.view.body)
-        )  # fmt: skip
-        if request.is_lossless:
-            rewrite.only_lossless()
+    async def _revise(self, exchange: Exchange, rewrite: Rewrite) -> None:
+        """Bring in what is remembered and what was learned."""
         # What cannot be recorded now could not be repeated by another worker.
         if rewrite.question and self._ledger.health()["status"] == "ok":
             recall = self._memories.search_and_format_context
             rewrite.append(await recall(exchange, rewrite.question))
-        await self._run(
-            size, rewrite.revise, lambda task: self._learner.advised(task, mode)
+        mode = exchange.auth_mode
+        await self._place.work(
+            len(rewrite.view.body),
+            lambda: rewrite.revise(lambda task: self._learner.advised(task, mode)),
         )
-        await self._read_kept(rewrite)
-        for tasks in rewrite.groups():
-            count = counter_for(rewrite.view.model)
-            longest = max(len(task.text) for task in tasks)
-            heavy = size if longest > REFER_ON_LOOP_BYTES else 0
-            rest = await self._run(
-                heavy, rewrite.refer, tasks, self._memo, count, threads=self._referrers
-            )
-            rest = [i for i in rest if not is_skipped(tasks[i])]
-            outcomes = await self._compute.run([tasks[i] for i in rest], rewrite.policy)
-            found = dict(zip(rest, outcomes, strict=True))
-            await self._run(heavy, rewrite.add, found, threads=self._referrers)
 
     async def _forward(
         self, exchange: Exchange, rewrite: Rewrite, forwarded: bytes
@@ -397,11 +311,10 @@ class CompressStage:
             reply.id, rewrite.thread_after(reply, exchange.hidden_results), texts
         )
         with Guard(exchange, self.name):
-            texts |= await self._run(
+            has_text = self._conversations.has_text
+            texts |= await self._place.work(
                 len(rewrite.view.body),
-                rewrite.note_results,
-                self._memo,
-                self._conversations.has_text,
+                lambda: rewrite.note_results(self._memo, has_text),
             )
 
     def _result_named(self, rewrite: Rewrite, name: str) -> str:
@@ -420,10 +333,10 @@ class CompressStage:
         return text
 
     async def _tell(
-        self, request: _Request, rewrite: Rewrite, forwarded: bytes
+        self, exchange: Exchange, rewrite: Rewrite, forwarded: bytes
     ) -> None:
         """Put on the exchange and into the log what was done."""
-        exchange, view = request.exchange, rewrite.view
+        view = rewrite.view
         for failed in rewrite.failures:
             exchange.fail(self.name, failed.error)
         log_stabilised(exchange, rewrite.reasons)
@@ -436,29 +349,9 @@ class CompressStage:
         self._report_memory(exchange, rewrite)
         describe(exchange, rewrite, forwarded)
         tell_lost_tags(exchange)
-        await self._run(
+        await self._place.work(
             len(view.body),
-            self._learner.observe,
-            rewrite.results(),
-            exchange.auth_mode,
-        )
-
-    async def _begin(self, request: _Request) -> Rewrite:
-        """The rewrite of a request, with what is known of what it goes on from."""
-        view = request.view
-        thread = await self._conversations.recall(view.continues)
-        if thread == NOTHING:
-            view, thread = msgspec.structs.replace(view, continues=""), None
-        return await self._run(
-            len(view.body),
-            lambda: Rewrite(
-                view,
-                request.provider,
-                request.policy,
-                namespace=self._namespace,
-                auth_mode=request.exchange.auth_mode,
-                thread=thread,
-            ),
+            lambda: self._learner.observe(rewrite.results(), exchange.auth_mode),
         )
 
     def _report_memory(self, exchange: Exchange, rewrite: Rewrite) -> None:
@@ -469,80 +362,6 @@ class CompressStage:
             is_first=rewrite.is_first,
             size=len(definitions(rewrite.view.api, tools)),
         )
-
-    async def _read_kept(self, rewrite: Rewrite) -> None:
-        """Read what the provider keeps, as far as it may be referred to."""
-        if missing := rewrite.missing_texts(self._memo):
-            texts = await self._conversations.texts(missing)
-            chars = sum(map(len, texts.values()))
-            await self._run(
-                chars, rewrite.give, texts, self._memo, threads=self._referrers
-            )
-
-    async def _records(
-        self, rewrite: Rewrite, size_bytes: int
-    ) -> tuple[list[Record], bool]:
-        """What the ledger knows; from memory alone wherever that is sound."""
-        lineage = rewrite.chain.lineage
-        records, _ = self._ledger.peek(rewrite.keys, lineage, namespace=self._namespace)
-        is_complete = True
-        if rewrite.needs_store(records):
-            records, is_complete = await self._lookup(rewrite.keys, lineage)
-        orphans = await self._run(size_bytes, rewrite.orphan_keys, records)
-        if orphans and is_complete:
-            more, is_complete = await self._lookup(orphans, BLOCK_LINEAGE)
-            records = records + more
-        return records, is_complete
-
-    async def _lookup(
-        self, keys: Sequence[bytes], lineage: bytes
-    ) -> tuple[list[Record], bool]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._threads,
-            lambda: self._ledger.lookup(keys, lineage, namespace=self._namespace),
-        )
-        return found.records, found.is_complete
-
-    async def _save(
-        self, request: _Request, rewrite: Rewrite, *, is_late: bool
-    ) -> tuple[Mapping[LedgerKey, Decision], str]:
-        """Write before anything leaves; returns the winners and what went wrong."""
-        batch = rewrite.settle()
-        if not batch.records:
-            return {}, ""
-        if request.policy.is_deciding or rewrite.is_beginning:
-            # What a conversation begins with has to be known from then on.
-            return await self._write(batch, is_late=is_late)
-        with Guard(request.exchange, self.name):
-            return await self._write(batch, is_late=is_late)
-        # Messages that are left need no record as soon as they have been answered.
-        return {}, "not written"
-
-    async def _write(
-        self, batch: Batch, *, is_late: bool
-    ) -> tuple[Mapping[LedgerKey, Decision], str]:
-        future = self._ledger.submit(
-            batch.records,
-            batch.originals,
-            namespace=self._namespace,
-            may_wait=is_late,
-        )
-        saved = future.result() if future.done() else await asyncio.wrap_future(future)
-        return saved.winners, saved.error
-
-    async def _run(
-        self,
-        size_bytes: int,
-        work: Callable[..., _T],
-        *arguments: object,
-        threads: ThreadPoolExecutor | None = None,
-    ) -> _T:
-        """Do short work here, long work in a thread."""
-        if size_bytes <= ON_LOOP_BYTES:
-            return work(*arguments)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads or self._threads, work, *arguments)
 
 
 def _leaving(policy: Policy) -> Policy:
