@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fakes import DictStore, forward
-from headroom.core import references, repeats, standing
+from headroom.core import earlier, references, repeats, standing
 from headroom.core.digest import content_digest
 from headroom.core.earlier import Found
 from headroom.core.markers import find_markers
@@ -288,6 +288,74 @@ def test_behind_many_names_there_are_markers_again(monkeypatch):
     (first,) = conversation.send([result("c")], after="3", name="4", calls="d")
     (second,) = conversation.send([result("d", other)], after="4", name="5")
     assert (len(find_markers(first)), len(find_markers(second))) == (0, 1)
+
+
+def other(n):
+    """A text that shares no line with ``CODE``, nor with another one."""
+    return CODE.replace("function", f"other_{n}").replace("return", f"yield_{n}")
+
+
+def test_what_forms_with_markers_name_is_not_listed(monkeypatch):
+    monkeypatch.setattr(references, "MAX_NUMBERED", 1)
+    conversation = begun(ASKING)
+    texts = [CODE, other(1), other(2), CODE, other(1), other(2)]
+    for n, text in enumerate(texts, 2):
+        after = {"after": str(n), "name": str(n + 1), "calls": [f"c{n + 1}"]}
+        conversation.send([result("b" if n == 2 else f"c{n}", text)], **after)
+    assert conversation.threads["8"].numbered == {"1": content_digest(CODE)}
+
+
+def test_one_request_lists_hardly_more_than_a_note_may(monkeypatch):
+    monkeypatch.setattr(references, "MAX_NUMBERED", 2)
+    conversation = Conversation(ASKING)
+    first, again = ([f"{letter}{n}" for n in range(6)] for letter in "ab")
+    conversation.send([GO], name="1", calls=first)
+    results = [result(call_id, other(n)) for n, call_id in enumerate(first)]
+    conversation.send(results, after="1", name="2", calls=again)
+    results = [result(call_id, other(n)) for n, call_id in enumerate(again)]
+    sent = conversation.send(results, after="2", name="3")
+    assert [len(find_markers(text)) for text in sent] == [0, 0, 1, 1, 1, 1]
+    assert list(conversation.threads["3"].numbered) == ["1", "2"]
+
+
+def test_what_is_named_in_a_long_request_is_kept_however_far_back(monkeypatch):
+    monkeypatch.setattr(earlier, "WINDOW_CHARS", len(CODE))
+    conversation = Conversation(ASKING)
+    conversation.send([GO], name="1", calls="abcde")
+    texts = [CODE, CODE, other(1), other(2), f"{other(2)}\n{other(3)}"]
+    conversation.send(list(map(result, "abcde", texts)), after="1", name="2")
+    numbered = conversation.threads["2"].numbered
+    kept = {name: conversation.store.get(digest) for name, digest in numbered.items()}
+    assert kept == {"1": CODE, "4": other(2)}
+
+
+def test_behind_an_unknown_answer_numbers_mean_nothing():
+    """The model counts from the first result, which nobody here has seen."""
+    conversation = begun(ASKING)
+    conversation.kept["lost"] = []
+    conversation.send([result("x", other(1)), GO], after="lost", name="5")
+    assert conversation.rewrite.text_of("1", conversation.memo) is None
+    assert conversation.rewrite.digest_of("1") is None
+
+
+def test_names_outlive_a_resend_of_which_the_provider_may_drop_a_part():
+    conversation = begun(ASKING)
+    conversation.send([result("b")], after="2", name="3", calls="c")
+    everything = [GO, call("a"), result("a"), call("b"), result("b"), call("c")]
+    everything.append(result("c", "ok"))
+    conversation.send(everything, name="4", truncation="auto")
+    assert conversation.threads["4"].numbered == {"1": content_digest(CODE)}
+
+
+def test_a_result_that_no_form_names_is_kept_by_its_number_too():
+    conversation = begun(ASKING)
+    conversation.send([result("b", other(1))], after="2", name="3", calls="c")
+    conversation.memo = SourceMemo()
+    conversation.send([result("c", "ok")], after="3", name="4")
+    digest = conversation.rewrite.digest_of("2")
+    assert digest == content_digest(other(1))
+    assert conversation.store.get(digest) == other(1)
+    assert conversation.rewrite.digest_of("3") is None
 
 
 def test_a_conversation_whose_model_was_not_told_of_numbers_has_markers():

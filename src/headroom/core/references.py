@@ -15,22 +15,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from headroom.core import referring, standing
 from headroom.core.calls import Calls
 from headroom.core.earlier import Earlier, Found, Told
+from headroom.core.markers import find_markers
 from headroom.core.plan import Chain, Plan
 from headroom.core.protocols import Provider
 from headroom.core.repeats import MIN_SOURCE_CHARS, Source, SourceMemo, names_in
-from headroom.core.threads import NOTHING
+from headroom.core.threads import NOTHING, Thread
 from headroom.core.types import (
     BlockOutcome,
     BlockTask,
     CountTokens,
     Decision,
     RequestView,
-    SlotEdit,
 )
 
 MAX_NUMBERED = 256
 """Texts to be asked for by number that a note may list, about 8 KB of it; behind them
-forms have markers again."""
+forms have markers again. The results of the message that reaches it still go beyond."""
 
 
 class References:
@@ -59,6 +59,7 @@ class References:
         self._looking: dict[int, referring.Looking] = {}
         self._kept: Found | None = None
         self._found = Found([], [])
+        self._promised: dict[str, Source] = {}
         self.noted = standing.Noted()
         self.results_total = -1
         thread = chain.thread
@@ -104,6 +105,7 @@ class References:
             ) or referring.relate_block(tasks[i], found.bases, way)
             if outcome is not None:
                 told[i] = outcome
+                self._promise(tasks[i], outcome, way)
         return told
 
     def again(self, i: int, outcome: BlockOutcome) -> BlockOutcome | None:
@@ -114,8 +116,21 @@ class References:
             outcome: of that block.
         """
         looking = self._looking.get(i)
-        marker = self._plan.policy.marker
-        return None if looking is None else looking.again(outcome, marker)
+        if looking is None:
+            return None
+        found = looking.again(outcome, self._plan.policy.marker)
+        if found is not None:
+            self._promise(looking.task, found, looking.way)
+        return found
+
+    def _promise(
+        self, task: BlockTask, outcome: BlockOutcome, way: referring.Way
+    ) -> None:
+        """Remember what a form names, if that is to be asked for by number."""
+        if way.marker == "":
+            names = _asked_in(outcome.replacement or "", task.digest)
+            named = (one for one in _sources(self._found) if one.name in names)
+            self._promised |= {one.name: one for one in named}
 
     def missing_texts(self, tasks: Iterable[BlockTask], memo: SourceMemo) -> list[str]:
         """Digests of originals to read before ``refer``; mostly none.
@@ -145,12 +160,11 @@ class References:
         Args:
             outcomes: of the request's blocks, as accepted.
         """
-        if not self._can_ask:
-            return {}
-        names = _names_in(outcomes)
+        forms = [one.replacement or "" for one in outcomes if one.refers_to]
+        names = set[str]().union(*map(names_in, forms))
         return {
             one.form_digest or one.digest: "\n".join(one.lines.raw)
-            for one in _sources(self._found)
+            for one in self._promised.values()
             if one.name in names
         }
 
@@ -171,12 +185,13 @@ class References:
             Texts to keep together with the note, by content digest.
         """
         view, thread = self._view, self._chain.thread
-        is_unknown = bool(view.continues) and thread is None
-        if not view.is_threaded or view.may_drop_earlier or is_unknown:
+        if not view.is_threaded or self._is_unknown:
             return {}
         known = thread or NOTHING
+        self._number(known, memo, decisions)
+        if view.may_drop_earlier:
+            return {}
         self.noted = standing.Noted(known.standing, named=known.named)
-        here = Found([], [])
         if thread is None or thread.results_total >= 0:
             earlier = self._earlier(memo)
             if not any(decision.hidden for decision in decisions.values()):
@@ -185,11 +200,33 @@ class References:
             if policy.may_refer and policy.allow_lossy:
                 here = earlier.before(len(view.messages), decisions, {})
                 self.noted = standing.note(here, known, is_kept)
-        if self.numbered is not None:
-            edits = (edit for one in decisions.values() for edit in one.edits)
-            more = standing.numbered(here, known, _names_in(edits))
-            self.numbered = self.numbered | more
         return self.noted.texts
+
+    def _number(
+        self, known: Thread, memo: SourceMemo, decisions: Mapping[int, Decision]
+    ) -> None:
+        """List what forms name that have no marker."""
+        names = {
+            name
+            for one in decisions.values()
+            for edit in one.edits
+            if edit.is_lossy and edit.refers_to
+            for name in _asked_in(edit.replacement, edit.digest)
+        }
+        if self.numbered is None or not names:
+            return
+        here = self._all_before(len(self._view.messages), memo, decisions, {})
+        named = Found([*self._promised.values(), *here.sources], here.bases)
+        self.numbered = self.numbered | standing.numbered(named, known, names)
+
+    def digest_of(self, name: str) -> str | None:
+        """Content digest of a text that is kept with a note; after ``note``.
+
+        Args:
+            name: what forms call it; see ``repeats.Source``.
+        """
+        found = {one.name: one.text for one in self.noted.standing}
+        return (found | (self.numbered or {})).get(name)
 
     def text_of(
         self, name: str, memo: SourceMemo, decisions: Mapping[int, Decision]
@@ -220,20 +257,20 @@ class References:
         return task.slot.is_tool and len(task.text) >= MIN_SOURCE_CHARS
 
     @property
-    def _can_ask(self) -> bool:
-        return (
-            bool(self._view.continues)
-            and self._plan.policy.asks_by_number
-            and self.numbered is not None
-            and len(self.numbered) < MAX_NUMBERED
-        )
-
-    @property
     def _marker(self) -> str | None:
         """How forms with references are given; see ``referring.Way``."""
         if not self._view.continues:
             return None
-        return "" if self._can_ask else self._plan.policy.marker
+        policy = self._plan.policy
+        if not policy.asks_by_number or self.numbered is None:
+            return policy.marker
+        listed = self.numbered.keys() | self._promised.keys()
+        return "" if len(listed) < MAX_NUMBERED else policy.marker
+
+    @property
+    def _is_unknown(self) -> bool:
+        """Whether it goes on from an answer of which nothing is known."""
+        return bool(self._view.continues) and self._chain.thread is None
 
     def _all_before(
         self,
@@ -245,6 +282,9 @@ class References:
         """What the provider keeps, and what stands in the request."""
         thread = self._chain.thread
         kept = self._kept or Found([], [])
+        if self._is_unknown:
+            # The model counts results that nobody here has seen.
+            return kept
         if thread is not None:
             if self._kept is None:
                 kept = self._kept = standing.find(thread, {}, memo)
@@ -266,11 +306,13 @@ def _sources(found: Found) -> list[Source]:
     return [*found.sources, *(base.source for base in found.bases)]
 
 
-def _names_in(edits: Iterable[SlotEdit | BlockOutcome]) -> set[str]:
-    """What is referred to where it may be dropped."""
-    return {
-        name
-        for edit in edits
-        if edit.is_lossy and edit.refers_to
-        for name in names_in(edit.replacement or "")
-    }
+def _asked_in(form: str, digest: str) -> set[str]:
+    """What a form names that can be got back by its number alone.
+
+    Args:
+        form: what is sent.
+        digest: content digest of the text it stands for: what its own marker names.
+    """
+    if any(marker.digest == digest for marker in find_markers(form)):
+        return set()
+    return names_in(form)

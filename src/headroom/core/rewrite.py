@@ -353,10 +353,9 @@ class Rewrite:
         """
         return self._refers.note(memo, self.decisions, is_kept)
 
-    @property
-    def numbered(self) -> Mapping[str, str]:
-        """Name → digest, of what the provider keeps and the model may ask for."""
-        return self._refers.numbered or {}
+    def digest_of(self, name: str) -> str | None:
+        """Content digest of a text that is kept with the note, by its number."""
+        return self._refers.digest_of(name)
 
     def text_of(self, name: str, memo: SourceMemo) -> str | None:
         """A result as it stands in the request, by its number; after ``finish``."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import sqlite3
 
 import websockets
 
@@ -19,6 +20,7 @@ SYSTEM = {"type": "message", "role": "developer", "content": "Be careful. " * 60
 GIVEN = {"type": "additional_tools", "role": "developer", "tools": TOOLS}
 GO = {"type": "message", "role": "user", "content": "go"}
 MARKER = re.compile(r"<<ccr:([0-9a-f]{24})")
+ORIGINAL = b"\0original"
 NAME = re.compile(r"\[repeats (#\d+)")
 FILE = "\n".join(
     f"def function_{n}(value): return value * {n * 7919 % 1013} + {n * 31 % 97}"
@@ -336,6 +338,30 @@ async def test_all_sent_again_is_asked_for_by_number_as_well():
         async with dial(px, PATH, additional_headers=KEY) as ws:
             await ask(ws, [*history, call_, fresh])
         assert px.count("headroom_retrievals_total", outcome="found") == 1
+    *_, whole, answer = model.asked
+    assert whole["input"][-1]["output"].startswith("[repeats #1")
+    assert answer["input"][-1]["output"] == FILE
+
+
+async def test_what_stands_in_the_request_is_given_without_any_store(tmp_path):
+    path = tmp_path / "store.db"
+    async with running(store=f"sqlite://{path}", asks=NAME) as (model, up, px):
+        history = [SYSTEM, GO]
+        async with dial(px, PATH, additional_headers=KEY) as ws:
+            events = await ask(ws, history)
+            for _ in range(2):
+                call_, fresh = told(events)
+                history += [call_, fresh]
+                events = await ask(ws, [fresh], previous=last_id(events))
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            gone = db.execute("DELETE FROM entries WHERE lineage = ?", (ORIGINAL,))
+            assert gone.rowcount > 0
+        async with (
+            proxy(up.url, STORE=f"sqlite://{path}") as other,
+            dial(other, PATH, additional_headers=KEY) as ws,
+        ):
+            await ask(ws, history)
+            assert other.count("headroom_retrievals_total", outcome="found") == 1
     *_, whole, answer = model.asked
     assert whole["input"][-1]["output"].startswith("[repeats #1")
     assert answer["input"][-1]["output"] == FILE

@@ -324,13 +324,14 @@ class CompressStage:
             OriginalNotFoundError: none that is known is called so.
             StoreError: as for ``Ledger.get``.
         """
-        digest = rewrite.numbered.get(name)
-        if digest is not None:
-            return self._ledger.get(digest, namespace=self._namespace)
+        # What is sent again in full needs no store, which may be down or have lost it.
         text = rewrite.text_of(name, self._memo)
-        if text is None:
+        if text is not None:
+            return text
+        digest = rewrite.digest_of(name)
+        if digest is None:
             raise OriginalNotFoundError(f"no result is known as #{name}")
-        return text
+        return self._ledger.get(digest, namespace=self._namespace)
 
     async def _tell(
         self, exchange: Exchange, rewrite: Rewrite, forwarded: bytes
