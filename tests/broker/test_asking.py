@@ -64,9 +64,27 @@ def test_what_cannot_be_read_is_malformed(body):
         read_json(body)
 
 
-def test_a_model_hidden_from_the_search_is_refused_and_never_sent_wrong():
-    with pytest.raises(MalformedBodyError):
-        with_model(b'{"mod\\u0065l":"fast"}', "fast", "other")
+@pytest.mark.parametrize(
+    "members",
+    [
+        b'"model":"cheap","model":"dear"',
+        b'"model":"dear","messages":[],"model":"cheap"',
+        b'"mod\\u0065l":"dear","model":"cheap"',
+        b'"model":"cheap","mod\\u0065l":"dear"',
+        b'"mod\\u0065l":"cheap"',
+        b'"model":"cheap","n":9,"n":1',
+        b'"model":"m","previous_response_id":"a","previous_response_id":"b"',
+    ],
+)
+def test_what_backends_may_read_in_two_ways_is_refused(members):
+    with pytest.raises(MalformedBodyError, match="repeated"):
+        read_json(b"{" + members + b"}")
+
+
+def test_members_further_down_may_be_called_as_they_like():
+    body = b' {"tools":[{"model":1,"model":2}],"a":"\xff\\ud83d","model":"m"}\n'
+    assert read_json(body).model == "m"
+    assert with_model(body, "m", "other") == body.replace(b'"m"', b'"other"')
 
 
 def test_a_conversation_begins_as_it_did_whatever_is_added():

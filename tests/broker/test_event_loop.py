@@ -114,7 +114,7 @@ class Gate:
     def hold(self):
         self._loop.call_soon_threadsafe(self.reached.set)
         # Were it the loop that waits here, the test would go on, and fail.
-        self._open.wait(10)
+        self._open.wait(5)
 
     def open(self):
         self._open.set()

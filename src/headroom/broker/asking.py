@@ -15,11 +15,7 @@ from headroom.core.types import Span
 from headroom.core.wire import json_spans
 from headroom.errors import MalformedBodyError
 
-_KEY = b'"model"'
-_SPACE = b" \t\r\n"
-_MAX_CANDIDATES = 64
-"""Members called ``model`` that are tried; requests have one, and tools a few."""
-
+_BLANKS = b" \t\r\n"
 _MAX_FORM_HEAD_BYTES = 1024
 _MAX_NAME_CHARS = 256
 _MODEL_FIELD = re.compile(
@@ -52,10 +48,6 @@ class _Conversation(Struct):
     contents: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Name(Struct):
-    model: str = ""
-
-
 class _Said(Struct):
     role: str = ""
     content: msgspec.Raw = msgspec.Raw(b"")
@@ -63,8 +55,8 @@ class _Said(Struct):
 
 
 _HEAD = msgspec.json.Decoder(_Head)
+_HEAD_NAMES = _Head.__struct_fields__
 _CONVERSATION = msgspec.json.Decoder(_Conversation)
-_NAME = msgspec.json.Decoder(_Name)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _SAID = msgspec.json.Decoder(_Said)
 
@@ -73,11 +65,16 @@ def read_json(body: bytes) -> Asked:
     """What a JSON body asks for.
 
     Raises:
-        MalformedBodyError: it is no JSON object, or its model is no text.
+        MalformedBodyError: it is no JSON object, its model is no text, or a member
+            stands twice or is spelled with escapes: its backend could take another one
+            than was counted.
     """
     try:
-        head = _HEAD.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = _members(body)
+        told = [(n, found[n]) for n in _HEAD_NAMES if n in found]
+        parts = [b'"%b":%b' % (n.encode(), body[s.start : s.end]) for n, s in told]
+        head = _HEAD.decode(b"{%b}" % b",".join(parts))
+    except (MalformedBodyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedBodyError(f"the request is not readable: {error}") from error
     if len(head.model) > _MAX_NAME_CHARS:
         raise MalformedBodyError("the model's name is too long")
@@ -131,19 +128,12 @@ def with_model(body: bytes, asked: str, name: str) -> bytes:
     """The JSON body with another model; the identical object if it has this one.
 
     Raises:
-        MalformedBodyError: the member cannot be told from others of its name.
+        MalformedBodyError: as for ``read_json``.
     """
     if asked == name:
         return body
-    lexeme = msgspec.json.encode(name)
-    if (span := _span(body)) is not None:
-        return body[: span.start] + lexeme + body[span.end :]
-    for start, end in _candidates(body):
-        changed = body[:start] + lexeme + body[end:]
-        # Only a change of the request's own member changes what is read.
-        if _NAME.decode(changed).model == name:
-            return changed
-    raise MalformedBodyError("the request's model cannot be replaced")
+    span = _members(body)["model"]
+    return body[: span.start] + msgspec.json.encode(name) + body[span.end :]
 
 
 def form_with_model(body: bytes, name: str) -> bytes:
@@ -180,47 +170,10 @@ def _texts(said: _Said) -> Iterator[str]:
             yield text
 
 
-def _span(body: bytes) -> Span | None:
-    """Where the model stands; ``None`` if members repeat or are spelled strangely."""
-    try:
-        return json_spans.members(body, json_spans.whole(body)).get("model")
-    except MalformedBodyError:
-        return None
-
-
-def _candidates(body: bytes) -> Iterator[tuple[int, int]]:
-    """Where values of members called ``model`` stand, quotes included."""
-    place = 0
-    for _ in range(_MAX_CANDIDATES):
-        place = body.find(_KEY, place)
-        if place < 0:
-            return
-        place += len(_KEY)
-        start = _skip(body, place)
-        if body[start : start + 1] != b":":
-            continue
-        start = _skip(body, start + 1)
-        if body[start : start + 1] == b'"':
-            end = _string_end(body, start)
-            if end:
-                yield start, end
-
-
-def _skip(body: bytes, place: int) -> int:
-    while place < len(body) and body[place] in _SPACE:
-        place += 1
-    return place
-
-
-def _string_end(body: bytes, start: int) -> int:
-    """Behind the closing quote of a string; 0 if it has none."""
-    place = start + 1
-    while (place := body.find(b'"', place)) >= 0:
-        slashes = place - len(body[start:place].rstrip(b"\\")) - start
-        if slashes % 2 == 0:
-            return place + 1
-        place += 1
-    return 0
+def _members(body: bytes) -> dict[str, Span]:
+    """Where a request's members stand, be their texts UTF-8 or not."""
+    start = len(body) - len(body.lstrip(_BLANKS))
+    return json_spans.members(body, Span(start, len(body.rstrip(_BLANKS))))
 
 
 def _form_span(body: bytes) -> tuple[int, int] | None:

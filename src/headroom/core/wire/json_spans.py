@@ -92,9 +92,9 @@ def members(body: bytes, span: Span) -> dict[str, Span]:
             raise MalformedBodyError("key is escaped or repeated", position)
         position = _expect(body, position + len(literal), last, _COLON)
         position = _skip_space(body, position, last)
-        value = bytes(raw)
-        end = position + len(value)
-        if body[position:end] != value:
+        value = memoryview(raw)
+        end = position + value.nbytes
+        if not body.startswith(value, position):
             raise MalformedBodyError("key is repeated", position)
         found[key] = Span(position + shift, end + shift)
         position = end
