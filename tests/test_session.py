@@ -117,6 +117,23 @@ def test_what_was_left_out_comes_back_in_parts():
         assert "no JSON" in session.answer(call)
 
 
+@pytest.mark.parametrize("api", ["openai_chat", "openai_responses"])
+def test_where_leaving_out_would_end_caching_results_are_shortened_without_loss(api):
+    question = {"role": "user", "content": "Why is it slow?"}
+    first = [question, *turn(api, 0, noisy_log(0, lines=400))]
+    second = [*first, *start(api), *turn(api, 1, noisy_log(1, lines=400))]
+    with headroom.Session() as session:
+        lossless = session.compress(first, api=api, model="gpt-5")
+    with headroom.Session(retrieval="elsewhere") as session:
+        found = session.compress(first, api=api, model="gpt-5")
+        later = session.compress(second, api=api, model="gpt-5")
+    assert found.lossless
+    assert found.messages == lossless.messages
+    assert 0 < found.tokens_after < 0.6 * found.tokens_before
+    assert not later.lossless
+    assert later.messages[: len(first)] == found.messages
+
+
 def test_nothing_is_left_out_where_it_cannot_be_stored():
     class DownStore(MemoryStore):
         def save(self, records, originals):

@@ -290,6 +290,9 @@ class Driver:
             outcomes = await place.compress([tasks[i] for i in rest], rewrite.policy)
             made = dict(zip(rest, outcomes, strict=True))
             await place.work(heavy, partial(rewrite.add, made), is_apart=True)
+            while again := rewrite.too_short():
+                outcomes = await place.compress(list(again.values()), rewrite.policy)
+                rewrite.instead(dict(zip(again, outcomes, strict=True)))
 
     async def _save(
         self, request: Request, rewrite: Rewrite, batch: Batch, *, is_late: bool

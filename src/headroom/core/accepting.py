@@ -4,7 +4,9 @@ Between the pipeline and the splice. What always holds: an edit never pulls the
 forwarded prefix below the shortest length the provider caches.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from copy import copy
 
 import msgspec
 from msgspec import Struct
@@ -145,7 +147,7 @@ class PrefixFloor:
         self.before_bytes = before + plan.earlier_bytes
         self.view = view
         self.origin = view.messages[0].span.start if view.messages else 0
-        self.sent: dict[int, int] = {
+        self.sent: MutableMapping[int, int] = {
             index: _chars(decision.edits)
             for index, decision in plan.decisions.items()
             if decision.edits
@@ -169,6 +171,27 @@ class PrefixFloor:
             if outcome is not None:
                 outcomes[position] = self.admit(tasks[position], outcome)
         self.settled = end
+
+    def rejected(
+        self, tasks: Sequence[BlockTask], outcomes: Sequence[BlockOutcome | None]
+    ) -> list[int]:
+        """Positions of what ``settle`` would reject though less could be taken away.
+
+        Args:
+            tasks: of the plan, in order.
+            outcomes: of these; nothing is changed.
+        """
+        if not self.minimum_tokens:
+            return []
+        trial = copy(self)
+        trial.sent = ChainMap({}, self.sent)
+        return [
+            position
+            for position in range(self.settled, len(outcomes))
+            if (outcome := outcomes[position]) is not None
+            and trial.admit(tasks[position], outcome) is not outcome
+            and (outcome.is_lossy or outcome.refers_to)
+        ]
 
     def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
         """The outcome, or its rejection if the prefix would become too short.

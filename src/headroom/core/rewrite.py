@@ -95,6 +95,7 @@ class Rewrite:
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
         self._group_start = 0
+        self._tried_again: set[int] = set()
         self._floor: accepting.PrefixFloor | None = None
         self._references: References | None = None
         self._outcome: accepting.Outcome | None = None
@@ -322,6 +323,30 @@ class Rewrite:
             elif again is not None:
                 found = better(found, again)
             self._outcomes[position] = found
+
+    def too_short(self) -> dict[int, BlockTask]:
+        """What of the group to compress once more, by index, nothing being left out.
+
+        As it is, the prefix would fall below what the provider caches, and what would
+        is left whole. Each block is told once; mostly there is none.
+        """
+        assert self._floor is not None, "plan() comes first"
+        tasks = self.made_plan.tasks
+        found = self._floor.rejected(tasks, self._outcomes)
+        fresh = [position for position in found if position not in self._tried_again]
+        self._tried_again.update(fresh)
+        return {
+            position - self._group_start: msgspec.structs.replace(
+                tasks[position], wants_lossy=False
+            )
+            for position in fresh
+        }
+
+    def instead(self, outcomes: Mapping[int, BlockOutcome]) -> None:
+        """Take what became of these, by index into the group."""
+        for i, outcome in outcomes.items():
+            if outcome.replacement is not None:
+                self._outcomes[self._group_start + i] = outcome
 
     def settle(self) -> Batch:
         """What to store, given the outcomes of all groups."""
