@@ -5,6 +5,7 @@ import msgspec
 from headroom import driving
 from headroom.ccr.ledger import Ledger
 from headroom.core import accepting, pipeline, plan, referring
+from headroom.core.references import References
 from headroom.core.rewrite import Rewrite
 from headroom.proxy.learner import Learner
 from headroom.proxy.stages import compress, retrieve
@@ -101,7 +102,7 @@ PLACES = {
     "compressors": in_compressors,
     "counting": in_counting,
     "references": _at(referring, "refer_block"),
-    "sources": _at(Rewrite, "_found"),
+    "sources": _at(References, "_all_before"),
     "advice": _at(Learner, "advised"),
     "accepting": _at(accepting, "accept"),
     "finding what is hidden": _at(plan, "find_hidden"),

@@ -24,6 +24,7 @@ from headroom.ccr.ledger import Ledger
 from headroom.ccr.stores.memory import MemoryStore
 from headroom.core import pipeline, plan
 from headroom.inference.model_table import ModelTable
+from headroom.inference.tokens import counter_for
 from headroom.providers import PROVIDERS
 from headroom.proxy import compute
 from headroom.proxy.current import Current
@@ -212,6 +213,8 @@ class BySession:
 
 @pytest.fixture(scope="module")
 def runner():
+    # What counts may load numpy in a thread, which hypothesis trips over meanwhile.
+    counter_for("gpt-5")("words")
     with asyncio.Runner() as made:
         yield made
 
