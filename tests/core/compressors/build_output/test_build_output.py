@@ -211,6 +211,8 @@ def test_timed_lines_of_a_hosted_runner_are_folded_by_their_times() -> None:
 def test_percentages_rulers_and_empty_gutters_are_normalised() -> None:
     text = "== test ==\n" + "=" * 40 + "\ntests/a.py ..  [ 10%]\n\n\n\n  |\n3 | x\n"
     assert clean(text) == "== test ==\n===\ntests/a.py ..\n\n3 | x"
+    stopped = f"{'!' * 47} stopping after 1 failures {'!' * 46}"
+    assert clean(stopped) == "!!! stopping after 1 failures !!!"
 
 
 def test_of_a_progress_bar_the_last_state_stays():

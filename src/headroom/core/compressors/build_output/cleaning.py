@@ -13,10 +13,10 @@ from headroom.core.folding import normalise
 _PERCENT = re.compile(r"(?<=[^\s|]) +\[ *\d{1,3}%\]$")
 """pytest's progress, at the right edge of a line of results."""
 
-_RULER = re.compile(r"([=_*#~━─═-])\1{7,}(?:( [^\n]*? )\1{2,})?$")
+_RULER = re.compile(r"([=_*#~━─═!-])\1{7,}(?:( [^\n]*? )\1{2,})?$")
 _SPACED_RULER = re.compile(r"(?:([_-]) ){4,}\1$")
 _BAR = re.compile(r"[━─]{8,}|[█▉▊▋▌▍▎▏]{8,}|#{30,}|(?<!=)={30,}>?(?=\])")
-_RULERS = tuple(sign * 8 for sign in "=_*#~━─═-")
+_RULERS = tuple(sign * 8 for sign in "=_*#~━─═!-")
 _SPACED = ("_ _ _ _", "- - - -")
 _BARS = ("#" * 30, "=" * 30)
 _BAR_SIGNS = "━─█▉▊▋▌▍▎▏"

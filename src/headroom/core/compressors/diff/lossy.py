@@ -5,9 +5,10 @@ files, whose hunks give way to their numbers of lines, and lines that moved, whi
 stand once (``moved``). Removed lines show where they were, so context is kept for pure
 additions only: one line that says something, before them if there is one. In a log of
 several commits long messages keep their beginning, ids as many digits as git needs, and
-stat lines their numbers: bars of both signs go, the commit's totals tell both. What
-comes out is a diff again, with right numbers and counts, which ``git apply
---unidiff-zero`` takes where no hunk is left out.
+stat lines their numbers: bars of both signs go, the commit's totals tell both. Where
+something goes, so do the blob ids of contents whose changes are shown. What comes out
+is a diff again, with right numbers and counts, which ``git apply --unidiff-zero`` takes
+where no hunk is left out.
 """
 
 import re
@@ -43,6 +44,8 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _LONG_ID = re.compile(rf"(commit [0-9a-f]{{{KEPT_ID_DIGITS}}})([0-9a-f]+)(?=\Z| )")
+_BLOBS = re.compile(r"index [0-9a-f]{7,64}\.\.[0-9a-f]{7,64}(?: 100644)?\Z")
+"""The line that names both contents to git, of a file with the usual mode."""
 _TARGET = re.compile(r"(?:diff --git \S+ |\+\+\+ |--- |Index: )(?:[ab]/)?([^\t]+)")
 
 
@@ -78,6 +81,7 @@ class _Account:
         self.message = 0
         self.ids = 0
         self.bars = 0
+        self.blobs = 0
 
     def told(self) -> str:
         parts = [
@@ -89,10 +93,13 @@ class _Account:
                 (self.message, "lines of commit messages"),
                 (self.ids, f"digits of commit ids behind {KEPT_ID_DIGITS}"),
                 (self.bars, "bars of stat lines"),
+                (self.blobs, "blob ids"),
             )
             if count
         ]
-        return "omitted: " + ", ".join(parts) if parts else ""
+        # Ids alone are worth no marker.
+        is_worth_it = len(parts) > bool(self.blobs)
+        return "omitted: " + ", ".join(parts) if is_worth_it else ""
 
 
 def reduce_diff(text: str) -> Reduced | None:
@@ -111,7 +118,10 @@ def reduce_diff(text: str) -> Reduced | None:
         hunk = hunks.get(index)
         if hunk is None:
             size = _message(lines, index, out, account) if is_log else 0
-            if not size:
+            below = hunks.get(index + 3)
+            if below and below.path not in unread and _BLOBS.match(lines[index]):
+                account.blobs += 2
+            elif not size:
                 line = lines[index]
                 out.append(_brief(line, account) if is_log else line)
             index += size or 1
