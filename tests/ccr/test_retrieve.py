@@ -70,6 +70,28 @@ def test_a_result_is_found_by_its_number_however_it_is_named(get, named):
     assert (found.text, found.digest) == ("[lines 2 of 3]\nsecond", "#7c")
 
 
+@pytest.mark.parametrize(
+    ("named", "more", "text"),
+    [
+        ("#7c:2-3", {}, "[lines 2-3 of 3]\nsecond\nthird"),
+        ("[repeats #7c:2]", {}, "[lines 2 of 3]\nsecond"),
+        ("[#7c:1-2 numbers +1]", {}, "[lines 1-2 of 3]\nfirst\nsecond"),
+        ("#7c Read src/app.py", {}, TEXT),
+        ("#7c:1-2", {"lines": "3"}, "[lines 3 of 3]\nthird"),
+    ],
+)
+def test_a_reference_may_be_asked_for_as_it_stands(get, named, more, text):
+    arguments = json.dumps({"hash": named} | more).encode()
+    assert retrieve_call(arguments, get, numbered=named_texts).text == text
+
+
+@pytest.mark.parametrize("named", ["#7c:1 #8:2", "#", "#x", "1234567", "#7e", "7:"])
+def test_what_is_neither_hash_nor_number_is_answered_with_what_is_expected(get, named):
+    arguments = json.dumps({"hash": named}).encode()
+    found = retrieve_call(arguments, get, numbered=named_texts)
+    assert (found.error, "expected" in found.text) == ("bad_arguments", True)
+
+
 def test_a_number_that_nothing_is_known_by_is_answered_with_what_to_do(get):
     found = retrieve_call(b'{"hash":"#8"}', get, numbered=named_texts)
     assert found.error == "original_not_found"

@@ -23,7 +23,10 @@ from headroom.errors import (
 __all__ = ["Retrieved", "answer", "retrieve", "retrieve_call"]
 
 _SHOWN = 60
-_NUMBER = re.compile(r"(?:result )?#?(\d{1,6}[cd]?)")
+_NUMBER = re.compile(
+    r"(?:(?:result|repeats) )?#?(\d{1,6}[cd]?)(?::(\d{1,9}(?:-\d{1,9})?))?(?: [^#]*)?"
+)
+"""A number as references and their heads have it: ``#7``, ``#7:1-60``, ``#7 Read``."""
 _SURROGATES = "surrogatepass"
 
 
@@ -77,11 +80,11 @@ def retrieve_call(
             ' expected {"hash":"…","lines":"A-B"}]',
             error="bad_arguments",
         )
-    number = read_number(given.hash)
+    number, lines = read_number(given.hash)
     if numbered is not None and number:
         part = partial(
             excerpt,
-            lines=given.lines,
+            lines=given.lines or ("" if given.rows else lines),
             query=given.query,
             rows=given.rows,
             max_bytes=max_bytes,
@@ -162,11 +165,14 @@ def _answered(
         return Retrieved(f"[{error}]", digest, error.code, size_bytes)
 
 
-def read_number(named: object) -> str:
-    """The number of a result that somebody means; empty if there is none."""
-    text = str(named or "").strip("<>\"'` \n").lower().removeprefix("ccr:")
+def read_number(named: object) -> tuple[str, str]:
+    """The number of a result that somebody means, and the lines named with it.
+
+    Both are empty if there is none.
+    """
+    text = str(named or "").strip("<>[]\"'` \n").lower().removeprefix("ccr:")
     found = _NUMBER.fullmatch(text)
-    return found[1] if found else ""
+    return (found[1], found[2] or "") if found else ("", "")
 
 
 def read_digest(named: object) -> str:
