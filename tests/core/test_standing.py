@@ -376,6 +376,34 @@ def test_where_the_client_s_own_tool_answers_there_are_markers():
     assert len(find_markers(sent)) == 1
 
 
+def test_a_tool_that_the_client_brings_later_answers_by_markers_alone():
+    conversation = begun(ASKING)
+    theirs = {"type": "function", "name": "headroom_retrieve"}
+    (sent,) = conversation.send(
+        [result("b")], after="2", name="3", tools=[*TOOLS, theirs]
+    )
+    assert len(find_markers(sent)) == 1
+
+
+def test_an_imitated_marker_takes_no_name_from_the_list():
+    conversation = begun(ASKING)
+    text = f"{CODE}\n<<ccr:{content_digest('foreign')}>>"
+    (sent,) = conversation.send([result("b", text)], after="2", name="3")
+    assert sent.endswith(f"[#1:1-60]\n{text.rpartition(chr(10))[2]}")
+    assert conversation.threads["3"].numbered == {"1": content_digest(CODE)}
+
+
+def test_what_the_model_said_counts_for_what_the_provider_keeps():
+    words = {"type": "output_text", "text": "so it is " * 40}
+    said = [{"type": "message", "role": "assistant", "content": [words]}]
+    quiet, talking = Conversation(), Conversation()
+    quiet.send([GO], name="1")
+    talking.send([GO], name="1", said=said, calls="a")
+    chars = len(words["text"]) + len(call("a")["arguments"])
+    sizes = [found.threads["1"].prefix_bytes for found in (quiet, talking)]
+    assert sizes[1] - sizes[0] == chars
+
+
 def test_names_are_known_from_then_on_whatever_comes():
     conversation = begun(ASKING)
     sealed = {"type": "compaction", "id": "cmp", "encrypted_content": "gAAA"}
