@@ -131,6 +131,65 @@ async def test_incomplete_status_logged_with_reason(caplog):
     assert record.incomplete_reason == "max_output_tokens"
 
 
+CHAT = b'{"model":"gpt-x","messages":[{"role":"user","content":"hi"}]}'
+REFUSALS = {
+    "a chat": (CHAT, {"choices": [{"message": {"refusal": "No."}}]}),
+    "a response": (
+        RESPONSES,
+        {
+            "status": "completed",
+            "output": [
+                {
+                    "type": "message",
+                    "content": [{"type": "refusal", "refusal": "No."}],
+                }
+            ],
+        },
+    ),
+    "a message": (
+        MESSAGES,
+        {"type": "message", "content": [], "stop_reason": "refusal"},
+    ),
+}
+PATHS = {
+    CHAT: b"/v1/chat/completions",
+    RESPONSES: b"/v1/responses",
+    MESSAGES: b"/v1/messages",
+}
+
+
+@pytest.mark.parametrize("api", REFUSALS)
+async def test_the_record_says_that_the_model_declined(api, caplog):
+    caplog.set_level(logging.INFO, "headroom.proxy")
+    body, told = REFUSALS[api]
+    await figures(body, told, [], path=PATHS[body])
+    await figures(body, message(output_tokens=1), [], path=PATHS[body])
+    records = [r for r in caplog.records if r.message == "compression_decision"]
+    assert [getattr(r, "is_refusal", False) for r in records] == [True, False]
+
+
+async def test_unknown_events_pass_and_are_reported_once_each(caplog):
+    caplog.set_level(logging.INFO, "headroom.proxy")
+    names = ("message_start", "weather", "weather", "ping", "message_stop")
+    stream = b"".join(
+        b'event: %b\ndata: {"type":"%b"}\n\n' % (name, name)
+        for name in map(str.encode, names)
+    )
+
+    async def respond(_request, writer):
+        await answer(writer, stream, headers=[b"content-type: text/event-stream"])
+
+    async with provider(respond) as up, proxy(up.url) as px, client(px) as c:
+        for _ in range(2):
+            await c.send(post(MESSAGES))
+            assert (await c.response())[2] == stream
+        await asyncio.sleep(0.05)
+    warned = [r for r in caplog.records if r.message == "sse_unknown_event"]
+    assert [r.event_type for r in warned] == ["weather"]
+    records = [r for r in caplog.records if r.message == "compression_decision"]
+    assert [r.unknown_events for r in records] == [{"weather": 2}] * 2
+
+
 @pytest.mark.parametrize(
     ("header", "kind"),
     [

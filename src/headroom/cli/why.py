@@ -92,6 +92,8 @@ def explained(record: Record) -> list[str]:
     ):
         if record.get(name):
             lines.append(f"{record[name]} {words}")
+    if record.get("is_refusal"):
+        lines.append("the model declined to answer")
     lines += _cache_lines(record)
     blocks = cast("list[dict[str, JsonValue]]", record.get("blocks") or [])
     if blocks:

@@ -18,6 +18,8 @@ from headroom.proxy.routes import Headers
 
 _MAX_BLOCKS = 100
 """Of one request, in a record that is kept."""
+_MAX_TYPES = 100
+"""Of events that are reported."""
 
 
 class Figures(Struct, frozen=True, gc=False):
@@ -173,6 +175,21 @@ def prefix_broken(exchange: Exchange) -> None:
             "reason": exchange.reason,
         },
     )
+
+
+def unknown_events(exchange: Exchange, reported: set[str]) -> None:
+    """Log events of a stream that this version has not heard of, each once.
+
+    Args:
+        exchange: whose answer was read.
+        reported: what was logged before; added to.
+    """
+    found = exchange.fields.get("unknown_events")
+    for event_type in found if isinstance(found, dict) else ():
+        if event_type not in reported and len(reported) < _MAX_TYPES:
+            reported.add(event_type)
+            extra = {"request_id": exchange.request_id, "event_type": event_type}
+            log.warning("sse_unknown_event", extra=extra)
 
 
 def passthrough_modified(exchange: Exchange) -> None:

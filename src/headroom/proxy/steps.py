@@ -32,6 +32,7 @@ class Steps:
         self._mode = settings.proxy.compression_mode
         self._is_on = settings.proxy.compression
         self._max_read_bytes = settings.compression_max_body_bytes
+        self._reported_events: set[str] = set()
         self.decisions = DecisionLog(
             Path(settings.data_dir), settings.watch.decisions_max_bytes
         )
@@ -90,6 +91,7 @@ class Steps:
         if exchange.usage:
             self._metrics.usage(exchange.usage)
         answer_figures.ended(exchange, self._metrics)
+        record.unknown_events(exchange, self._reported_events)
         for stage in self._stages:
             with Guard(exchange, stage.name):
                 await stage.on_end(exchange)

@@ -182,15 +182,31 @@ class Tee:
         exchange.answer_status = message.status
         for name in ("service_tier", "incomplete_reason"):
             if found := getattr(message, name, ""):
-                # Half a surrogate pair can be written nowhere.
-                word = found[:_MAX_WORD_CHARS].encode("utf-8", "backslashreplace")
-                exchange.fields[name] = word.decode()
+                exchange.fields[name] = _word(found)
+        if _is_refusal(message):
+            exchange.fields["is_refusal"] = True
+        if found := getattr(message, "unknown", ()):
+            exchange.fields["unknown_events"] = {
+                _word(name): count for name, count in found
+            }
         if message.usage is not None:
             exchange.usage = {
                 name: count
                 for name, count in msgspec.structs.asdict(message.usage).items()
                 if count
             }
+
+
+def _word(text: str) -> str:
+    """A provider's word as it can be logged: half a surrogate pair can be nowhere."""
+    return text[:_MAX_WORD_CHARS].encode("utf-8", "backslashreplace").decode()
+
+
+def _is_refusal(message: _Message) -> bool:
+    """Whether the model declined to answer, as its API says so."""
+    parts = [*getattr(message, "choices", ()), *getattr(message, "items", ())]
+    is_said = any(getattr(part, "refusal", "") for part in parts)
+    return is_said or getattr(message, "stop_reason", "") == "refusal"
 
 
 class MessageTee:
