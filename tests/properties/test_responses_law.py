@@ -233,6 +233,10 @@ def check_references(sent: list[str], given: list[str]) -> None:
             assert found == original or found.rstrip("\n") in shortened(original)
 
 
+ENDS = ("compaction", "forgotten")
+"""What happens to a conversation behind which nothing that stood there is known."""
+
+
 def kept_outputs(items: list[dict]) -> list[str | list[dict]]:
     return [item["output"] for item in items if "output" in item]
 
@@ -246,6 +250,23 @@ def check_names(world: World, sent: list[str], new: int) -> None:
         for name in re.findall(r"(?<=#)[1-9]\d*(?=:\d)", text):
             found = world.store.get(numbered[name])
             assert found == sent[int(name) - 1]
+
+
+def named(world: World, rewrite, memo, name: str) -> str | None:
+    """What a number leads to, as the proxy's stage looks it up."""
+    text = rewrite.text_of(name, memo)
+    digest = rewrite.digest_of(name)
+    if text is not None or digest is None:
+        return text
+    return world.store.get(digest)
+
+
+def check_numbers(world: World, rewrite, memo, sent: list[str]) -> None:
+    """No number leads to the text of another result; behind the last one, to none."""
+    given = [plain(item["output"]) for item in world.client.items if "output" in item]
+    for n, texts in enumerate(zip(sent, given, strict=True), 1):
+        assert named(world, rewrite, memo, str(n)) in {None, *texts}
+    assert named(world, rewrite, memo, str(len(sent) + 1)) is None
 
 
 def shortened(text: str) -> list[str]:
@@ -313,7 +334,7 @@ def test_deltas_and_full_requests_leave_the_provider_with_the_same(steps, data):
         st.tuples(
             st.lists(st.integers(20, 60).map(unhalved), min_size=1, max_size=2),
             st.sampled_from(KINDS),
-            st.sampled_from(["delta", "delta", "restart", "reconnect", "compaction"]),
+            st.sampled_from([*["delta"] * 3, "restart", "reconnect", *ENDS]),
         ),
         min_size=3,
         max_size=8,
@@ -332,6 +353,7 @@ def test_what_deltas_refer_to_stands_where_the_model_counts_it(turns, policy):
         if not is_delta:
             assert sent[: len(kept)] == kept
         kept = [*kept, *sent] if is_delta else sent
+        check_numbers(world, rewrite, memo, list(map(plain, kept_outputs(kept))))
         new = world.step(("tools", outputs, kind, False))
         said = [item for item in new if is_said(item)]
         if way == "compaction":
@@ -344,9 +366,15 @@ def test_what_deltas_refer_to_stands_where_the_model_counts_it(turns, policy):
         client.items += [item for item in new if not is_said(item)]
         memo = SourceMemo() if way == "restart" else memo
         body = client.body("plain", as_delta=way != "reconnect")
-        if way == "compaction":
-            forwarded, _ = world.send(body, memo)
+        if way == "forgotten":
+            del world.threads[body["previous_response_id"]]
+        if way in ENDS:
+            forwarded, rewrite = world.send(body, memo)
             assert b"[repeats #" not in forwarded
+            behind = str(len(kept) + len(outputs) + 1)
+            assert named(world, rewrite, memo, behind) is None
+            if way == "forgotten":
+                assert named(world, rewrite, memo, "1") is None
             return
         given = [plain(item["output"]) for item in client.items if "output" in item]
         check_references([plain(item["output"]) for item in kept], given)
