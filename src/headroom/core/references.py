@@ -30,7 +30,7 @@ from headroom.core.types import (
 
 MAX_NUMBERED = 256
 """Texts to be asked for by number that a note may list, about 8 KB of it; behind them
-forms have markers again. The results of the message that reaches it still go beyond."""
+forms have markers again. What the message that reaches it names is listed beyond it."""
 
 
 class References:
@@ -63,7 +63,7 @@ class References:
         self.noted = standing.Noted()
         self.results_total = -1
         thread = chain.thread
-        # Behind an answer of which nothing is known there may be forms with markers.
+        # Whether the model was told of numbers is not known behind an unknown answer.
         begun: dict[str, str] | None = None if view.continues else {}
         self.numbered = begun if thread is None else thread.numbered
 
