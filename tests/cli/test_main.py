@@ -31,6 +31,16 @@ def test_help_lists_every_command_and_imports_none():
         assert any(name in row and line.split()[0] in row for row in text)
 
 
+def test_the_package_runs_as_a_module_where_its_script_is_not_on_the_path():
+    done = subprocess.run(
+        [sys.executable, "-m", "headroom", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == f"headroom, version {headroom.__version__}"
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_explains_itself(name):
     done = CliRunner().invoke(cli.main, [name, "--help"])
