@@ -122,6 +122,7 @@ class Session:
         user_text: ``lossy`` lets machine output that people paste be shortened like
             that of tools.
         namespace: whose conversations; others are not seen.
+        models: what is known of models; what is built in, if not given.
 
     Raises:
         ConfigError: the store's URL is unusable.
@@ -135,13 +136,14 @@ class Session:
         retrieval: Retrieval = "off",
         user_text: Literal["lossless", "lossy"] = "lossless",
         namespace: str = "",
+        models: ModelTable | None = None,
     ) -> None:
         self.retrieval = retrieval
         self._is_owner = isinstance(store, str)
         opened = open_store(store) if isinstance(store, str) else store
         self._ledger = Ledger(opened)
         self._namespace = namespace
-        self._models = ModelTable()
+        self._models = models or ModelTable()
         self._memo = SourceMemo()
         self._policy = Policy(
             allow_lossy=retrieval != "off",

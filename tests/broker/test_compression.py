@@ -148,6 +148,24 @@ async def test_29_kb_of_log_lose_two_thirds_of_the_prompt_and_no_error(
     assert len(json.loads(original)["content"]) > 0.95 * len(log)
 
 
+async def test_the_users_file_of_models_says_how_long_cached_prefixes_are(tmp_path):
+    body = incident(server_log())
+    known = tmp_path / "known.toml"
+    file = models_file("URL", compression_enabled=True)
+    sizes = []
+    for minimum in (1, 100_000):
+        known.write_text(
+            f'[[model]]\nmatch = ["*"]\ncache_minimum_tokens = {minimum}\n'
+        )
+        async with provider(answer_chat) as up:
+            file["backends"]["b0"]["base_url"] = up.url
+            async with broker(file, tmp_path, MODELS_FILE=known) as px:
+                assert (await ask(px, body))[0] == 200
+        sizes.append(prompt_tokens(up.requests[0].body))
+    assert sizes[0] < 0.6 * sizes[1]
+    assert sizes[1] == prompt_tokens(body)
+
+
 async def test_originals_are_found_under_their_own_key_only(tmp_path):
     file = models_file("URL", compression_enabled=True, compression_lossy=True)
     file["keys"] = [

@@ -142,10 +142,10 @@ class BrokerApp:
         settings, metrics = self._settings, self.metrics
         self.reloading = Reloading(self._path, self._load, self._first, metrics)
         self.backends = Backends(settings.upstream, metrics)
-        self._compression = Compression(
-            self._store, settings.compression_max_body_bytes
-        )
         table = ModelTable(read_overrides(settings.models_file))
+        self._compression = Compression(
+            self._store, table, settings.compression_max_body_bytes
+        )
         self._billing = Billing(Path(settings.data_dir), table, metrics, self._clock)
         self._relay = BrokerRelay(
             Parts(

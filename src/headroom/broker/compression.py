@@ -12,6 +12,7 @@ import threading
 from functools import partial
 
 from headroom.broker.models_file import ModelsFile
+from headroom.inference.model_table import ModelTable
 from headroom.integrations.chat_request import Outcome, compress_body, outcome_of
 from headroom.proxy import headers
 from headroom.proxy.exchange import Exchange
@@ -32,11 +33,15 @@ class Compression:
 
     Args:
         store: of originals and the ledger; opened by the first request that needs it.
+        models: what is known of models.
         max_bytes: longer bodies are left alone.
     """
 
-    def __init__(self, store: StoreOnDemand, max_bytes: int) -> None:
+    def __init__(
+        self, store: StoreOnDemand, models: ModelTable, max_bytes: int
+    ) -> None:
         self._store = store
+        self._models = models
         self._max_bytes = max_bytes
         self._sessions: dict[bool, Session] = {}
         self._lock = threading.Lock()
@@ -99,6 +104,7 @@ class Compression:
                     self._store.opened(),
                     retrieval="elsewhere" if is_lossy else "off",
                     user_text="lossy" if is_lossy else "lossless",
+                    models=self._models,
                 )
                 self._sessions[is_lossy] = session
             return session
