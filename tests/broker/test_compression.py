@@ -166,6 +166,18 @@ async def test_the_users_file_of_models_says_how_long_cached_prefixes_are(tmp_pa
     assert sizes[1] == prompt_tokens(body)
 
 
+async def test_a_backend_s_model_that_no_table_lists_is_told_once(tmp_path, caplog):
+    file = models_file("URL", compression_enabled=True)
+    file["models"]["fast"]["backends"][0]["model"] = "unheard-of-9"
+    async with provider(answer_chat) as up:
+        file["backends"]["b0"]["base_url"] = up.url
+        async with broker(file, tmp_path) as px:
+            for text in ("hello", "hello again"):
+                assert (await ask(px, incident(text)))[0] == 200
+    found = [r for r in caplog.records if r.message == "model_unknown"]
+    assert [record.model for record in found] == ["unheard-of-9"]
+
+
 async def test_originals_are_found_under_their_own_key_only(tmp_path):
     file = models_file("URL", compression_enabled=True, compression_lossy=True)
     file["keys"] = [

@@ -17,6 +17,7 @@ from headroom.integrations.chat_request import Outcome, compress_body, outcome_o
 from headroom.proxy import headers
 from headroom.proxy.exchange import Exchange
 from headroom.proxy.originals import StoreOnDemand
+from headroom.proxy.unknown_models import UnknownModels
 from headroom.proxy.workplace import Workplace
 from headroom.session import Api, Session
 
@@ -42,19 +43,26 @@ class Compression:
     ) -> None:
         self._store = store
         self._models = models
+        self._unknown_models = UnknownModels(models)
         self._max_bytes = max_bytes
         self._sessions: dict[bool, Session] = {}
         self._lock = threading.Lock()
         self._place = Workplace()
 
     async def apply(
-        self, exchange: Exchange, body: bytes, file: ModelsFile, namespace: str
+        self,
+        exchange: Exchange,
+        body: bytes,
+        model: str,
+        file: ModelsFile,
+        namespace: str,
     ) -> bytes:
         """The body to send.
 
         Args:
             exchange: what is asked, and where figures are noted.
-            body: with the model's name at the backend that is asked first.
+            body: what is to be sent.
+            model: as the backend calls it that is asked first.
             file: says whether anything is done.
             namespace: whose conversation it is.
         """
@@ -68,6 +76,7 @@ class Compression:
         self._place.warm()
 
         async def compress(body: bytes) -> Outcome:
+            await self._unknown_models.report(model, exchange.request_id)
             session = await self._session(is_lossy=file.compression_lossy)
             session = session.scoped(namespace)
             forwarded = await (session if is_on else session.leaving()).aforward(

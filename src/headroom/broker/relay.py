@@ -303,7 +303,11 @@ class BrokerRelay:
         if isinstance(body, bytes):
             body = _named(order, body, order.asked.model, first)
             body = await parts.compression.apply(
-                exchange, body, registry.file, order.client.name
+                exchange,
+                body,
+                order.name_at(first),
+                registry.file,
+                order.client.name,
             )
 
         def make(target: Target) -> Outgoing:

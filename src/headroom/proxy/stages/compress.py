@@ -33,7 +33,6 @@ from headroom.errors import MalformedBodyError, OriginalNotFoundError
 from headroom.inference.model_table import ModelTable
 from headroom.learning.recommendations import Recommendations
 from headroom.providers import PROVIDERS
-from headroom.providers.models import family_of
 from headroom.proxy.current import Current
 from headroom.proxy.exchange import Exchange, Guard
 from headroom.proxy.hidden_notes import HiddenNotes
@@ -47,6 +46,7 @@ from headroom.proxy.telling import (
     tell_lost_tags,
 )
 from headroom.proxy.threads import Threads
+from headroom.proxy.unknown_models import UnknownModels
 from headroom.proxy.workplace import Workplace
 
 log = logging.getLogger("headroom.proxy")
@@ -56,10 +56,6 @@ WATCHED_MESSAGES = 50_000
 
 MAX_TYPES = 100
 """Types of unknown items that are reported; who sends more makes them up."""
-
-MAX_MODELS = 1000
-MAX_MODEL_CHARS = 128
-"""Unknown models that are reported, and the longest name that is one."""
 
 
 class Guidance(Struct, frozen=True):
@@ -95,7 +91,7 @@ class CompressStage:
         self._learner = guidance.learner
         self._memories = guidance.memories or make_memories(guidance.current)
         self._models = guidance.models
-        self._reported_models: set[str] = set()
+        self._unknown_models = UnknownModels(guidance.models)
         self._ledger = ledger
         self._conversations = Threads(ledger, namespace=namespace)
         self._reported_types: set[str] = set()
@@ -121,7 +117,7 @@ class CompressStage:
         if view is None:
             return
         with Guard(exchange, self.name) as deciding:
-            await self._report_model(exchange, view.model)
+            await self._unknown_models.report(view.model, exchange.request_id)
             await self._rewrite(exchange, provider, view, self._policy(exchange, view))
         if deciding.has_failed:
             await self._repeat(exchange, provider, view)
@@ -212,20 +208,6 @@ class CompressStage:
             exchange.conversation = view.conversation[:80]
             extra = {**request, "conversation_id": exchange.conversation}
             log.warning("conversation_id_present", extra=extra)
-
-    async def _report_model(self, exchange: Exchange, model: str) -> None:
-        """Log a model that no table lists, once; careful defaults hold for it."""
-        reported = self._reported_models
-        if family_of(model) != "other" or model in reported or not model:
-            return
-        if len(reported) >= MAX_MODELS or len(model) > MAX_MODEL_CHARS:
-            return
-        reported.add(model)
-        # The first look into the data package takes a fraction of a second.
-        row = await asyncio.to_thread(self._models.row, model)
-        if not row.is_known:
-            extra = {"request_id": exchange.request_id, "model": model}
-            log.warning("model_unknown", extra=extra)
 
     def on_response(
         self,
