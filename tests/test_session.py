@@ -117,6 +117,22 @@ def test_what_was_left_out_comes_back_in_parts():
         assert "no JSON" in session.answer(call)
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_a_result_comes_by_its_number_where_the_request_is_known(api):
+    text = "\n".join(f"def f{n}(x): return x * {n * 7919 % 1013}" for n in range(60))
+    history = [*start(api), *turn(api, 0, text), *turn(api, 1, text)]
+    members = {"model": "m", headroom.session.LISTS[api]: history, "tools": []}
+    call = ToolCall("1", "headroom_retrieve", b'{"hash":"#1","lines":"2"}')
+    with headroom.Session() as session:
+        forwarded = session.forward(api, json.dumps(members).encode())
+        assert b"[repeats #1" in forwarded.body
+        found = session.answer(call, forwarded)
+        assert found == f"[lines 2 of 60]\n{text.splitlines()[1]}"
+        unknown = ToolCall("2", "headroom_retrieve", b'{"hash":"#9"}')
+        assert "nothing is kept" in session.answer(unknown, forwarded)
+        assert "is no hash" in session.answer(call)
+
+
 @pytest.mark.parametrize("api", ["openai_chat", "openai_responses"])
 def test_where_leaving_out_would_end_caching_results_are_shortened_without_loss(api):
     question = {"role": "user", "content": "Why is it slow?"}

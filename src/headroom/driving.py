@@ -28,7 +28,7 @@ from headroom.core.repeats import SourceMemo
 from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.threads import NOTHING, Thread
 from headroom.core.types import BlockOutcome, BlockTask, Decision, Policy, RequestView
-from headroom.errors import StoreUnavailableError
+from headroom.errors import OriginalNotFoundError, StoreUnavailableError
 from headroom.inference.tokens import counter_for
 from headroom.learning.recommendations import SKIP
 
@@ -177,6 +177,26 @@ class Driver:
         """A request's chain, and what memory knows under its keys; never waits."""
         chain = make_chain(view, namespace=self._namespace, auth_mode=auth_mode)
         return chain, self._peek(chain.keys, chain.lineage)
+
+    def result_named(self, rewrite: Rewrite, name: str) -> str:
+        """The text of a result that the model names; waits for the store.
+
+        Args:
+            rewrite: of the request that the model answers, after ``rewrite``.
+            name: see ``repeats.Source``.
+
+        Raises:
+            OriginalNotFoundError: none that is known is called so.
+            StoreError: as for ``Ledger.get``.
+        """
+        # What is sent again in full needs no store, which may be down or have lost it.
+        text = rewrite.text_of(name, self._memo)
+        if text is not None:
+            return text
+        digest = rewrite.digest_of(name)
+        if digest is None:
+            raise OriginalNotFoundError(f"no result is known as #{name}")
+        return self._ledger.get(digest, namespace=self._namespace)
 
     async def _rewrite(self, request: Request) -> Rewritten:
         place, size = self._place, len(request.view.body)

@@ -79,6 +79,8 @@ class Forwarded(Struct, frozen=True):
         note_reply: to be told of the answer when it has ended and before the client
             is, with the results that the client did not see; ``None`` where the
             provider does not keep the conversation.
+        result_named: the text of an earlier result by its number, as the conversation
+            counts; waits for the store, and raises as ``Store.get`` does.
     """
 
     body: bytes
@@ -89,6 +91,7 @@ class Forwarded(Struct, frozen=True):
     chain_key: bytes = b""
     own_tools: frozenset[str] = frozenset()
     note_reply: Callable[[Reply, bytes | None], None] | None = None
+    result_named: Callable[[str], str] | None = None
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -288,6 +291,7 @@ class Session:
             chain_key=rewrite.keys[-1],
             own_tools=rewrite.own_tools,
             note_reply=note_reply,
+            result_named=partial(self._driver(HERE).result_named, rewrite),
         )
 
     def compress(
@@ -390,11 +394,18 @@ class Session:
         """
         return self.answer(ToolCall("", "", json.dumps(dict(arguments)).encode()))
 
-    def answer(self, call: ToolCall) -> str:
-        """The same for a call as a provider's module read it."""
+    def answer(self, call: ToolCall, forwarded: Forwarded | None = None) -> str:
+        """The same for a call as a provider's module read it.
+
+        Args:
+            call: as the model made it.
+            forwarded: the request that it answers, if that is known: then it may name
+                results by their numbers.
+        """
         return retrieve_call(
             call.input,
             lambda digest: self._ledger.get(digest, namespace=self._namespace),
+            numbered=None if forwarded is None else forwarded.result_named,
         ).text
 
     def note_hidden(self, chain_key: bytes, answer: Answer) -> None:

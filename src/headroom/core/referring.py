@@ -114,7 +114,7 @@ def refer_form(
         kind=form.kind,
         strategy=FORM_STRATEGY,
         is_lossy=form.is_lossy or found.is_lossy,
-        is_standing=found.is_standing and not form.is_lossy,
+        is_standing=found.is_standing,
         omitted=form.omitted or found.omitted,
     )
 

@@ -72,7 +72,8 @@ class Answering:
         splicer = self._splicer
         if not splicer.is_waiting:
             return None
-        splicer.answer([self._session.answer(call) for call in splicer.calls])
+        answer = self._session.answer
+        splicer.answer([answer(call, self._forwarded) for call in splicer.calls])
         if not splicer.is_continuing:
             return None
         try:

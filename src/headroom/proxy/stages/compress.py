@@ -29,7 +29,7 @@ from headroom.core.threads import NOTHING
 from headroom.core.trail import change_of, trail_of
 from headroom.core.types import JsonValue, Policy, RequestView
 from headroom.driving import Driver, Request
-from headroom.errors import MalformedBodyError, OriginalNotFoundError
+from headroom.errors import MalformedBodyError
 from headroom.inference.model_table import ModelTable
 from headroom.learning.recommendations import Recommendations
 from headroom.providers import PROVIDERS
@@ -284,7 +284,7 @@ class CompressStage:
             exchange.replace_body(forwarded, reason)
         exchange.view, exchange.own_tools = rewrite.view, own_tools
         if own_tools:
-            exchange.result_named = partial(self._result_named, rewrite)
+            exchange.result_named = partial(self._driver.result_named, rewrite)
         exchange.chain_key = rewrite.keys[-1] if rewrite.keys else rewrite.chain.end
         if not rewrite.view.is_threaded:
             return
@@ -298,22 +298,6 @@ class CompressStage:
                 len(rewrite.view.body),
                 lambda: rewrite.note_results(self._memo, has_text),
             )
-
-    def _result_named(self, rewrite: Rewrite, name: str) -> str:
-        """The text of a result that the model names as references do.
-
-        Raises:
-            OriginalNotFoundError: none that is known is called so.
-            StoreError: as for ``Ledger.get``.
-        """
-        # What is sent again in full needs no store, which may be down or have lost it.
-        text = rewrite.text_of(name, self._memo)
-        if text is not None:
-            return text
-        digest = rewrite.digest_of(name)
-        if digest is None:
-            raise OriginalNotFoundError(f"no result is known as #{name}")
-        return self._ledger.get(digest, namespace=self._namespace)
 
     async def _tell(
         self, exchange: Exchange, rewrite: Rewrite, forwarded: bytes
