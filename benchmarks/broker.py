@@ -1,6 +1,6 @@
 """What the broker adds, beside the proxy, and beside LiteLLM's proxy if it is there.
 
-    python -m benchmarks.broker [--litellm PATH] [--seconds 0.4]
+    python -m benchmarks.broker [--litellm PATH] [--seconds 0.4] [--size "2 KB"]
 
 Each server has a process of its own; all relay Chat requests to the same provider, in
 interleaved rounds. ``added`` is the median latency less the provider's own. Bounds are
@@ -143,12 +143,12 @@ def cpu_s(pid):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-async def latency(ports, rounds):
+async def latency(ports, rounds, chosen):
     """Milliseconds by case and server; first seen and again."""
     wires = {name: await Wire.to(port) for name, port in ports.items()}
     taken, stamp = {}, time.time_ns()
     for number in range(rounds + 2):
-        for case, sizes in SIZES.items():
+        for case, sizes in chosen.items():
             sent = body(sizes, f"{stamp}-{number}-{case}")
             for turn in ("first seen", *["again"] * 4):
                 for name, wire in wires.items():
@@ -181,9 +181,9 @@ async def per_core(port, pid, seconds, make):
     return count / max(0.01, used), count / elapsed
 
 
-def bodies():
+def bodies(chosen=SIZES):
     """What makes the requests of each case."""
-    for case, sizes in SIZES.items():
+    for case, sizes in chosen.items():
         again = body(sizes, "again")
         template, stamps = body(sizes, "SEED"), itertools.count(time.time_ns())
         yield f"{case}, again", lambda again=again: again
@@ -193,14 +193,14 @@ def bodies():
         )
 
 
-async def measure(ports, pids, seconds, rounds):
+async def measure(ports, pids, seconds, rounds, chosen):
     report = {"added": {}, "per_core": {}, "ratios": {}}
     quick = {name: port for name, port in ports.items() if name != "litellm"}
-    for case, by_server in (await latency(quick, rounds)).items():
+    for case, by_server in (await latency(quick, rounds, chosen)).items():
         base = statistics.median(by_server["direct"])
         added = {n: summary(v)["p50_ms"] - base for n, v in by_server.items()}
         report["added"][case] = {n: round(ms, 3) for n, ms in added.items()}
-    for case, make in bodies():
+    for case, make in bodies(chosen):
         names = [name for name in ports if name != "direct"]
         if case != LITELLM_CASE:
             names = [name for name in names if name != "litellm"]
@@ -242,6 +242,7 @@ def main(arguments=None):
     parser.add_argument("--litellm", help="the program litellm of its environment")
     parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--size", choices=SIZES, help="of bodies; all if not given")
     parser.add_argument("--json")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -251,13 +252,16 @@ def main(arguments=None):
         proxy_overhead.ANSWER = ANSWER
         uvloop.run(proxy_overhead.serve_provider(options.serve))
         return
+    chosen = {options.size: SIZES[options.size]} if options.size else SIZES
     with running(options.litellm) as (ports, pids):
-        report = asyncio.run(measure(ports, pids, options.seconds, options.rounds))
+        report = asyncio.run(
+            measure(ports, pids, options.seconds, options.rounds, chosen)
+        )
     show(report)
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=2))
     said = [f"{k}: {r}" for k, r in report["ratios"].items() if r > MAX_RATIO]
-    if options.litellm:
+    if options.litellm and LITELLM_CASE in report["per_core"]:
         rates = report["per_core"][LITELLM_CASE]
         ratio = rates["broker off"]["core"] / rates["litellm"]["core"]
         print(f"broker to litellm, requests per core: {ratio:.1f}")

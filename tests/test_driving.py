@@ -1,11 +1,15 @@
 """The driver's coroutines are functions where nothing is awaited."""
 
 import asyncio
+import json
 from concurrent.futures import Future
 
 import pytest
 
+import headroom
+from headroom import driving
 from headroom.driving import HERE, at_once
+from scripted import noisy_log
 
 
 async def doubled(number):
@@ -47,3 +51,72 @@ async def test_what_waits_for_a_loop_is_no_work_for_here():
     with pytest.raises(RuntimeError, match="needs no event loop"):
         at_once(waits())
     assert cleaned == [True]
+
+
+class Listed:
+    """The caller's place, with a list of what was done in which way."""
+
+    def __init__(self):
+        self.done = []
+
+    async def work(self, size_bytes, work, *, is_apart=False):
+        self.done.append("work apart" if is_apart else "work")
+        return await HERE.work(size_bytes, work)
+
+    async def wait(self, work):
+        self.done.append("wait")
+        return await HERE.wait(work)
+
+    async def result(self, future):
+        self.done.append("result")
+        return await HERE.result(future)
+
+    async def compress(self, tasks, policy):
+        self.done.append("compress")
+        return await HERE.compress(tasks, policy)
+
+
+def started():
+    system = "".join(f"{n}. Look at worker {n} first.\n" for n in range(300))
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": noisy_log(1)},
+    ]
+
+
+async def said(session, messages):
+    """What was done where, and the body that leaves."""
+    place = Listed()
+    body = json.dumps({"model": "gpt-5", "messages": messages}).encode()
+    forwarded = await session.aforward("openai_chat", body, place=place)
+    return place.done, forwarded.body
+
+
+async def test_a_vocabulary_that_is_not_loaded_is_waited_for(monkeypatch):
+    with headroom.Session() as session:
+        monkeypatch.setattr(driving, "can_count", lambda _model: False)
+        done, _ = await said(session, started())
+        assert done.index("wait") < done.index("work apart") < done.index("compress")
+    with headroom.Session() as session:
+        monkeypatch.setattr(driving, "can_count", lambda _model: True)
+        done, _ = await said(session, started())
+        assert (done.count("wait"), done.count("compress")) == (0, 1)
+
+
+async def test_what_memory_knows_is_not_waited_for_and_leaves_as_it_did():
+    with headroom.Session() as session:
+        _, before = await said(session, started())
+        done, again = await said(session, started())
+    assert again == before
+    assert {"wait", "result", "compress"}.isdisjoint(done)
+
+
+async def test_where_counting_fails_the_request_leaves_all_the_same(monkeypatch):
+    def broken(_text):
+        raise OSError("no vocabulary")
+
+    monkeypatch.setattr(driving, "can_count", lambda _model: False)
+    monkeypatch.setattr(driving, "counter_for", lambda _model: broken)
+    with headroom.Session() as session:
+        _, body = await said(session, started())
+    assert json.loads(body)["messages"] == started()

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from headroom.ccr.ledger import Known, Ledger
+from headroom.core.attempts import attempted
 from headroom.core.pipeline import compress_block
 from headroom.core.plan import BLOCK_LINEAGE, Chain, make_chain
 from headroom.core.protocols import LedgerKey, Provider, Record
@@ -29,7 +30,7 @@ from headroom.core.rewrite import Batch, Rewrite
 from headroom.core.threads import NOTHING, Thread
 from headroom.core.types import BlockOutcome, BlockTask, Decision, Policy, RequestView
 from headroom.errors import OriginalNotFoundError, StoreUnavailableError
-from headroom.inference.tokens import counter_for
+from headroom.inference.tokens import can_count, counter_for
 from headroom.learning.recommendations import SKIP
 
 _T = TypeVar("_T")
@@ -57,7 +58,7 @@ class Place(Protocol):
         ...
 
     async def wait(self, work: Callable[[], _T]) -> _T:
-        """Do what waits for the store."""
+        """Do what waits for a store or a file."""
         ...
 
     async def result(self, future: Future[_T]) -> _T:
@@ -299,6 +300,9 @@ class Driver:
             await place.work(chars, lambda: rewrite.give(texts, memo), is_apart=True)
         for tasks in rewrite.groups():
             count = counter_for(rewrite.view.model)
+            if not can_count(rewrite.view.model):
+                # A failure shows again with each block, where it fails alone.
+                await place.wait(partial(attempted, partial(count, "")))
             longest = max(len(task.text) for task in tasks)
             heavy = size if longest > REFER_AT_ONCE_CHARS else 0
             rest = await place.work(

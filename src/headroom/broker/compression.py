@@ -5,7 +5,8 @@ the answer is a stream. Off, it hands back the body it was given. On, texts are
 compressed losslessly; with ``compression_lossy`` parts may be left out, whose originals
 are stored first and served under ``/v1/retrieve``.
 
-What always holds: whatever fails here, the request is served as it came.
+What always holds: whatever fails here, the request is served; and the event loop waits
+for no store.
 """
 
 import threading

@@ -29,6 +29,7 @@ from msgspec import Struct
 from headroom.core.types import CountTokens
 from headroom.inference.vocabulary import (
     EncodingName,
+    is_loaded,
     load_encoding,
     verify_vocabularies,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "EncodingName",
     "Family",
     "TokenCount",
+    "can_count",
     "count_tokens",
     "counter_for",
     "encoding_name_for",
@@ -85,6 +87,11 @@ def counter_for(model: str | None) -> CountTokens:
     the first count in each process. Equal models give equal counts everywhere.
     """
     return _COUNTERS[encoding_name_for(model)]
+
+
+def can_count(model: str | None) -> bool:
+    """Whether ``counter_for`` a model counts without loading a vocabulary first."""
+    return is_loaded(encoding_name_for(model))
 
 
 def count_tokens(text: str, model: str | None = None) -> TokenCount:

@@ -206,6 +206,11 @@ def load_encoding(name: EncodingName) -> Encoding:
         return found
 
 
+def is_loaded(name: EncodingName) -> bool:
+    """Whether the encoding of that name is there without being loaded first."""
+    return name in _loaded
+
+
 def verify_vocabularies() -> None:
     """Check that both vocabulary files are there and are the ones that were shipped.
 

@@ -97,7 +97,6 @@ class Compute:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-compress")
         self._pool: ProcessPoolExecutor | None = None
         self._warming: Future[bool] | None = None
-        self._is_counter_loaded = False
         self._is_warming = False
         self.failures = 0
 
@@ -114,15 +113,17 @@ class Compute:
     async def run(
         self, tasks: Sequence[BlockTask], policy: Policy
     ) -> list[BlockOutcome]:
-        """Outcomes of the tasks, in their order."""
+        """Outcomes of the tasks, in their order.
+
+        Whoever must not wait has seen to it that tokens can be counted.
+        """
         if not tasks:
             return []
         size = sum(len(task.text) for task in tasks)
-        if size <= INLINE_BYTES and self._is_counter_loaded:
+        if size <= INLINE_BYTES:
             return compress_tasks(tasks, policy)
         try:
             future = self._begin_apart(tasks, policy) if size > THREAD_BYTES else None
-            is_apart = future is not None
             if future is None:
                 future = self._threads.submit(compress_tasks, tasks, policy)
             outcomes = await asyncio.wait_for(
@@ -135,8 +136,6 @@ class Compute:
         except TimeoutError:
             self.failures += 1
             return _left(tasks, f"not done within {self._deadline_s} s")
-        if not is_apart:
-            self._is_counter_loaded = True
         return outcomes
 
     def close(self) -> None:

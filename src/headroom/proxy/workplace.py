@@ -4,7 +4,7 @@ Under the stage that compresses and the broker's chokepoint; see ``driving``. Pa
 and planning a short body is done before a thread could have started; of a long one, in
 a thread; compression wherever ``Compute`` puts it.
 
-What always holds: the event loop waits neither for a store nor for others' work.
+What always holds: the event loop waits for no store, no file and nobody else's work.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Workplace:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     async def wait(self, work: Callable[[], _T]) -> _T:
-        """Do what waits for the store, in a thread."""
+        """Do what waits for a store or a file, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def result(self, future: Future[_T]) -> _T:
