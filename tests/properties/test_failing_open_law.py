@@ -55,7 +55,9 @@ def _one_cheap_compressor():
     patch = pytest.MonkeyPatch()
     patch.setattr(pipeline, "COMPRESSORS", (HALVE,))
     patch.setattr(compute, "THREAD_BYTES", 10**9)
-    patch.setattr(driving, "counter_for", lambda _model: count_words)
+    for module in (driving, compute):
+        patch.setattr(module, "counter_for", lambda _model: count_words)
+    patch.setattr(driving, "can_count", lambda _model: True)
     patch.setattr(sessions, "ModelTable", AnyLength)
     yield
     patch.undo()
