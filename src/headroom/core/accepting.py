@@ -4,8 +4,7 @@ Between the pipeline and the splice. What always holds: an edit never pulls the
 forwarded prefix below the shortest length the provider caches.
 """
 
-from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 
 import msgspec
@@ -147,7 +146,7 @@ class PrefixFloor:
         self.before_bytes = before + plan.earlier_bytes
         self.view = view
         self.origin = view.messages[0].span.start if view.messages else 0
-        self.sent: MutableMapping[int, int] = {
+        self.sent: dict[int, int] = {
             index: _chars(decision.edits)
             for index, decision in plan.decisions.items()
             if decision.edits
@@ -181,16 +180,18 @@ class PrefixFloor:
             tasks: of the plan, in order.
             outcomes: of these; nothing is changed.
         """
-        if not self.minimum_tokens:
+        fresh = range(self.settled, len(outcomes))
+        found = [outcomes[position] for position in fresh]
+        if not self.minimum_tokens or not any(o and _takes_more(o) for o in found):
             return []
         trial = copy(self)
-        trial.sent = ChainMap({}, self.sent)
+        trial.sent = dict(self.sent)
         return [
             position
-            for position in range(self.settled, len(outcomes))
-            if (outcome := outcomes[position]) is not None
+            for position, outcome in zip(fresh, found, strict=True)
+            if outcome is not None
             and trial.admit(tasks[position], outcome) is not outcome
-            and (outcome.is_lossy or outcome.refers_to)
+            and _takes_more(outcome)
         ]
 
     def admit(self, task: BlockTask, outcome: BlockOutcome) -> BlockOutcome:
@@ -229,6 +230,11 @@ class PrefixFloor:
     def _removed(self, index: int) -> int:
         chars = self.sent.get(index)
         return 0 if chars is None else _removed(self.view, index, chars)
+
+
+def _takes_more(outcome: BlockOutcome) -> bool:
+    """Whether more is taken away than a lossless form alone would take."""
+    return outcome.is_lossy or bool(outcome.refers_to)
 
 
 def corrected(
