@@ -172,15 +172,19 @@ class PrefixFloor:
         self.settled = end
 
     def rejected(
-        self, tasks: Sequence[BlockTask], outcomes: Sequence[BlockOutcome | None]
+        self,
+        tasks: Sequence[BlockTask],
+        outcomes: Sequence[BlockOutcome | None],
+        end: int,
     ) -> list[int]:
         """Positions of what ``settle`` would reject though less could be taken away.
 
         Args:
             tasks: of the plan, in order.
             outcomes: of these; nothing is changed.
+            end: only those before this one are there.
         """
-        fresh = range(self.settled, len(outcomes))
+        fresh = range(self.settled, end)
         found = [outcomes[position] for position in fresh]
         if not self.minimum_tokens or not any(o and _takes_more(o) for o in found):
             return []

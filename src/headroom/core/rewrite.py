@@ -94,7 +94,7 @@ class Rewrite:
         self._hidden_keys: dict[int, tuple[bytes, ...]] = {}
         self._plan: Plan | None = None
         self._outcomes: list[BlockOutcome | None] = []
-        self._group_start = 0
+        self._group_start = self._group_end = 0
         self._tried_again: set[int] = set()
         self._floor: accepting.PrefixFloor | None = None
         self._references: References | None = None
@@ -252,7 +252,7 @@ class Rewrite:
             ):
                 end += 1
             self._admit(start)
-            self._group_start = start
+            self._group_start, self._group_end = start, end
             yield tasks[start:end]
             start = end
 
@@ -332,7 +332,7 @@ class Rewrite:
         """
         assert self._floor is not None, "plan() comes first"
         tasks = self.made_plan.tasks
-        found = self._floor.rejected(tasks, self._outcomes)
+        found = self._floor.rejected(tasks, self._outcomes, self._group_end)
         fresh = [position for position in found if position not in self._tried_again]
         self._tried_again.update(fresh)
         return {
