@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -184,6 +185,26 @@ async def test_a_store_that_opens_slowly_keeps_nobody_waiting_beside(
     assert (slow.done(), len(up.requests)) == (False, 1)
     gate.open()
     assert (await slow)[0] == 200
+
+
+async def test_requests_do_not_queue_for_a_store_that_does_not_open(
+    served, monkeypatch
+):
+    px, up = served
+    tries = []
+
+    def opens(_):
+        tries.append(time.monotonic())
+        time.sleep(0.1)
+        raise StoreUnavailableError("down")
+
+    monkeypatch.setattr("headroom.broker.app.open_settings_store", opens)
+    asked = [conversation(f"number {n}", 0) for n in range(12)]
+    answers = await asyncio.gather(*(ask(px, encoded(one)) for one in asked))
+    assert [status for status, *_ in answers] == [200] * 12
+    sent = [json.loads(request.body)["messages"] for request in up.requests]
+    assert sorted(sent, key=str) == sorted(asked, key=str)
+    assert len(tries) == 1
 
 
 async def test_a_broken_store_costs_no_request_and_no_prefix(served, store):

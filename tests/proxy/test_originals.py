@@ -10,7 +10,7 @@ import pytest
 
 from headroom.ccr.stores import open_store
 from headroom.core.digest import content_digest
-from headroom.errors import StoreUnavailableError
+from headroom.errors import ConfigError, StoreUnavailableError
 from headroom.proxy.endpoints import Core
 from headroom.proxy.originals import StoreOnDemand
 from loopback import client, get, post, provider, proxy
@@ -170,6 +170,28 @@ def test_a_store_on_demand_opens_once_and_only_when_it_is_asked(url):
     for thread in threads:
         thread.join()
     assert len(opened) == 1
+    store.close()
+
+
+def test_a_store_that_did_not_open_is_left_alone_for_a_while(url):
+    now, tries = [100.0], []
+
+    def opens():
+        tries.append(now[0])
+        if len(tries) == 1:
+            raise ConfigError("no client for it")
+        if len(tries) == 2:
+            raise StoreUnavailableError("down")
+        return open_store(url)
+
+    store = StoreOnDemand(opens, lambda: now[0])
+    for when, words in ((100, "no client"), (104, "no client"), (106, "down")):
+        now[0] = when
+        with pytest.raises(StoreUnavailableError, match=words):
+            store.opened()
+    assert tries == [100, 106]
+    now[0] = 112
+    assert store.get(ROWS_HASH)
     store.close()
 
 

@@ -14,6 +14,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -38,6 +39,10 @@ from headroom.proxy.replies import Receive, Scope
 
 PATH = "/v1/retrieve"
 _MAX_REQUEST_BYTES = 64 * 1024
+
+RETRY_S = 5.0
+"""How long a store that did not open is left alone; one try takes up to a second."""
+
 _STATUSES = {
     "": 200,
     ArgumentError.code: 400,
@@ -59,14 +64,25 @@ class Source(Protocol):
 class StoreOnDemand:
     """A store that is opened by the first call; thread-safe.
 
+    One that cannot be opened is left alone for a while: trying takes as long as its
+    timeouts, and calls would wait for each other's.
+
     Args:
         open_store: opens it, raising as ``ccr.stores.open_store`` does.
+        clock: seconds that never run back.
     """
 
-    def __init__(self, open_store: Callable[[], ManagedStore]) -> None:
+    def __init__(
+        self,
+        open_store: Callable[[], ManagedStore],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._open = open_store
+        self._clock = clock
         self._lock = threading.Lock()
         self._store: ManagedStore | None = None
+        self._failure = ""
+        self._failed_at = 0.0
 
     def get(self, digest: str, *, namespace: str = "") -> str:
         """The original; see ``Store.get`` for what it raises."""
@@ -81,10 +97,13 @@ class StoreOnDemand:
         """
         with self._lock:
             if self._store is None:
+                if self._failure and self._clock() - self._failed_at < RETRY_S:
+                    raise StoreUnavailableError(self._failure)
                 try:
                     self._store = self._open()
-                except ConfigError as error:
-                    raise StoreUnavailableError(str(error)) from error
+                except (ConfigError, StoreUnavailableError) as error:
+                    self._failure, self._failed_at = str(error), self._clock()
+                    raise StoreUnavailableError(self._failure) from error
             return self._store
 
     def close(self) -> None:

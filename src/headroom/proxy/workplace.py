@@ -29,6 +29,8 @@ class Workplace:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="headroom-plan")
         # Apart, so that a huge result never keeps other requests from being read.
         self._apart = ThreadPoolExecutor(1, thread_name_prefix="headroom-refer")
+        # So that a slow store keeps nobody waiting who needs nothing from it.
+        self._waiting = ThreadPoolExecutor(4, thread_name_prefix="headroom-wait")
 
     @property
     def failures(self) -> int:
@@ -50,7 +52,7 @@ class Workplace:
 
     async def wait(self, work: Callable[[], _T]) -> _T:
         """Do what waits for a store or a file, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self._waiting, work)
 
     async def result(self, future: Future[_T]) -> _T:
         """What a thread is about to have done."""
@@ -65,5 +67,5 @@ class Workplace:
     def close(self) -> None:
         """Stop the workers; what runs is given up."""
         self._compute.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._apart.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._apart, self._waiting):
+            threads.shutdown(wait=False, cancel_futures=True)
