@@ -120,3 +120,19 @@ async def test_where_counting_fails_the_request_leaves_all_the_same(monkeypatch)
     with headroom.Session() as session:
         _, body = await said(session, started())
     assert json.loads(body)["messages"] == started()
+
+
+class Gone(Listed):
+    """A place that takes no work any more."""
+
+    async def work(self, size_bytes, work, *, is_apart=False):
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+
+async def test_where_no_work_is_taken_any_more_the_request_leaves_as_it_came(caplog):
+    body = json.dumps({"model": "gpt-5", "messages": started()}).encode()
+    with headroom.Session() as session:
+        found = await session.aforward("openai_chat", body, place=Gone())
+    assert (found.body, found.reason) == (body, "compression_error")
+    (told,) = [one for one in caplog.records if one.msg == "prefix_broken"]
+    assert told.messages == -1

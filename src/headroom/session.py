@@ -229,13 +229,13 @@ class Session:
                 return await self._forward(
                     api, body, auth_mode, place, is_deciding=is_deciding
                 )
-        broken = await place.work(
-            len(body),
-            lambda: attempted(lambda: self._changed_before(api, body, auth_mode)),
-        )
-        if broken != 0:
-            extra = {"messages": broken if isinstance(broken, int) else -1}
-            log.error("prefix_broken", extra=extra)
+        broken = -1
+        with Attempt(_tell):
+            broken = await place.work(
+                len(body), lambda: self._changed_before(api, body, auth_mode)
+            )
+        if broken:
+            log.error("prefix_broken", extra={"messages": broken})
         return Forwarded(body, "compression_error")
 
     def _changed_before(self, api: Api, body: bytes, auth_mode: AuthMode) -> int:
