@@ -3,12 +3,14 @@
 import asyncio
 import json
 from concurrent.futures import Future
+from itertools import pairwise
 
 import pytest
 
 import headroom
 from headroom import driving
 from headroom.driving import HERE, at_once
+from headroom.proxy.workplace import Workplace
 from scripted import noisy_log
 
 
@@ -71,6 +73,9 @@ class Listed:
         self.done.append("result")
         return await HERE.result(future)
 
+    async def pause(self):
+        await HERE.pause()
+
     async def compress(self, tasks, policy):
         self.done.append("compress")
         return await HERE.compress(tasks, policy)
@@ -84,12 +89,16 @@ def started():
     ]
 
 
-async def said(session, messages):
+def encoded(messages):
+    return json.dumps({"model": "gpt-5", "messages": messages}).encode()
+
+
+async def said(session, messages, place=None):
     """What was done where, and the body that leaves."""
-    place = Listed()
-    body = json.dumps({"model": "gpt-5", "messages": messages}).encode()
+    place = place or Listed()
+    body = encoded(messages)
     forwarded = await session.aforward("openai_chat", body, place=place)
-    return place.done, forwarded.body
+    return getattr(place, "done", None), forwarded.body
 
 
 async def test_a_vocabulary_that_is_not_loaded_is_waited_for(monkeypatch):
@@ -122,6 +131,41 @@ async def test_where_counting_fails_the_request_leaves_all_the_same(monkeypatch)
     assert json.loads(body)["messages"] == started()
 
 
+class Counted(Workplace):
+    """A server's place that notes how many turns others had before each message."""
+
+    def __init__(self, turns):
+        super().__init__()
+        self.turns = turns
+        self.before = []
+
+    async def compress(self, tasks, policy):
+        self.before.append(len(self.turns))
+        return await HERE.compress(tasks, policy)
+
+
+async def test_others_go_on_between_the_messages_of_one_request():
+    asked = [
+        {"role": "user", "content": f"case {n}\n" + noisy_log(n, lines=20)}
+        for n in range(40)
+    ]
+    turns = []
+    place = Counted(turns)
+
+    async def others():
+        while not work.done():
+            turns.append(None)
+            await asyncio.sleep(0)
+
+    with headroom.Session() as session:
+        work = asyncio.create_task(said(session, started()[:1] + asked, place))
+        await others()
+        await work
+    place.close()
+    assert len(place.before) == len(asked)
+    assert all(one < other for one, other in pairwise(place.before))
+
+
 class Gone(Listed):
     """A place that takes no work any more."""
 
@@ -130,7 +174,7 @@ class Gone(Listed):
 
 
 async def test_where_no_work_is_taken_any_more_the_request_leaves_as_it_came(caplog):
-    body = json.dumps({"model": "gpt-5", "messages": started()}).encode()
+    body = encoded(started())
     with headroom.Session() as session:
         found = await session.aforward("openai_chat", body, place=Gone())
     assert (found.body, found.reason) == (body, "compression_error")

@@ -65,6 +65,10 @@ class Place(Protocol):
         """What others are about to have done."""
         ...
 
+    async def pause(self) -> None:
+        """Let other requests go on; between pieces of short work, which add up."""
+        ...
+
     async def compress(
         self, tasks: Sequence[BlockTask], policy: Policy
     ) -> Sequence[BlockOutcome]:
@@ -298,7 +302,9 @@ class Driver:
             texts = await self._threads.texts(missing)
             chars = sum(map(len, texts.values()))
             await place.work(chars, lambda: rewrite.give(texts, memo), is_apart=True)
-        for tasks in rewrite.groups():
+        for number, tasks in enumerate(rewrite.groups()):
+            if number:
+                await place.pause()
             count = counter_for(rewrite.view.model)
             if not can_count(rewrite.view.model):
                 # A failure shows again with each block, where it fails alone.
@@ -368,6 +374,9 @@ class _Here:
 
     async def result(self, future: Future[_T]) -> _T:
         return future.result()
+
+    async def pause(self) -> None:
+        return
 
     async def compress(
         self, tasks: Sequence[BlockTask], policy: Policy

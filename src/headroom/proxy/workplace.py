@@ -58,6 +58,10 @@ class Workplace:
         """What a thread is about to have done."""
         return await asyncio.wrap_future(future)
 
+    async def pause(self) -> None:
+        """Let the event loop see to other requests."""
+        await asyncio.sleep(0)
+
     async def compress(
         self, tasks: Sequence[BlockTask], policy: Policy
     ) -> list[BlockOutcome]:
