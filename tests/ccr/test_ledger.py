@@ -195,6 +195,15 @@ def test_large_originals_are_left_to_the_writer(ledger, store):
     assert (store.tries, len(store.saves)) == (0, 1)
 
 
+def test_the_records_of_a_long_conversation_are_left_to_the_writer(ledger, store):
+    store.is_quick = True
+    records = [(name(f"message {n}"), decision()) for n in range(600)]
+    assert ledger.save(records, {}).is_durable
+    assert (store.tries, len(store.saves)) == (0, 1)
+    assert ledger.save(records[:100], {}).is_durable
+    assert (store.tries, len(store.saves)) == (1, 1)
+
+
 def test_a_caller_that_gives_up_does_not_stop_the_writer(ledger, store):
     store.gate.clear()
     future = ledger.submit([(name("a"), decision())], {})

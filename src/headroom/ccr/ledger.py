@@ -39,6 +39,9 @@ LAST_RETRY_S = 15.0
 _AT_ONCE_BYTES = 256 * 1024
 """Batches with larger originals are left to the writer: copying them takes a while."""
 
+_AT_ONCE_RECORDS = 500
+"""So are those with more records, of long conversations that began elsewhere."""
+
 _AT_ONCE_BYTES_PER_SAVE = 20 * 1024
 _MAINTAIN_EVERY_SAVES = 200
 _MAINTAIN_EVERY_S = 60.0
@@ -345,7 +348,7 @@ class Ledger:
             # Whoever overtook the writer again and again would keep it waiting.
             return False
         size = sum(map(len, job.originals.values()))
-        if size > _AT_ONCE_BYTES:
+        if size > _AT_ONCE_BYTES or len(job.records) > _AT_ONCE_RECORDS:
             return False
         try:
             winners = self._scoped(job.namespace).try_save(job.records, job.originals)
