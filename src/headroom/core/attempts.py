@@ -6,6 +6,7 @@ worth more; so is the program that has a request made by the library. This and t
 around a stage of the proxy are the places that catch what they cannot name.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -38,22 +39,13 @@ def attempted(work: Callable[[], _T]) -> _T | Failed:
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - one thing fails alone (SPEC R112)
-        return _failed(error)
+        return failure(error)
 
 
-class Attempt:
-    """The same around lines of a caller that may wait on the way.
+class Alone(ABC):
+    """Around lines of a caller that may wait on the way; what comes behind goes on."""
 
-    What comes behind them goes on.
-
-    Args:
-        tell: told how they failed.
-    """
-
-    __slots__ = ("_tell",)
-
-    def __init__(self, tell: Callable[[Failed], None]) -> None:
-        self._tell = tell
+    __slots__ = ()
 
     def __enter__(self) -> Self:
         return self
@@ -66,9 +58,31 @@ class Attempt:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        self._tell(_failed(error))
+        self.failed(error)
         return True
 
+    @abstractmethod
+    def failed(self, error: Exception) -> None:
+        """Note that something was raised inside."""
 
-def _failed(error: Exception) -> Failed:
+
+class Attempt(Alone):
+    """The same as ``attempted`` around lines of a caller.
+
+    Args:
+        tell: told how they failed.
+    """
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[Failed], None]) -> None:
+        self._tell = tell
+
+    def failed(self, error: Exception) -> None:
+        """Tell of it."""
+        self._tell(failure(error))
+
+
+def failure(error: Exception) -> Failed:
+    """What was raised, by its code or class."""
     return Failed(str(getattr(error, "code", type(error).__name__)), str(error))

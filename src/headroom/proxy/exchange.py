@@ -5,17 +5,17 @@ them, ``received_body`` with the content encoding undone, ``outgoing_body`` afte
 stages. If no stage changed anything the first is forwarded, the identical object.
 
 What always holds: whatever a stage does, the request is served. A failure inside one
-(the only place in the proxy that catches every exception) is logged, counted, and puts
-the body back to what it was before that stage.
+is logged, counted, and puts the body back to what it was before that stage.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
+from headroom.core.attempts import Alone, failure
 from headroom.core.digest import content_digest
 from headroom.core.threads import Reply
 from headroom.core.trail import Trail
@@ -340,7 +340,7 @@ def _given_user(headers: Headers) -> str:
     return found if len(found) <= _MAX_USER_CHARS else content_digest(found)
 
 
-class Guard:
+class Guard(Alone):
     """Around one stage: a failure inside is recorded, and the exchange goes on."""
 
     __slots__ = ("_body", "_exchange", "_reasons", "_stage", "has_failed")
@@ -352,24 +352,14 @@ class Guard:
         self._reasons = exchange.mutation_reasons
         self.has_failed = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
+    def failed(self, error: Exception) -> None:
+        """Put the body back to what it was, and tell of it."""
         exchange = self._exchange
         exchange.outgoing_body = self._body
         exchange.mutation_reasons = self._reasons
         self.has_failed = True
-        name = getattr(error, "code", type(error).__name__)
-        exchange.fail(self._stage, name, _place(trace))
-        return True
+        place = _place(error.__traceback__)
+        exchange.fail(self._stage, failure(error).error, place)
 
 
 def _place(trace: TracebackType | None) -> str:
